@@ -1,0 +1,59 @@
+"""The inputs of one city, named once and opened when a method asks for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from urbanfm_core.data.embedding_raster import EmbeddingRaster
+from urbanfm_core.data.poi import PoiColumns, PoiSet
+from urbanfm_core.data.store import file_identity
+from urbanfm_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class CityInputs:
+    """Where the layers of a city are. A layer that is None was not given.
+
+    Attributes:
+        pois: Point layer or table.
+        poi_columns: Which columns hold what; unset ones are guessed.
+        embedding_raster: N-band raster.
+        quantization: How its integers become numbers: 'auto', 'alphaearth' or 'none'.
+    """
+
+    pois: str | Path | None = None
+    poi_columns: PoiColumns = field(default_factory=PoiColumns)
+    embedding_raster: str | Path | None = None
+    quantization: str = "auto"
+
+    def require(self, *names: str) -> None:
+        """Check that the named inputs were given.
+
+        Raises:
+            ConfigError: one is missing.
+        """
+        missing = [name for name in names if getattr(self, name) is None]
+        if missing:
+            flags = ", ".join("--" + name.replace("_", "-") for name in missing)
+            raise ConfigError(f"This needs {flags}, which was not given.", "Name the layer.")
+
+    def read_pois(self) -> PoiSet:
+        self.require("pois")
+        assert self.pois is not None
+        return PoiSet.from_source(self.pois, self.poi_columns)
+
+    def open_embedding_raster(self) -> EmbeddingRaster:
+        self.require("embedding_raster")
+        assert self.embedding_raster is not None
+        return EmbeddingRaster.open(self.embedding_raster, quantization=self.quantization)
+
+    def identity(self, *names: str) -> dict[str, Any]:
+        """What the named inputs are, for a fingerprint."""
+        found: dict[str, Any] = {name: file_identity(getattr(self, name)) for name in names}
+        if "pois" in names:
+            found["poi_columns"] = vars(self.poi_columns)
+        if "embedding_raster" in names:
+            found["quantization"] = self.quantization
+        return found

@@ -1,0 +1,100 @@
+"""The sample store: a folder of finished partitions, named by a fingerprint of what they were made from.
+
+A partition is a folder of `.npy` files, written to a temporary name and renamed, so that one which exists is whole
+and a rerun skips it. Arrays come back memory-mapped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import urbanfm_core
+from urbanfm_core.errors import InputError
+from urbanfm_core.files import atomic_path
+
+_SAMPLE_BYTES = 1 << 20
+
+
+class SampleStore:
+    """Finished partitions under `root/<fingerprint>`.
+
+    Args:
+        root: Folder that holds all stores of a user or a project.
+        made_from: Everything that the content depends on, JSON-like: parameters, and `file_identity` of each input.
+    """
+
+    def __init__(self, root: str | Path, made_from: Mapping[str, Any]) -> None:
+        text = json.dumps({"version": urbanfm_core.__version__, **made_from}, sort_keys=True, default=str)
+        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:20]
+        self.path = Path(root) / self.fingerprint
+        self.path.mkdir(parents=True, exist_ok=True)
+        manifest = self.path / "manifest.json"
+        if not manifest.exists():
+            with atomic_path(manifest) as temporary:
+                temporary.write_text(json.dumps(json.loads(text), indent=1))
+
+    def has(self, name: str) -> bool:
+        """Whether the partition `name` (slashes allowed) is finished."""
+        return (self.path / name).is_dir()
+
+    def save(self, name: str, **arrays: np.ndarray) -> None:
+        """Write one partition: plain numeric, boolean or fixed-width text arrays."""
+        with atomic_path(self.path / name) as temporary:
+            temporary.mkdir(parents=True)
+            for key, array in arrays.items():
+                np.save(temporary / f"{key}.npy", array, allow_pickle=False)
+
+    def load(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of a finished partition, memory-mapped and read-only."""
+        return {
+            file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
+            for file in sorted((self.path / name).glob("*.npy"))
+        }
+
+
+def default_cache() -> Path:
+    """Folder of stores when the user names none: `URBANFM_CACHE`, else the system's cache folder."""
+    named = os.environ.get("URBANFM_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".cache") / "urbanfm"
+
+
+def file_identity(source: str | Path) -> dict[str, Any]:
+    """What identifies the content of a file without reading all of it.
+
+    Size and a hash of its first and last MiB and of its modification time; a folder or a VRT stands for the files
+    that it names only through its own bytes.
+
+    Args:
+        source: Path, or QGIS-style "file.gpkg|layername=x".
+
+    Raises:
+        InputError: the file does not exist.
+    """
+    path = Path(str(source).split("|")[0])
+    try:
+        status = path.stat()
+        digest = hashlib.sha256()
+        if path.is_file():
+            with path.open("rb") as file:
+                digest.update(file.read(_SAMPLE_BYTES))
+                if status.st_size > _SAMPLE_BYTES:
+                    file.seek(max(_SAMPLE_BYTES, status.st_size - _SAMPLE_BYTES))
+                    digest.update(file.read())
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.") from error
+    return {
+        "source": str(source),
+        "bytes": status.st_size,
+        "modified_ns": status.st_mtime_ns,
+        "sha256_ends": digest.hexdigest(),
+    }

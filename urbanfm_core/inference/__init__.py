@@ -1,0 +1,1 @@
+"""From trained weights to vectors: tables of regions, rasters of pixels."""

@@ -1,0 +1,161 @@
+"""What a method must offer. One class per method, without state; trained weights live in `Trained`.
+
+The life of a method: `prepare` turns a city's layers into samples, once; `build` makes the network; `losses` is all
+that the training loop calls; `embed` gives one vector per region. What only some methods can do, they list in `can`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from urbanfm_core.data.city import CityInputs
+from urbanfm_core.data.regions import RegionSet
+from urbanfm_core.data.store import SampleStore
+from urbanfm_core.errors import ConfigError
+from urbanfm_core.progress import Progress
+
+PixelFunction = Callable[[np.ndarray], np.ndarray]
+
+
+class Samples(Protocol):
+    """What the training loop draws batches from."""
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> Samples:
+        """Move what is resident to the device; called once."""
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        """The samples of these rows, (B,) int64 on the device, as tensors by name."""
+
+
+@dataclass
+class TensorSamples:
+    """Samples that fit in memory: tensors with one row per sample.
+
+    Attributes:
+        tensors: By name, each (N, ...).
+    """
+
+    tensors: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def to(self, device: torch.device) -> TensorSamples:
+        return TensorSamples({name: tensor.to(device) for name, tensor in self.tensors.items()})
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        return {name: tensor.index_select(0, indices) for name, tensor in self.tensors.items()}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A city, ready to train on.
+
+    Attributes:
+        config: The method's configuration with everything filled in that only the data tells (bands, widths).
+        samples: What the loop draws from.
+        preprocessing: What inference needs to treat new data alike; JSON-like, kept in the checkpoint.
+        notes: What was left out, and how much, in sentences.
+    """
+
+    config: Any
+    samples: Samples
+    preprocessing: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with its weights, and all that belongs to them."""
+
+    config: Any
+    model: nn.Module
+    preprocessing: Mapping[str, Any]
+    device: torch.device
+    batch_size: int = 65536
+
+
+@dataclass(frozen=True)
+class RegionVectors:
+    """One vector per region, in the order of the regions given.
+
+    Attributes:
+        vectors: (R, D) float32; a region that nothing covers is a row of NaN.
+        coverage: By modality, (R,) float32 in [0, 1]: the share of the region that it covered.
+        notes: What was left out, in sentences.
+    """
+
+    vectors: np.ndarray
+    coverage: dict[str, np.ndarray]
+    notes: list[str] = field(default_factory=list)
+
+
+class Method(ABC):
+    """The interface of all methods.
+
+    Attributes:
+        name: Key in METHODS.
+        title: Name as the paper writes it.
+        paper: Reference.
+        needs: Inputs without which it cannot train, by their parameter names.
+        embeds_from: Inputs without which a trained model cannot embed.
+        can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
+            with phrases).
+        config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+    embeds_from: ClassVar[tuple[str, ...]]
+    can: ClassVar[frozenset[str]] = frozenset()
+    config_class: ClassVar[type]
+
+    @abstractmethod
+    def prepare(
+        self, config: Any, city: CityInputs, store: SampleStore, device: torch.device, progress: Progress
+    ) -> Prepared:
+        """Turn the layers of a city into samples; what is expensive goes through the store."""
+
+    @abstractmethod
+    def build(self, config: Any) -> nn.Module:
+        """The network for a filled-in configuration, with fresh weights from torch's random state."""
+
+    @abstractmethod
+    def losses(self, model: nn.Module, batch: Mapping[str, Tensor], config: Any) -> dict[str, Tensor]:
+        """Named scalars of one batch; 'loss' is the one to minimise."""
+
+    @abstractmethod
+    def embed(
+        self,
+        trained: Trained,
+        city: CityInputs,
+        regions: RegionSet,
+        store: SampleStore,
+        progress: Progress,
+        *,
+        rule: str = "centre",
+    ) -> RegionVectors:
+        """One vector per region."""
+
+    def selection_metric(self) -> str:
+        """Name of the loss whose lowest epoch mean chooses the weights that are kept."""
+        return "loss"
+
+    def pixel_function(self, trained: Trained) -> PixelFunction:
+        """For methods that can embed 'pixels': (N, C) float32 valid pixels -> (N, D) float32."""
+        raise ConfigError(f"{self.title} does not embed single pixels.", "Use a method that can: see the README.")
+
+    def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> np.ndarray:
+        """For methods that share a space with 'text': phrases -> (N, D) float32, unit length."""
+        raise ConfigError(f"{self.title} has no text side.", "Search by text needs a method that has one.")

@@ -1,0 +1,543 @@
+"""The stages and their parameters: the one definition from which the command line, the worker's job file, the Python
+keyword arguments and the QGIS dialogs are made.
+
+Each stage is a pydantic model. A field carries its help text and limits, and in `json_schema_extra` what a dialog
+needs: `label`, `kind` (which input widget), `unit`, `advanced`, `output`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticUndefined
+
+from urbanfm_core.errors import ConfigError
+
+Kind = Literal[
+    "polygons", "points", "layer", "raster", "field", "file", "folder", "text", "crs", "extent", "flag", "integer",
+    "number", "choice", "list", "embeddings", "checkpoint",
+]  # fmt: skip
+
+
+def param(
+    default: Any = ...,
+    help: str = "",  # noqa: A002 - it is the help text
+    *,
+    label: str,
+    kind: Kind,
+    unit: str = "",
+    of: str = "",
+    advanced: bool = False,
+    output: bool = False,
+    **limits: Any,
+) -> Any:
+    """A stage parameter. `of` names the parameter whose layer a field belongs to; `limits` are pydantic's ge, gt, le."""
+    extra = {"label": label, "kind": kind, "unit": unit, "of": of, "advanced": advanced, "output": output}
+    return Field(default, description=help, json_schema_extra=extra, **limits)
+
+
+class Stage(BaseModel):
+    """Base of all stages: unknown parameters are errors, and defaults are checked like values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class PoiInputs(Stage):
+    pois: str | None = param(
+        None,
+        "Points of interest: any point layer, or a CSV or Parquet table with longitude and latitude. Polygons and lines "
+        "count as a point inside them.",
+        label="Points of interest",
+        kind="points",
+    )
+    poi_name: str | None = param(
+        None, "Column with the name. Guessed when not given.", label="Name field", kind="field", of="pois", advanced=True
+    )
+    poi_category: str | None = param(
+        None,
+        "Column with the category. Guessed when not given, for OpenStreetMap, Overture and Foursquare too.",
+        label="Category field",
+        kind="field",
+        of="pois",
+        advanced=True,
+    )
+    poi_subcategory: str | None = param(
+        None,
+        "Column with the finer category. Guessed when not given.",
+        label="Subcategory field",
+        kind="field",
+        of="pois",
+        advanced=True,
+    )
+    poi_x: str | None = param(
+        None, "Column with the longitude or x of a table.", label="X field of a table", kind="text", advanced=True
+    )
+    poi_y: str | None = param(
+        None, "Column with the latitude or y of a table.", label="Y field of a table", kind="text", advanced=True
+    )
+    poi_crs: str | None = param(
+        None,
+        "Coordinate reference system of a table's x and y, such as EPSG:4326, which is taken when not given.",
+        label="CRS of a table",
+        kind="crs",
+        advanced=True,
+    )
+
+
+class EmbeddingRasterInputs(Stage):
+    embedding_raster: str | None = param(
+        None,
+        "Raster whose bands describe each pixel: AlphaEarth's 64 bands, or any other number of bands, such as stacked "
+        "satellite bands. GeoTIFF, COG or VRT in any coordinate reference system.",
+        label="Embedding raster",
+        kind="raster",
+    )
+    quantization: Literal["auto", "alphaearth", "none"] = param(
+        "auto",
+        "How stored integers become numbers. 'auto' recognises AlphaEarth's int8 files; 'none' takes the file's own "
+        "scale and offset.",
+        label="Quantisation",
+        kind="choice",
+        advanced=True,
+    )
+
+
+class RegionInputs(Stage):
+    regions: str | None = param(
+        None,
+        "Polygons that receive an embedding each. Without them a grid over the raster is made.",
+        label="Regions",
+        kind="polygons",
+    )
+    region_id: str | None = param(
+        None,
+        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
+        label="Region id field",
+        kind="field",
+        of="regions",
+        advanced=True,
+    )
+    grid_size: float = param(
+        500.0,
+        "Side of a square cell, or distance between the centres of two neighbouring hexagons.",
+        label="Grid cell size",
+        kind="number",
+        unit="m",
+        gt=0,
+        advanced=True,
+    )
+    grid_shape: Literal["square", "hexagon"] = param(
+        "square", "Shape of the grid's cells.", label="Grid cell shape", kind="choice", advanced=True
+    )
+
+
+class ComputeParams(Stage):
+    device: str = param(
+        "auto",
+        "Where to compute: auto, cpu, cuda, cuda:1 or mps. 'auto' takes a GPU if there is one.",
+        label="Device",
+        kind="text",
+        advanced=True,
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+    )
+    batch_size: int | None = param(
+        None,
+        "Samples, or thousands of pixels, computed at once. Taken from the preset when not given.",
+        label="Batch size",
+        kind="integer",
+        ge=1,
+        advanced=True,
+    )
+    cache: str | None = param(
+        None,
+        "Folder for prepared samples and unfinished work, so that a rerun continues. The user's cache folder when not "
+        "given.",
+        label="Cache folder",
+        kind="folder",
+        advanced=True,
+    )
+
+
+class TrainingParams(Stage):
+    preset: str = param(
+        "aether-small",
+        "Method and size: aether (as published), aether-small (a laptop, minutes) or aether-tiny (a test, seconds).",
+        label="Preset",
+        kind="choice",
+    )
+    epochs: int | None = param(
+        None, "Passes over the samples. The preset's when not given.", label="Epochs", kind="integer", ge=1
+    )
+    learning_rate: float | None = param(
+        None,
+        "Step size of the optimiser. The preset's when not given.",
+        label="Learning rate",
+        kind="number",
+        gt=0,
+        advanced=True,
+    )
+    precision: Literal["float32", "bfloat16"] = param(
+        "float32",
+        "Number format of the network's arithmetic. bfloat16 is faster where the machine has it.",
+        label="Precision",
+        kind="choice",
+        advanced=True,
+    )
+    seed: int = param(
+        0,
+        "Start of all random numbers. The same seed and inputs give the same weights on a CPU.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    text_encoder: str = param(
+        "minilm",
+        "What turns POI texts into vectors: 'minilm' (comes with urbanfm[text]), a Hugging Face id or folder, or "
+        "'openai:MODEL@URL' for an OpenAI-compatible endpoint (key from the environment variable OPENAI_API_KEY).",
+        label="Text encoder",
+        kind="text",
+        advanced=True,
+    )
+    overrides: list[str] = param(
+        [],
+        "Changes to the preset's model, as field=value, such as lambda_image=0.5 or base_m=25.",
+        label="Changes to the preset",
+        kind="list",
+        advanced=True,
+    )
+
+
+class SampleCityStage(Stage):
+    """Generate a city with known latent fields.
+
+    Regions, POIs, roads, buildings, imagery, a 64-band embedding raster, street views, captions and indicators of an
+    invented city, all driven by three hidden fields: physical form, human function and socio-economic level.
+    """
+
+    out: str = param(help="Folder to write the city to.", label="Sample city", kind="folder", output=True)
+    regions: int = param(400, "Number of regions.", label="Regions", kind="integer", ge=50, le=100_000)
+    seed: int = param(0, "The same seed gives the same city.", label="Seed", kind="integer", ge=0)
+    compact: bool = param(
+        False,
+        "Coarser imagery and few street views, for a city that fits in a megabyte.",
+        label="Compact",
+        kind="flag",
+        advanced=True,
+    )
+
+
+class GridStage(Stage):
+    """Make square or hexagonal regions of equal size.
+
+    The grid is laid out in metres: in the coordinate reference system of the area if that is in metres, else in its
+    UTM zone. Cells that do not touch the area are left out.
+    """
+
+    over: str | None = param(None, "Layer or raster to cover.", label="Layer to cover", kind="layer")
+    extent: str | None = param(
+        None, "Area to cover instead, as xmin,ymin,xmax,ymax.", label="Extent to cover", kind="extent"
+    )
+    extent_crs: str | None = param(
+        None, "Coordinate reference system of the extent.", label="CRS of the extent", kind="crs", advanced=True
+    )
+    grid_size: float = param(
+        500.0,
+        "Side of a square cell, or distance between the centres of two neighbouring hexagons.",
+        label="Grid cell size",
+        kind="number",
+        unit="m",
+        gt=0,
+    )
+    grid_shape: Literal["square", "hexagon"] = param(
+        "square", "Shape of the cells.", label="Grid cell shape", kind="choice"
+    )
+    out: str = param(help="GeoPackage, GeoJSON or GeoParquet to write.", label="Grid regions", kind="polygons", output=True)
+
+    @model_validator(mode="after")
+    def _one_area(self) -> GridStage:
+        if (self.over is None) == (self.extent is None):
+            raise ValueError("give either a layer to cover (over) or an extent")
+        return self
+
+
+class PrepareStage(TrainingParams, PoiInputs, EmbeddingRasterInputs, ComputeParams):
+    """Read a city's layers once and keep what a method trains on.
+
+    Training does this by itself; done alone it separates the reading, which is slow on large rasters, from training.
+    """
+
+
+class TrainStage(TrainingParams, PoiInputs, EmbeddingRasterInputs, ComputeParams):
+    """Train a method on a city's layers.
+
+    Writes a checkpoint: a folder with weights, configuration, preprocessing, metrics and a loss curve. A run that was
+    stopped continues where it was when started again with the same inputs and parameters.
+    """
+
+    out: str = param(help="Folder of the checkpoint to write.", label="Checkpoint", kind="checkpoint", output=True)
+
+
+class EmbedStage(RegionInputs, TrainingParams, PoiInputs, EmbeddingRasterInputs, ComputeParams):
+    """Give every region a vector that knows what the place looks like and what it is for.
+
+    With a checkpoint it embeds. Without one it first trains the preset on the same layers and keeps that checkpoint.
+    """
+
+    checkpoint: str | None = param(
+        None,
+        "Trained model. Without it, the preset is trained first, which needs points of interest.",
+        label="Checkpoint",
+        kind="checkpoint",
+    )
+    rule: Literal["centre", "coverage"] = param(
+        "centre",
+        "Which pixels belong to a region: those whose centre lies inside, or all that it touches, weighted by the share "
+        "inside. Take 'coverage' when regions are hardly larger than pixels.",
+        label="Pixel rule",
+        kind="choice",
+        advanced=True,
+    )
+    columns: bool = param(
+        False,
+        "Also write the vector as one column per dimension: emb_000, emb_001, …",
+        label="One column per dimension",
+        kind="flag",
+        advanced=True,
+    )
+    out: str | None = param(
+        None,
+        "Layer to write (GeoPackage or GeoJSON): all source fields, the vector as text, its first three principal "
+        "components, and coverage.",
+        label="Region embeddings",
+        kind="polygons",
+        output=True,
+    )
+    parquet: str | None = param(
+        None,
+        "GeoParquet to write, with exact vectors in a list column 'embedding'.",
+        label="Region embeddings (GeoParquet)",
+        kind="file",
+        output=True,
+    )
+    raster: str | None = param(
+        None,
+        "GeoTIFF to write, with each region's vector on the grid of the embedding raster.",
+        label="Region embeddings (raster)",
+        kind="raster",
+        output=True,
+        advanced=True,
+    )
+    map: str | None = param(
+        None,
+        "PNG map to write: regions coloured by the first three principal components.",
+        label="Map picture",
+        kind="file",
+        output=True,
+        advanced=True,
+    )
+    checkpoint_out: str | None = param(
+        None,
+        "Where to keep the checkpoint that was trained because none was given.",
+        label="Trained checkpoint",
+        kind="checkpoint",
+        output=True,
+        advanced=True,
+    )
+
+
+class EmbedRasterStage(EmbeddingRasterInputs, ComputeParams):
+    """Embed every pixel of a raster.
+
+    Writes a raster with one band per dimension on the grid of the input, north up. Pixels without data stay without.
+    """
+
+    checkpoint: str = param(help="Trained model that can embed pixels.", label="Checkpoint", kind="checkpoint")
+    dtype: Literal["float32", "float16", "int8"] = param(
+        "float32",
+        "Number format of the output. int8 stores v as round(127.5 * sign(v) * sqrt(|v|)) with nodata -128, as "
+        "AlphaEarth does, in an eighth of the space or less.",
+        label="Number format",
+        kind="choice",
+    )
+    compress: Literal["zstd", "deflate", "none"] = param(
+        "zstd", "Compression of the output.", label="Compression", kind="choice", advanced=True
+    )
+    out: str = param(help="GeoTIFF to write.", label="Embedding raster", kind="raster", output=True)
+
+
+class SearchStage(EmbeddingRasterInputs, ComputeParams):
+    """Rank regions or pixels by a phrase.
+
+    The phrase goes through the text side of the model; the score is the cosine between it and each vector.
+    """
+
+    query: str = param(
+        help="What to look for, in words, such as: quiet streets near a park.", label="Phrase", kind="text", min_length=1
+    )
+    checkpoint: str = param(
+        help="Trained model with a text side; the one that made the embeddings.", label="Checkpoint", kind="checkpoint"
+    )
+    embeddings: str | None = param(
+        None,
+        "Region embeddings written by 'embed': the GeoParquet, or the layer.",
+        label="Region embeddings",
+        kind="embeddings",
+    )
+    top: int = param(
+        20, "Number of best regions listed in the log.", label="Best regions to list", kind="integer", ge=1, advanced=True
+    )
+    out: str | None = param(
+        None,
+        "Layer to write: the regions with the fields score, rank and percentile.",
+        label="Ranked regions",
+        kind="polygons",
+        output=True,
+    )
+    raster: str | None = param(
+        None,
+        "GeoTIFF to write: the score of each pixel of the embedding raster.",
+        label="Score raster",
+        kind="raster",
+        output=True,
+    )
+
+    @model_validator(mode="after")
+    def _something_to_rank(self) -> SearchStage:
+        if self.embeddings is None and self.embedding_raster is None:
+            raise ValueError("give region embeddings (embeddings) or an embedding raster (embedding_raster)")
+        if self.raster is not None and self.embedding_raster is None:
+            raise ValueError("a score raster (raster) needs an embedding raster (embedding_raster)")
+        if self.out is not None and self.embeddings is None:
+            raise ValueError("ranked regions (out) need region embeddings (embeddings)")
+        return self
+
+
+class ImportCheckpointStage(Stage):
+    """Turn published weights into a checkpoint.
+
+    Nothing in the file is executed: a file that holds anything but tensors and plain values is refused.
+    """
+
+    source: str = param(help="Published file, such as london_last.pth of AETHER.", label="Published weights", kind="file")
+    method: Literal["aether"] = param("aether", "Method that the weights belong to.", label="Method", kind="choice")
+    text_encoder: str | None = param(
+        None,
+        "Text encoder that the weights were trained with, needed for search by text. See 'train'.",
+        label="Text encoder",
+        kind="text",
+        advanced=True,
+    )
+    out: str = param(help="Folder of the checkpoint to write.", label="Checkpoint", kind="checkpoint", output=True)
+
+
+class InspectStage(Stage):
+    """Say what a checkpoint is, what it needs and what it gives."""
+
+    checkpoint: str = param(help="Checkpoint to look at.", label="Checkpoint", kind="checkpoint")
+    report: str | None = param(None, "HTML report to write.", label="Report", kind="file", output=True)
+
+
+class CheckStage(Stage):
+    """Check this installation: interpreter, packages, device, text encoder, and what mends what is missing."""
+
+    report: str | None = param(None, "HTML report to write.", label="Report", kind="file", output=True)
+
+
+STAGES: dict[str, type[Stage]] = {
+    "samplecity": SampleCityStage,
+    "grid": GridStage,
+    "prepare": PrepareStage,
+    "train": TrainStage,
+    "embed": EmbedStage,
+    "embedraster": EmbedRasterStage,
+    "search": SearchStage,
+    "importcheckpoint": ImportCheckpointStage,
+    "inspect": InspectStage,
+    "check": CheckStage,
+}
+
+PROTOCOL = 1
+
+
+def make_stage(name: str, values: dict[str, Any]) -> Stage:
+    """Check values against a stage's definition.
+
+    Raises:
+        ConfigError: no such stage, an unknown parameter, or a value outside its limits; the message names each.
+    """
+    if name not in STAGES:
+        raise ConfigError(f"There is no stage '{name}'.", f"Choose one of: {', '.join(STAGES)}.")
+    try:
+        return STAGES[name](**values)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            where = ".".join(str(part) for part in item["loc"]) or name
+            found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
+            lines.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{found}")
+        raise ConfigError(
+            f"Stage '{name}': " + "; ".join(lines) + ".", f"See: urbanfm {name} --help"
+        ) from error
+
+
+def contract() -> dict[str, Any]:
+    """The definition as plain data, for programs that cannot import this library (the QGIS plugin)."""
+    return {
+        "protocol": PROTOCOL,
+        "stages": {name: _describe(model) for name, model in STAGES.items()},
+        "presets": _presets(),
+    }
+
+
+def contract_text() -> str:
+    """The contract as it is kept in `resources/contract.json`."""
+    return json.dumps(contract(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _presets() -> dict[str, str]:
+    from urbanfm_core.resources import resource
+
+    return {path.stem: json.loads(path.read_text())["title"] for path in sorted(resource("presets").glob("*.json"))}
+
+
+def _describe(model: type[Stage]) -> dict[str, Any]:
+    summary, _, description = (model.__doc__ or "").strip().partition("\n")
+    return {
+        "summary": summary,
+        "description": " ".join(description.split()),
+        "parameters": [_describe_field(name, item) for name, item in model.model_fields.items()],
+    }
+
+
+def _describe_field(name: str, item: Any) -> dict[str, Any]:
+    limits: dict[str, Any] = {}
+    for constraint in item.metadata:
+        for key, label in (("ge", "minimum"), ("gt", "above"), ("le", "maximum"), ("pattern", "pattern")):
+            value = getattr(constraint, key, None)
+            if value is not None:
+                limits[label] = value
+    choices = _choices(item.annotation)
+    if name == "preset":
+        choices = list(_presets())
+    return {
+        "name": name,
+        "help": item.description,
+        **item.json_schema_extra,
+        "required": item.is_required(),
+        "default": None if item.default is PydanticUndefined else item.default,
+        **({"choices": choices} if choices else {}),
+        **limits,
+    }
+
+
+def _choices(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    for inner in get_args(annotation):
+        found = _choices(inner)
+        if found:
+            return found
+    return []
