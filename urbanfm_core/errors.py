@@ -75,3 +75,7 @@ class Cancelled(UrbanFMError):
 
     def __init__(self, message: str = "Cancelled.") -> None:
         super().__init__(message)
+
+
+class TrainingError(UrbanFMError, ArithmeticError):
+    """Training cannot go on: a loss is not finite."""

@@ -72,9 +72,7 @@ class Meter:
         clock: Seconds, monotonic.
     """
 
-    def __init__(
-        self, progress: Progress, noun: str, total: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, progress: Progress, noun: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._progress, self._noun, self._total, self._clock = progress, noun, total, clock
         self._start = clock()
         self._reported = float("-inf")

@@ -8,6 +8,7 @@ needs: `label`, `kind` (which input widget), `unit`, `advanced`, `output`.
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -39,9 +40,14 @@ def param(
 
 
 class Stage(BaseModel):
-    """Base of all stages: unknown parameters are errors, and defaults are checked like values."""
+    """Base of all stages: unknown parameters are errors, defaults are checked like values, paths may be path objects."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_to_text(cls, values: Any) -> Any:
+        return {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in values.items()}
 
 
 class PoiInputs(Stage):
@@ -53,7 +59,12 @@ class PoiInputs(Stage):
         kind="points",
     )
     poi_name: str | None = param(
-        None, "Column with the name. Guessed when not given.", label="Name field", kind="field", of="pois", advanced=True
+        None,
+        "Column with the name. Guessed when not given.",
+        label="Name field",
+        kind="field",
+        of="pois",
+        advanced=True,
     )
     poi_category: str | None = param(
         None,
@@ -144,7 +155,8 @@ class ComputeParams(Stage):
     )
     batch_size: int | None = param(
         None,
-        "Samples, or thousands of pixels, computed at once. Taken from the preset when not given.",
+        "Samples (when training) or pixels (when embedding) computed at once. The preset's, or 65536 pixels, when not "
+        "given.",
         label="Batch size",
         kind="integer",
         ge=1,
@@ -254,7 +266,9 @@ class GridStage(Stage):
     grid_shape: Literal["square", "hexagon"] = param(
         "square", "Shape of the cells.", label="Grid cell shape", kind="choice"
     )
-    out: str = param(help="GeoPackage, GeoJSON or GeoParquet to write.", label="Grid regions", kind="polygons", output=True)
+    out: str = param(
+        help="GeoPackage, GeoJSON or GeoParquet to write.", label="Grid regions", kind="polygons", output=True
+    )
 
     @model_validator(mode="after")
     def _one_area(self) -> GridStage:
@@ -263,14 +277,14 @@ class GridStage(Stage):
         return self
 
 
-class PrepareStage(TrainingParams, PoiInputs, EmbeddingRasterInputs, ComputeParams):
+class PrepareStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, PoiInputs):
     """Read a city's layers once and keep what a method trains on.
 
     Training does this by itself; done alone it separates the reading, which is slow on large rasters, from training.
     """
 
 
-class TrainStage(TrainingParams, PoiInputs, EmbeddingRasterInputs, ComputeParams):
+class TrainStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, PoiInputs):
     """Train a method on a city's layers.
 
     Writes a checkpoint: a folder with weights, configuration, preprocessing, metrics and a loss curve. A run that was
@@ -280,7 +294,7 @@ class TrainStage(TrainingParams, PoiInputs, EmbeddingRasterInputs, ComputeParams
     out: str = param(help="Folder of the checkpoint to write.", label="Checkpoint", kind="checkpoint", output=True)
 
 
-class EmbedStage(RegionInputs, TrainingParams, PoiInputs, EmbeddingRasterInputs, ComputeParams):
+class EmbedStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, PoiInputs, RegionInputs):
     """Give every region a vector that knows what the place looks like and what it is for.
 
     With a checkpoint it embeds. Without one it first trains the preset on the same layers and keeps that checkpoint.
@@ -302,7 +316,7 @@ class EmbedStage(RegionInputs, TrainingParams, PoiInputs, EmbeddingRasterInputs,
     )
     columns: bool = param(
         False,
-        "Also write the vector as one column per dimension: emb_000, emb_001, …",
+        "Also write the vector as one column per dimension: emb_000, emb_001 and so on.",
         label="One column per dimension",
         kind="flag",
         advanced=True,
@@ -348,7 +362,7 @@ class EmbedStage(RegionInputs, TrainingParams, PoiInputs, EmbeddingRasterInputs,
     )
 
 
-class EmbedRasterStage(EmbeddingRasterInputs, ComputeParams):
+class EmbedRasterStage(ComputeParams, EmbeddingRasterInputs):
     """Embed every pixel of a raster.
 
     Writes a raster with one band per dimension on the grid of the input, north up. Pixels without data stay without.
@@ -368,14 +382,17 @@ class EmbedRasterStage(EmbeddingRasterInputs, ComputeParams):
     out: str = param(help="GeoTIFF to write.", label="Embedding raster", kind="raster", output=True)
 
 
-class SearchStage(EmbeddingRasterInputs, ComputeParams):
+class SearchStage(ComputeParams, EmbeddingRasterInputs):
     """Rank regions or pixels by a phrase.
 
     The phrase goes through the text side of the model; the score is the cosine between it and each vector.
     """
 
     query: str = param(
-        help="What to look for, in words, such as: quiet streets near a park.", label="Phrase", kind="text", min_length=1
+        help="What to look for, in words, such as: quiet streets near a park.",
+        label="Phrase",
+        kind="text",
+        min_length=1,
     )
     checkpoint: str = param(
         help="Trained model with a text side; the one that made the embeddings.", label="Checkpoint", kind="checkpoint"
@@ -387,7 +404,12 @@ class SearchStage(EmbeddingRasterInputs, ComputeParams):
         kind="embeddings",
     )
     top: int = param(
-        20, "Number of best regions listed in the log.", label="Best regions to list", kind="integer", ge=1, advanced=True
+        20,
+        "Number of best regions listed in the log.",
+        label="Best regions to list",
+        kind="integer",
+        ge=1,
+        advanced=True,
     )
     out: str | None = param(
         None,
@@ -421,7 +443,9 @@ class ImportCheckpointStage(Stage):
     Nothing in the file is executed: a file that holds anything but tensors and plain values is refused.
     """
 
-    source: str = param(help="Published file, such as london_last.pth of AETHER.", label="Published weights", kind="file")
+    source: str = param(
+        help="Published file, such as london_last.pth of AETHER.", label="Published weights", kind="file"
+    )
     method: Literal["aether"] = param("aether", "Method that the weights belong to.", label="Method", kind="choice")
     text_encoder: str | None = param(
         None,
@@ -478,9 +502,7 @@ def make_stage(name: str, values: dict[str, Any]) -> Stage:
             where = ".".join(str(part) for part in item["loc"]) or name
             found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
             lines.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{found}")
-        raise ConfigError(
-            f"Stage '{name}': " + "; ".join(lines) + ".", f"See: urbanfm {name} --help"
-        ) from error
+        raise ConfigError(f"Stage '{name}': " + "; ".join(lines) + ".", f"See: urbanfm {name} --help") from error
 
 
 def contract() -> dict[str, Any]:

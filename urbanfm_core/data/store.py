@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,10 @@ class SampleStore:
             file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
             for file in sorted((self.path / name).glob("*.npy"))
         }
+
+    def remove(self) -> None:
+        """Delete the store, when what it helped to make is finished."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def default_cache() -> Path:

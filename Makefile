@@ -1,0 +1,56 @@
+# `make` alone lists the targets. Everything runs in .venv, except QGIS itself, which is the system's.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.ready
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT_PACKAGES := qgis python3-qgis qgis-providers python3-venv
+export QT_QPA_PLATFORM ?= offscreen
+export XDG_RUNTIME_DIR ?= /tmp/urbanfm-runtime-$(shell id -u)
+
+.PHONY: help setup demo test test-qgis lint format contract sample zip clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## QGIS from Debian, and a virtual environment with everything else
+	@mkdir -p -m 700 $(XDG_RUNTIME_DIR)
+
+$(STAMP): pyproject.toml constraints.txt | $(VENV)/.qgis
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q -c constraints.txt torch
+	$(PY) -m pip install -q -c constraints.txt -e '.[text,plots,bench,dev]'
+	$(PY) -c "import site, pathlib; pathlib.Path(site.getsitepackages()[0], 'system-qgis.pth').write_text('/usr/lib/python3/dist-packages\n')"
+	touch $@
+
+$(VENV)/.qgis:
+	@if ! { command -v qgis_process.bin && $(PYTHON) -c 'import qgis.core, venv, ensurepip'; } >/dev/null 2>&1; then \
+	  command -v apt-get >/dev/null || { echo 'Install QGIS 3.22 or newer and python3-venv, then run this again.'; exit 1; }; \
+	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(APT_PACKAGES) >/dev/null; fi
+	mkdir -p $(VENV) && touch $@
+
+demo: setup ## generate a sample city, embed its regions through qgis_process, draw the map
+	@$(PY) tests/demo.py --out demo
+
+test: setup lint ## all tests: the library, the plugin, and both end to end
+	$(PY) -m pytest tests
+
+test-qgis: setup ## only the tests that need QGIS
+	$(PY) -m pytest tests/plugin tests/contract
+
+lint: setup ## style, types and the import order
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+
+format: setup ## write the style
+	$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+
+contract: setup ## write resources/contract.json from urbanfm_core/stages.py
+	$(PY) -c "from urbanfm_core.stages import contract_text; open('resources/contract.json', 'w').write(contract_text())"
+
+zip: setup ## the plugin as a zip for QGIS, in dist/
+	$(PY) qgis_plugin/build.py --zip dist/urbanfm.zip
+
+clean: ## remove the environment and everything that was built
+	rm -rf $(VENV) dist build demo

@@ -1,0 +1,186 @@
+"""Pixels in, pixels out: embedding rasters, score rasters, and regions drawn on a raster's grid.
+
+Reading, computing and compressing run side by side, with at most a few strips in memory at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import shapely
+from affine import Affine
+from rasterio.features import rasterize
+from rasterio.windows import Window
+
+from urbanfm_core.data.embedding_raster import EmbeddingRaster
+from urbanfm_core.errors import ConfigError
+from urbanfm_core.geo.crs import transform_geometry
+from urbanfm_core.geo.raster import RasterInfo, RasterWriter, plan_strips
+from urbanfm_core.inference.table import EmbeddingTable
+from urbanfm_core.models.method import PixelFunction
+from urbanfm_core.progress import Meter, Progress
+
+INT8_NODATA = -128
+_STRIP_BYTES = 32 << 20
+_READ_AHEAD = 2
+
+
+def map_raster(
+    source: EmbeddingRaster,
+    function: PixelFunction,
+    path: str | Path,
+    *,
+    dtype: str = "float32",
+    compress: str = "zstd",
+    tags: dict[str, str] | None = None,
+    names: Callable[[int], str] = "{:03d}".format,
+    progress: Progress,
+) -> dict[str, int]:
+    """Apply a function to every valid pixel and write what it gives as a raster of the same grid, north up.
+
+    Args:
+        source: Raster with C bands.
+        function: (N, C) float32 -> (N, D) float32.
+        path: GeoTIFF to write.
+        dtype: 'float32' or 'float16' with nodata NaN, or 'int8' with v = sign(q) (q / 127.5)^2 and nodata -128.
+        compress: 'zstd', 'deflate' or 'none'.
+        tags: Metadata items of the file.
+        names: Description of each band from its number.
+        progress: Where to report, and what cancels.
+
+    Returns:
+        `dimensions` and `valid_pixels`.
+    """
+    info = source.info
+    probe = function(np.full((1, info.count), 1.0, np.float32))
+    width = int(probe.shape[1])
+    strips = plan_strips(info, memory_bytes=max(_STRIP_BYTES // max(width // info.count, 1), 1))
+    valid_pixels = 0
+    writer = RasterWriter(
+        path,
+        info,
+        width,
+        dtype=dtype,
+        nodata=INT8_NODATA if dtype == "int8" else np.nan,
+        compress=compress,
+        descriptions=[names(band) for band in range(width)],
+        tags=tags,
+    )
+    total = info.width * info.height
+    meter = Meter(progress, "pixels", total)
+    with writer, ThreadPoolExecutor(1, "write") as pool:
+        pending: Future[None] | None = None
+        for window, pixels in read_ahead(source, strips):
+            progress.check()
+            block, count = _compute(pixels, function, width)
+            stored = quantize(block) if dtype == "int8" else block
+            valid_pixels += count
+            if pending is not None:
+                pending.result()
+            pending = pool.submit(writer.write, stored, window)
+            meter.advance(int(window.width * window.height))
+        if pending is not None:
+            pending.result()
+    return {"dimensions": width, "valid_pixels": valid_pixels}
+
+
+def read_ahead(source: EmbeddingRaster, strips: list[Window]) -> Iterator[tuple[Window, np.ndarray]]:
+    """The strips in order as (C, h, w) float32, the next ones already being read by another thread."""
+    with ThreadPoolExecutor(1, "read") as pool:
+        waiting: list[tuple[Window, Future[np.ndarray]]] = []
+        upcoming = iter(strips)
+        try:
+            for window in upcoming:
+                waiting.append((window, pool.submit(source.read, window)))
+                if len(waiting) >= _READ_AHEAD:
+                    first, future = waiting.pop(0)
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _compute(pixels: np.ndarray, function: PixelFunction, width: int) -> tuple[np.ndarray, int]:
+    """(C, h, w) -> (D, h, w) with NaN where the input is not valid, and the number of valid pixels."""
+    bands, height, columns = pixels.shape
+    flat = pixels.reshape(bands, -1)
+    valid = np.isfinite(flat).all(axis=0)
+    count = int(valid.sum())
+    result = np.full((width, flat.shape[1]), np.nan, np.float32)
+    if count == flat.shape[1]:
+        result[:] = function(np.ascontiguousarray(flat.T)).T
+    elif count:
+        result[:, valid] = function(np.ascontiguousarray(flat[:, valid].T)).T
+    return result.reshape(width, height, columns), count
+
+
+def quantize(values: np.ndarray) -> np.ndarray:
+    """Values in [-1, 1] as AlphaEarth stores them: q = round(127.5 sign(v) sqrt(|v|)), NaN -> -128.
+
+    Args:
+        values: Float array of any shape.
+    Returns:
+        int8 array of that shape; the error is at most 1/127.5 near 1 and smaller near 0.
+    """
+    magnitude = np.sqrt(np.abs(np.clip(values, -1.0, 1.0))) * 127.5
+    rounded = np.rint(np.copysign(np.minimum(magnitude, 127.0), values))
+    return np.where(np.isfinite(values), rounded, INT8_NODATA).astype(np.int8)
+
+
+def score_function(function: PixelFunction, query: np.ndarray) -> PixelFunction:
+    """Pixels -> cosine to a unit vector, (N, C) -> (N, 1)."""
+
+    def score(pixels: np.ndarray) -> np.ndarray:
+        vectors = function(pixels)
+        norms = np.linalg.norm(vectors, axis=1)
+        return ((vectors @ query) / np.maximum(norms, 1e-12))[:, None].astype(np.float32)
+
+    return score
+
+
+def write_region_raster(
+    table: EmbeddingTable, info: RasterInfo, path: str | Path, *, progress: Progress, compress: str = "zstd"
+) -> None:
+    """Draw each region's vector on a raster's grid: D bands, float32, NaN outside and where a region has none.
+
+    A pixel takes the region that holds its centre; where regions overlap, the later one.
+    """
+    regions = table.regions
+    shapes = transform_geometry(regions.geometry, regions.crs, info.crs)
+    width = table.vectors.shape[1]
+    lookup = np.vstack([np.full((1, width), np.nan, np.float32), table.vectors])
+    tags = {"model": str(table.provenance.get("model", ""))}
+    names = [f"emb_{band:03d}" for band in range(width)]
+    rows = max(1, _STRIP_BYTES // (4 * width * info.width))
+    windows = [Window(0, top, info.width, min(rows, info.height - top)) for top in range(0, info.height, rows)]
+    bounds = shapely.bounds(shapes)
+    with RasterWriter(
+        path, info, width, dtype="float32", nodata=np.nan, compress=compress, descriptions=names, tags=tags
+    ) as writer:
+        for window in progress.track(windows, "strips"):
+            transform = info.transform @ Affine.translation(window.col_off, window.row_off)
+            north, south = transform.f, transform.f + transform.e * window.height
+            near = np.flatnonzero((bounds[:, 1] <= north) & (bounds[:, 3] >= south))
+            labels = np.zeros((window.height, window.width), np.int32)
+            if len(near):
+                numbered = [(shapes[row], int(row) + 1) for row in near]
+                rasterize(numbered, out=labels, transform=transform)
+            writer.write(np.ascontiguousarray(lookup[labels].transpose(2, 0, 1)), window)
+
+
+def require_bands(source: EmbeddingRaster, expected: int) -> None:
+    """Check that a raster has the bands that a model was trained on.
+
+    Raises:
+        ConfigError: it has another number.
+    """
+    if source.info.count != expected:
+        raise ConfigError(
+            f"{source.info.path} has {source.info.count} bands, but the checkpoint was trained on {expected}.",
+            "Give the kind of raster that the model was trained on; 'urbanfm inspect' tells which.",
+        )

@@ -1,0 +1,35 @@
+"""Where tensors live."""
+
+from __future__ import annotations
+
+import torch
+
+from urbanfm_core.errors import ConfigError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; 'auto' takes a GPU if there is one.
+
+    Raises:
+        ConfigError: this machine does not have it.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present[device.type]:
+        raise ConfigError(f"The device '{name}' is not on this machine.", "Use --device auto or --device cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"There is no '{name}': this machine has {torch.cuda.device_count()} GPUs.")
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """The device as a person knows it: "NVIDIA H200 (cuda:0)" or "CPU, 2 threads"."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} ({device})"
+    if device.type == "cpu":
+        return f"CPU, {torch.get_num_threads()} threads"
+    return str(device)

@@ -1,0 +1,479 @@
+"""One function per stage; the only place that knows the order of things.
+
+Each takes its checked parameters and a progress, and returns a `Result`: what a program can use (`summary`, plain
+data) and what a Python caller can use (`value`).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import urbanfm_core
+from urbanfm_core.errors import ConfigError, OutputError
+from urbanfm_core.progress import Progress
+from urbanfm_core.stages import (
+    CheckStage,
+    EmbedRasterStage,
+    EmbedStage,
+    GridStage,
+    ImportCheckpointStage,
+    InspectStage,
+    PrepareStage,
+    SampleCityStage,
+    SearchStage,
+    Stage,
+    TrainStage,
+    make_stage,
+)
+
+if TYPE_CHECKING:
+    from urbanfm_core.data.city import CityInputs
+    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.data.store import SampleStore
+    from urbanfm_core.inference.table import EmbeddingTable
+    from urbanfm_core.models.method import Method, Prepared, Trained
+    from urbanfm_core.training.checkpoint import Checkpoint
+
+
+@dataclass
+class Result:
+    """What a stage leaves.
+
+    Attributes:
+        summary: Plain data, as the worker reports it.
+        value: The object for a Python caller.
+    """
+
+    summary: dict[str, Any]
+    value: Any = None
+    notes: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The summary as a person reads it."""
+        shown = {key: value for key, value in self.summary.items() if value not in (None, [], {})}
+        return [f"{key}: {_show(value)}" for key, value in shown.items() if key != "notes"]
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_show(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "".join(f"\n  {_show_row(item)}" for item in value)
+    return str(value)
+
+
+def _show_row(item: Any) -> str:
+    return "  ".join(_show(part) for part in item) if isinstance(item, (list, tuple)) else _show(item)
+
+
+def run(name: str, params: dict[str, Any], progress: Progress) -> Result:
+    """Check the parameters of a stage, and run it.
+
+    Raises:
+        UrbanFMError: a user error, or cancelled.
+    """
+    return run_stage(name, make_stage(name, params), progress)
+
+
+def run_stage(name: str, stage: Stage, progress: Progress) -> Result:
+    """Run a stage whose parameters are checked already; what was left out is logged."""
+    check_outputs(stage)
+    progress.check()
+    result = _STAGE_FUNCTIONS[name](stage, progress)
+    for note in result.notes:
+        progress.log("warning", note)
+    if result.notes:
+        result.summary["notes"] = result.notes
+    progress.update(1.0, "Done.")
+    return result
+
+
+def stage_function(name: str) -> Callable[..., Any]:
+    """The stage as a Python function with keyword arguments, plus `progress`; it returns the stage's object."""
+
+    def call(*, progress: Progress | None = None, **params: Any) -> Any:
+        return run(name, params, progress or Progress()).value
+
+    from urbanfm_core.stages import STAGES
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = STAGES[name].__doc__
+    return call
+
+
+def check_outputs(stage: Stage) -> None:
+    """Refuse, before any work is done, what cannot be written.
+
+    Raises:
+        OutputError: a Shapefile, or a folder that cannot be written.
+    """
+    for name, item in type(stage).model_fields.items():
+        path = getattr(stage, name)
+        extra: Any = item.json_schema_extra
+        if not extra["output"] or path is None:
+            continue
+        target = Path(path).expanduser()
+        if target.suffix.lower() == ".shp":
+            raise OutputError(
+                f"{target}: a Shapefile cannot hold embeddings: it cuts names to 10 letters and texts to 254.",
+                "Write a GeoPackage: give a name that ends in .gpkg.",
+            )
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            probe = target.parent / f".{target.name}.probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise OutputError(
+                f"Cannot write {target}: {error.strerror or error}.", "Choose a folder that you may write to."
+            ) from error
+
+
+def samplecity(stage: SampleCityStage, progress: Progress) -> Result:
+    from urbanfm_core.data.samplecity import generate
+
+    summary = generate(Path(stage.out), stage.regions, stage.seed, progress, compact=stage.compact)
+    return Result({"out": stage.out, **summary}, Path(stage.out))
+
+
+def grid(stage: GridStage, progress: Progress) -> Result:
+    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.geo.vector import write_layer
+
+    if stage.over is not None:
+        area: Any = stage.over
+        crs = None
+    else:
+        area, crs = _parse_extent(str(stage.extent)), stage.extent_crs
+        if crs is None:
+            raise ConfigError(
+                "An extent needs its coordinate reference system.", "Add --extent-crs, such as EPSG:4326."
+            )
+    progress.update(0.1, "Laying out the grid")
+    regions = RegionSet.grid(area, stage.grid_size, stage.grid_shape, crs=crs)
+    progress.update(0.6, f"Writing {len(regions.ids):,} regions")
+    write_layer(regions.to_frame(), stage.out)
+    return Result({"out": stage.out, "regions": len(regions.ids)}, regions, regions.notes)
+
+
+def prepare(stage: PrepareStage, progress: Progress) -> Result:
+    method, _, prepared, store = _prepare(stage, progress)
+    summary = {"method": method.name, "samples": len(prepared.samples), "store": str(store.path)}
+    return Result(summary, store.path, prepared.notes)
+
+
+def train(stage: TrainStage, progress: Progress) -> Result:
+    checkpoint, notes = _train(stage, Path(stage.out), progress)
+    return Result(_training_summary(checkpoint, stage.out), Path(stage.out), notes)
+
+
+def embed(stage: EmbedStage, progress: Progress) -> Result:
+    from urbanfm_core.inference.table import EmbeddingTable
+
+    city = _city(stage)
+    notes: list[str] = []
+    path, share = stage.checkpoint, 0.0
+    training: dict[str, Any] = {}
+    regions = _regions(stage, city)
+    if path is None:
+        path, share = _checkpoint_to_train(stage), 0.7
+        trained_now, notes = _train(stage, Path(path), progress.part(0.0, share))
+        training = _training_summary(trained_now, path)
+    method, trained, checkpoint = _load(path, stage, progress)
+    city.require(*method.embeds_from)
+    made_from = {"regions": regions.digest(), "weights": checkpoint.manifest["weights_sha256"], "rule": stage.rule}
+    store = _store(stage, "embed", {**city.identity(*method.embeds_from), **made_from})
+    found = method.embed(trained, city, regions, store, progress.part(share, 0.9), rule=stage.rule)
+    provenance = {
+        "model": _model_name(checkpoint),
+        "method": method.name,
+        "checkpoint": checkpoint.manifest["weights_sha256"],
+        "urbanfm": urbanfm_core.__version__,
+    }
+    table = EmbeddingTable(regions, found.vectors, found.coverage, provenance)
+    _write_embeddings(stage, table, city, progress.part(0.9, 1.0))
+    store.remove()
+    summary = {
+        "regions": len(table.ids),
+        "dimensions": int(table.vectors.shape[1]),
+        "uncovered": int((~table.covered).sum()),
+        "model": provenance["model"],
+        "checkpoint": str(path),
+        **{name: getattr(stage, name) for name in ("out", "parquet", "raster", "map")},
+        **({"training": training} if training else {}),
+    }
+    return Result(summary, table, [*notes, *regions.notes, *found.notes])
+
+
+def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
+    from urbanfm_core.inference.raster import map_raster, require_bands
+
+    city = _city(stage)
+    city.require("embedding_raster")
+    method, trained, checkpoint = _load(stage.checkpoint, stage, progress)
+    function = method.pixel_function(trained)
+    with city.open_embedding_raster() as source:
+        require_bands(source, trained.preprocessing["bands"])
+        summary = map_raster(
+            source,
+            function,
+            stage.out,
+            dtype=stage.dtype,
+            compress=stage.compress,
+            tags={"model": _model_name(checkpoint), "checkpoint": checkpoint.manifest["weights_sha256"]},
+            names="emb_{:03d}".format,
+            progress=progress,
+        )
+    write_raster_style(Path(stage.out).with_suffix(".qml"), stage.out)
+    return Result({"out": stage.out, **summary}, Path(stage.out))
+
+
+def search(stage: SearchStage, progress: Progress) -> Result:
+    from urbanfm_core.inference.raster import map_raster, require_bands, score_function
+    from urbanfm_core.inference.table import EmbeddingTable
+    from urbanfm_core.maps.search import rank
+
+    method, trained, checkpoint = _load(stage.checkpoint, stage, progress)
+    query = method.text_vectors(trained, [stage.query], progress.part(0.0, 0.2))[0]
+    summary: dict[str, Any] = {"query": stage.query, "out": stage.out, "raster": stage.raster}
+    value: Any = None
+    notes: list[str] = []
+    if stage.embeddings is not None:
+        table = EmbeddingTable.from_layer(stage.embeddings)
+        if table.provenance.get("checkpoint") not in (None, checkpoint.manifest["weights_sha256"]):
+            notes.append("These embeddings were made with another checkpoint; the scores mean nothing across models.")
+        if table.vectors.shape[1] != len(query):
+            raise ConfigError(
+                f"{stage.embeddings} holds {table.vectors.shape[1]}-d vectors, the checkpoint makes {len(query)}-d ones.",
+                "Search with the checkpoint that made the embeddings.",
+            )
+        value = rank(table.vectors, query)
+        best = value.top(stage.top)
+        summary |= {
+            "regions": len(table.ids),
+            "top": [[_plain_id(table.ids[row]), round(float(value.score[row]), 4)] for row in best],
+        }
+        if stage.out is not None:
+            _write_ranking(table, value, stage.out)
+    if stage.raster is not None:
+        city = _city(stage)
+        with city.open_embedding_raster() as source:
+            require_bands(source, trained.preprocessing["bands"])
+            summary |= map_raster(
+                source,
+                score_function(method.pixel_function(trained), query),
+                stage.raster,
+                tags={"query": stage.query},
+                names=lambda _: stage.query,
+                progress=progress.part(0.3, 1.0),
+            )
+            write_score_style(Path(stage.raster).with_suffix(".qml"), stage.raster)
+    return Result(summary, value, notes)
+
+
+def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
+    from urbanfm_core.importers.aether import import_aether
+
+    checkpoint = import_aether(Path(stage.source), text_encoder=stage.text_encoder)
+    checkpoint.save(stage.out)
+    return Result({"checkpoint": stage.out, "summary": checkpoint.summary()}, Path(stage.out))
+
+
+def inspect(stage: InspectStage, progress: Progress) -> Result:
+    from urbanfm_core.models import get_method
+    from urbanfm_core.training.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint.load(stage.checkpoint)
+    method = get_method(checkpoint.method)
+    summary = {
+        **checkpoint.summary(),
+        "paper": method.paper,
+        "trains on": ", ".join(method.needs),
+        "embeds from": ", ".join(method.embeds_from),
+        "can also": ", ".join(sorted(method.can)),
+    }
+    if stage.report is not None:
+        from urbanfm_core.training.report import write_checkpoint_report
+
+        write_checkpoint_report(stage.report, stage.checkpoint, summary)
+    return Result({"checkpoint": stage.checkpoint, "summary": summary, "report": stage.report}, checkpoint)
+
+
+def check(stage: CheckStage, progress: Progress) -> Result:
+    from urbanfm_core.environment import as_dicts, run_checks, write_report
+
+    checks = run_checks()
+    if stage.report is not None:
+        write_report(stage.report, checks)
+    summary = {"ok": all(item.ok for item in checks), "checks": as_dicts(checks), "report": stage.report}
+    return Result(summary, checks)
+
+
+_STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
+    "samplecity": samplecity,
+    "grid": grid,
+    "prepare": prepare,
+    "train": train,
+    "embed": embed,
+    "embedraster": embedraster,
+    "search": search,
+    "importcheckpoint": importcheckpoint,
+    "inspect": inspect,
+    "check": check,
+}
+
+
+def _city(stage: Any) -> CityInputs:
+    """The inputs of a stage; one that it does not have is not given."""
+    from urbanfm_core.data.city import CityInputs
+    from urbanfm_core.data.poi import PoiColumns
+
+    columns = {name: getattr(stage, f"poi_{name}", None) for name in PoiColumns.__dataclass_fields__}
+    return CityInputs(
+        pois=getattr(stage, "pois", None),
+        poi_columns=PoiColumns(**columns),
+        embedding_raster=getattr(stage, "embedding_raster", None),
+        quantization=getattr(stage, "quantization", "auto"),
+    )
+
+
+def _store(stage: Any, purpose: str, made_from: dict[str, Any]) -> SampleStore:
+    from urbanfm_core.data.store import SampleStore, default_cache
+
+    root = Path(stage.cache) if stage.cache else default_cache()
+    return SampleStore(root / purpose, {"purpose": purpose, **made_from})
+
+
+def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Prepared, SampleStore]:
+    """The method, its preset, a city ready to train on, and where that is kept."""
+    from urbanfm_core.models import get_method, load_preset, make_config
+    from urbanfm_core.models.device import describe_device, resolve_device
+
+    preset = load_preset(stage.preset)
+    method = get_method(preset["method"])
+    city = _city(stage)
+    city.require(*method.needs)
+    overrides = dict(_parse_override(text) for text in stage.overrides)
+    config = make_config(method.config_class, {**preset["model"], "text_encoder": stage.text_encoder, **overrides})
+    device = resolve_device(stage.device)
+    progress.log("info", f"{method.title} ({stage.preset}) on {describe_device(device)}")
+    store = _store(stage, "samples", city.identity(*method.needs))
+    prepared = method.prepare(config, city, store, device, progress)
+    return method, preset, prepared, store
+
+
+def _train(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[str]]:
+    """Train what a stage describes, and write the checkpoint."""
+    from urbanfm_core.models.device import resolve_device
+    from urbanfm_core.training.loop import train as run_training
+    from urbanfm_core.training.task import TrainingConfig
+
+    method, preset, prepared, store = _prepare(stage, progress.part(0.0, 0.4))
+    given = {name: getattr(stage, name) for name in ("epochs", "batch_size", "learning_rate", "precision", "seed")}
+    settings = TrainingConfig(**{**preset["training"], **{k: v for k, v in given.items() if v is not None}})
+    checkpoint = run_training(
+        method,
+        prepared,
+        settings,
+        out,
+        fingerprint=store.fingerprint,
+        preset=stage.preset,
+        device=resolve_device(stage.device),
+        progress=progress.part(0.4, 1.0),
+    )
+    return checkpoint, prepared.notes
+
+
+def _load(path: str, stage: Any, progress: Progress) -> tuple[Method, Trained, Checkpoint]:
+    from urbanfm_core.models.device import describe_device, resolve_device
+    from urbanfm_core.training.checkpoint import Checkpoint, restore
+
+    checkpoint = Checkpoint.load(path)
+    method, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size or 65536)
+    progress.log("info", f"{method.title} ({_model_name(checkpoint)}) on {describe_device(trained.device)}")
+    return method, trained, checkpoint
+
+
+def _model_name(checkpoint: Checkpoint) -> str:
+    return str(checkpoint.manifest.get("preset") or checkpoint.method)
+
+
+def _regions(stage: EmbedStage, city: CityInputs) -> RegionSet:
+    """The regions that were given, else a grid over the raster."""
+    from urbanfm_core.data.regions import RegionSet
+
+    if stage.regions is not None:
+        return RegionSet.from_layer(stage.regions, stage.region_id)
+    city.require("embedding_raster")
+    return RegionSet.grid(str(city.embedding_raster), stage.grid_size, stage.grid_shape)
+
+
+def _checkpoint_to_train(stage: EmbedStage) -> str:
+    """Where the checkpoint goes that is trained because none was given."""
+    from urbanfm_core.data.store import default_cache
+
+    if stage.checkpoint_out is not None:
+        return stage.checkpoint_out
+    root = Path(stage.cache) if stage.cache else default_cache()
+    return str(root / "checkpoints" / f"{stage.preset}-{secrets.token_hex(4)}")
+
+
+def _training_summary(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]:
+    manifest = checkpoint.manifest
+    return {
+        "checkpoint": str(path),
+        "method": checkpoint.method,
+        "preset": manifest.get("preset"),
+        **{name: manifest[name] for name in ("samples", "epochs", "metrics") if name in manifest},
+    }
+
+
+def _write_embeddings(stage: EmbedStage, table: EmbeddingTable, city: CityInputs, progress: Progress) -> None:
+    from urbanfm_core.inference.raster import write_region_raster
+    from urbanfm_core.maps.styles import plot_map, principal_rgb
+
+    progress.update(0.0, "Writing")
+    if stage.parquet is not None:
+        table.to_parquet(stage.parquet)
+    if stage.out is not None:
+        table.to_layer(stage.out, columns=stage.columns)
+    if stage.raster is not None:
+        with city.open_embedding_raster() as source:
+            write_region_raster(table, source.info, stage.raster, progress=progress.part(0.3, 1.0))
+    if stage.map is not None:
+        _, rgb = principal_rgb(table.vectors)
+        plot_map(
+            stage.map, table.regions.geometry, table.regions.crs, rgb, f"Region embeddings, {table.provenance['model']}"
+        )
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    """ "field=value" as a pair; the value is read as JSON where it is JSON."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(f"'{text}' is not a change to a preset.", "Write field=value, such as lambda_image=0.5.")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value.strip()
+
+
+def _parse_extent(text: str) -> tuple[float, float, float, float]:
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"'{text}' is not an extent.", "Write xmin,ymin,xmax,ymax.") from error
+    if not (west < east and south < north):
+        raise ConfigError(f"The extent '{text}' is empty.", "Write xmin,ymin,xmax,ymax.")
+    return west, south, east, north
+
+
+def _plain_id(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
