@@ -1,0 +1,502 @@
+"""N-band rasters: what a file is, how to read it by blocks, how to write one that appears whole.
+
+Everything here speaks *north-up* pixel coordinates: row 0 is the northern edge, whatever the file stores. Public
+AlphaEarth tiles lie south-up; the reader turns windows and arrays over, so nothing downstream has to know.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyproj
+import rasterio
+from affine import Affine
+from rasterio.enums import MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from urbanfm_core.errors import ConfigError, InputError, OutputError, ShapeError
+from urbanfm_core.files import atomic_path
+from urbanfm_core.geo.crs import require_crs
+
+CACHE_MB = 32
+STRIP_BYTES = 48 << 20
+_WHOLE_BLOCK_BYTES = 4 * STRIP_BYTES
+_SERVICES = {"WMS", "WMTS", "WCS", "OGCAPI", "EEDAI", "PLMOSAIC", "DAAS"}
+_COMPRESSIONS = ("zstd", "deflate", "none")
+_DTYPES = ("float32", "float16", "int8", "uint8")
+
+
+@contextmanager
+def gdal_env(cache_mb: int = CACHE_MB) -> Iterator[None]:
+    """GDAL settings under which memory stays flat: its own default block cache grows to 5 % of the machine."""
+    with rasterio.Env(GDAL_CACHEMAX=cache_mb, GDAL_PAM_ENABLED="YES"):
+        yield
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """What a raster is, in north-up terms.
+
+    Attributes:
+        nodata: Missing-value marker per band, None where a band declares none.
+        transform: Pixel (column, row) to map (x, y); row 0 is the northern edge.
+        block_shape: Rows and columns of the stored blocks; for a mosaic, of its sources' blocks.
+        block_offset: Row and column where the first whole block begins, each below block_shape.
+        south_up: The file stores its southern row first.
+        has_mask: The file carries a validity mask of its own beside the bands.
+        scales, offsets: value = stored * scale + offset, per band, as the file declares.
+    """
+
+    path: str
+    width: int
+    height: int
+    count: int
+    dtype: str
+    nodata: tuple[float | None, ...]
+    crs: pyproj.CRS
+    transform: Affine
+    block_shape: tuple[int, int]
+    block_offset: tuple[int, int]
+    interleave: str
+    south_up: bool
+    has_mask: bool
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    descriptions: tuple[str | None, ...]
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east, north in units of the CRS."""
+        west, north = self.transform @ (0, 0)
+        east, south = self.transform @ (self.width, self.height)
+        return west, south, east, north
+
+    @property
+    def res_m(self) -> tuple[float, float]:
+        """Width and height of the central pixel in metres on the ground."""
+        x, y = metres_per_pixel(self, np.array([[self.width / 2, self.height / 2]]))[0]
+        return float(x), float(y)
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one pixel over all bands, as stored."""
+        return self.count * np.dtype(self.dtype).itemsize
+
+    @property
+    def window(self) -> Window:
+        """The whole raster."""
+        return Window(0, 0, self.width, self.height)
+
+
+def metres_per_pixel(info: RasterInfo, colrow: np.ndarray) -> np.ndarray:
+    """Ground size of the pixels at some places.
+
+    A geographic raster's pixel shrinks eastward with latitude, so it is measured on the ellipsoid at each place;
+    a projected one is taken at the projection's word.
+
+    Args:
+        info: The raster.
+        colrow: Places as continuous (column, row), (N, 2).
+    Returns:
+        Width and height of a pixel in metres, (N, 2), float64.
+    """
+    size = np.array([info.transform.a, -info.transform.e])
+    if not info.crs.is_geographic:
+        factors = [axis.unit_conversion_factor for axis in info.crs.axis_info[:2]]
+        return np.broadcast_to(size * np.array(factors if len(factors) == 2 else [1.0, 1.0]), (len(colrow), 2))
+    ellipsoid = info.crs.ellipsoid
+    if ellipsoid is None:
+        raise InputError(f"{info.path}: its CRS names no ellipsoid, so metres cannot be told.", "Reproject it.")
+    unit = info.crs.axis_info[0].unit_conversion_factor
+    latitude = (info.transform.f + info.transform.e * colrow[:, 1]) * unit
+    a, e2 = ellipsoid.semi_major_metre, 1 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2
+    w2 = 1 - e2 * np.sin(latitude) ** 2
+    parallel = a * np.cos(latitude) / np.sqrt(w2)
+    meridian = a * (1 - e2) / w2**1.5
+    return np.column_stack([parallel, meridian]) * unit * size
+
+
+def inspect_raster(path: str | Path) -> RasterInfo:
+    """Read what a raster is, without its pixels.
+
+    Raises:
+        InputError: not a readable raster file, a web service, rotated or not georeferenced.
+        CRSError: it has no coordinate reference system.
+    """
+    with gdal_env(), _open(str(path)) as dataset:
+        return _describe(dataset, str(path))
+
+
+def _open(path: str) -> Any:
+    if path.lstrip().startswith("<") or path.lower().startswith(("http://", "https://", "contextualwmslegend", "wms:")):
+        raise InputError(
+            f"Raster {path!r}: expected a file, found the address of a web service.",
+            "Export the layer to a GeoTIFF first (a plain file on the web can be given as /vsicurl/ADDRESS).",
+        )
+    has_scheme = path.startswith("/vsi") or ":" in path
+    if not has_scheme and not Path(path).is_file():
+        raise InputError(f"Raster {path}: there is no such file.", "Check the path.")
+    try:
+        dataset = rasterio.open(path)
+    except (RasterioError, OSError) as error:
+        raise InputError(
+            f"Raster {path}: cannot be opened ({error}).", "Give a GeoTIFF or another raster file that GDAL reads."
+        ) from error
+    if dataset.driver in _SERVICES:
+        dataset.close()
+        raise InputError(
+            f"Raster {path}: expected a file, found a web service ({dataset.driver}).", "Export it to a GeoTIFF first."
+        )
+    return dataset
+
+
+def _describe(dataset: Any, path: str) -> RasterInfo:
+    if not dataset.count:
+        raise InputError(f"Raster {path}: expected at least one band, found none.", "Name one of its subdatasets.")
+    transform = dataset.transform
+    if transform.is_identity:
+        raise InputError(f"Raster {path}: it has no georeference.", "Georeference it, or add a world file.")
+    if transform.b or transform.d or transform.a <= 0 or transform.e == 0:
+        raise InputError(
+            f"Raster {path}: expected rows that run west to east, found a rotated or mirrored grid {transform[:6]}.",
+            "Straighten it with: gdalwarp INPUT OUTPUT.tif",
+        )
+    crs = require_crs(dataset.crs.to_wkt() if dataset.crs else None, f"Raster {path}")
+    south_up = transform.e > 0
+    block = (min(dataset.block_shapes[0][0], dataset.height), min(dataset.block_shapes[0][1], dataset.width))
+    offset = (dataset.height % block[0] if south_up else 0, 0)
+    if south_up:
+        transform = Affine(transform.a, 0, transform.c, 0, -transform.e, transform.f + transform.e * dataset.height)
+    if dataset.driver == "VRT":
+        block, offset = _source_blocks(dataset, transform) or (block, offset)
+    masks = dataset.mask_flag_enums
+    return RasterInfo(
+        path=path,
+        width=dataset.width,
+        height=dataset.height,
+        count=dataset.count,
+        dtype=str(np.result_type(*dataset.dtypes)),
+        nodata=tuple(dataset.nodatavals),
+        crs=crs,
+        transform=transform,
+        block_shape=block,
+        block_offset=offset,
+        interleave=str(dataset.profile.get("interleave", "band")),
+        south_up=south_up,
+        has_mask=any(MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags for flags in masks),
+        scales=tuple(dataset.scales),
+        offsets=tuple(dataset.offsets),
+        descriptions=tuple(dataset.descriptions),
+    )
+
+
+def _source_blocks(dataset: Any, transform: Affine) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Blocks of a mosaic's first source: a VRT states 128 x 128 for itself, which would decode each tile many times."""
+    for name in dataset.files[1:]:
+        try:
+            source = inspect_raster(name)
+        except InputError:
+            continue
+        if not np.allclose((source.transform.a, source.transform.e), (transform.a, transform.e), rtol=1e-6):
+            return None
+        column, row = ~transform @ (source.transform.c, source.transform.f)
+        rows, columns = source.block_shape
+        return source.block_shape, (
+            (round(row) + source.block_offset[0]) % rows,
+            (round(column) + source.block_offset[1]) % columns,
+        )
+    return None
+
+
+def plan_strips(
+    info: RasterInfo, window: Window | None = None, memory_bytes: int = STRIP_BYTES
+) -> list[Window]:
+    """Windows of whole blocks that cover a raster, each block in exactly one, in reading order.
+
+    A window holds as many blocks as fit the memory, and at least one. A single block above four times the memory
+    is cut by rows all the same: then it is decoded more than once, and memory stays bounded.
+
+    Args:
+        info: The raster.
+        window: Part to cover; the whole raster if None. Blocks are cut at its edges.
+        memory_bytes: Bytes of one window as stored, all bands.
+    """
+    window = window or info.window
+    rows = _edges(window.row_off, window.height, info.block_shape[0], info.block_offset[0])
+    columns = _edges(window.col_off, window.width, info.block_shape[1], info.block_offset[1])
+    row_bytes = info.pixel_bytes * min(info.block_shape[0], window.height)
+    per_row = max(1, int(memory_bytes // max(1, row_bytes * min(info.block_shape[1], window.width))))
+    columns = _grouped(columns, per_row)
+    if len(columns) == 2:
+        rows = _grouped(rows, max(1, int(memory_bytes // max(1, row_bytes * window.width))))
+    widest = max(np.diff(columns), default=1)
+    tallest = max(1, int(_WHOLE_BLOCK_BYTES // (widest * info.pixel_bytes)))
+    rows = [start for a, b in zip(rows[:-1], rows[1:], strict=True) for start in range(a, b, tallest)] + rows[-1:]
+    return [
+        Window(left, top, right - left, bottom - top)
+        for top, bottom in zip(rows[:-1], rows[1:], strict=True)
+        for left, right in zip(columns[:-1], columns[1:], strict=True)
+    ]
+
+
+def _edges(start: float, length: float, block: int, offset: int) -> list[int]:
+    start, stop = int(start), int(start + length)
+    first = start + (offset - start) % block
+    return sorted({start, *range(first, stop, block), stop})
+
+
+def _grouped(edges: list[int], size: int) -> list[int]:
+    return [*edges[:-1:size], edges[-1]]
+
+
+class RasterReader:
+    """Reads windows of one raster; safe to share between threads, since each gets a GDAL handle of its own.
+
+    Args:
+        path: The file.
+    Raises:
+        InputError: as `inspect_raster`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.info = inspect_raster(path)
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> RasterReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the handles of all threads."""
+        with self._lock:
+            for handle in self._handles:
+                handle.close()
+            self._handles.clear()
+            self._local = threading.local()
+
+    def read(self, window: Window, out: np.ndarray | None = None) -> np.ndarray:
+        """Stored values of a window.
+
+        Args:
+            window: North-up pixels, inside the raster.
+            out: (C, h, w) array to fill, contiguous along w.
+        Returns:
+            (C, h, w) in the file's dtype, row 0 in the north.
+        Raises:
+            InputError: the file is damaged there; the message names the first bad block.
+        """
+        shape = (self.info.count, int(window.height), int(window.width))
+        if out is None:
+            out = np.empty(shape, self.info.dtype)
+        elif out.shape != shape:
+            raise ShapeError(f"Window {window} of {self.info.path} needs an array {shape}, got {out.shape}.")
+        with gdal_env():
+            try:
+                self._handle().read(out=out, window=self._stored(window))
+            except (RasterioError, OSError) as error:
+                raise self._damage(window, error) from error
+        return out[:, ::-1] if self.info.south_up else out
+
+    def mask(self, window: Window) -> np.ndarray | None:
+        """The file's own validity mask over a window, (h, w) bool, True where valid; None if it has none."""
+        if not self.info.has_mask:
+            return None
+        with gdal_env():
+            try:
+                mask = self._handle().dataset_mask(window=self._stored(window)) != 0
+            except (RasterioError, OSError) as error:
+                raise self._damage(window, error) from error
+        return mask[::-1] if self.info.south_up else mask
+
+    def _handle(self) -> Any:
+        handle = getattr(self._local, "handle", None)
+        if handle is None:
+            handle = _open(self.info.path)
+            self._local.handle = handle
+            with self._lock:
+                self._handles.append(handle)
+        return handle
+
+    def _stored(self, window: Window) -> Window:
+        if not self.info.south_up:
+            return window
+        return Window(
+            window.col_off, self.info.height - window.row_off - window.height, window.width, window.height
+        )
+
+    def _damage(self, window: Window, error: Exception) -> InputError:
+        """The error for a failed read, with the first block that cannot be read by itself."""
+        where = f"rows {window.row_off}-{window.row_off + window.height - 1}"
+        for block in plan_strips(self.info, window, memory_bytes=1):
+            try:
+                self._handle().read(window=self._stored(block))
+            except (RasterioError, OSError) as inner:
+                error = inner
+                stored = self._stored(block)
+                where = (
+                    f"the block at row {stored.row_off}, column {stored.col_off} "
+                    f"({stored.height} x {stored.width} pixels, counted as stored)"
+                )
+                break
+        return InputError(
+            f"Raster {self.info.path}: cannot read {where}: {error}.",
+            "The file is damaged or cut short, or a tile of the mosaic is missing: fetch it again.",
+        )
+
+
+def nodata_array(info: RasterInfo) -> np.ndarray | None:
+    """Missing-value marker of each band in the file's dtype, (C,); None if no band has a finite one that can occur.
+
+    NaN needs no entry: a value that is not finite is never valid.
+    """
+    dtype = np.dtype(info.dtype)
+    if all(value is None or not _can_hold(dtype, value) for value in info.nodata):
+        return None
+    if len(set(info.nodata)) > 1 and any(value is None or not _can_hold(dtype, value) for value in info.nodata):
+        raise InputError(
+            f"Raster {info.path}: some bands declare a nodata value and some none: {info.nodata}.",
+            "Give all bands one with: gdal_edit.py -a_nodata VALUE FILE",
+        )
+    return np.array(info.nodata, dtype=np.float64).astype(dtype)
+
+
+def _can_hold(dtype: np.dtype, value: float) -> bool:
+    if dtype.kind == "f":
+        return math.isfinite(value)
+    limits = np.iinfo(dtype)
+    return math.isfinite(value) and limits.min <= value <= limits.max and float(value).is_integer()
+
+
+class RasterWriter:
+    """Writes a tiled, compressed, north-up GeoTIFF on the grid of another raster; it appears whole or not at all.
+
+    Use as a context manager: leaving it well renames the file, an exception removes it.
+
+    Args:
+        path: File to make.
+        grid: Raster whose width, height, transform and CRS are taken.
+        count: Bands.
+        dtype: float32, float16 (GDAL 3.11 or newer), int8 or uint8.
+        nodata: Missing-value marker.
+        compress: zstd, deflate or none. Whole numbers get the horizontal predictor, float32 the floating-point one.
+        descriptions: Name of each band.
+        tags: Metadata items of the file.
+        scale: Factor from stored to meant values, written to every band.
+    Raises:
+        ConfigError: a dtype or compression that cannot be written here.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        grid: RasterInfo,
+        count: int,
+        *,
+        dtype: str = "float32",
+        nodata: float | None = None,
+        compress: str = "zstd",
+        descriptions: Sequence[str] | None = None,
+        tags: dict[str, str] | None = None,
+        scale: float = 1.0,
+    ) -> None:
+        if dtype not in _DTYPES or compress not in _COMPRESSIONS:
+            raise ConfigError(
+                f"Raster {path}: cannot write {dtype} with compression {compress}.",
+                f"Choose a type of {', '.join(_DTYPES)} and a compression of {', '.join(_COMPRESSIONS)}.",
+            )
+        if dtype == "float16" and not _writes_float16():
+            raise ConfigError(
+                f"Raster {path}: float16 needs GDAL 3.11 or newer and a rasterio that knows it; "
+                f"found GDAL {rasterio.__gdal_version__}, rasterio {rasterio.__version__}.",
+                "Choose float32 or int8.",
+            )
+        if descriptions is not None and len(descriptions) != count:
+            raise ShapeError(f"Raster {path}: {count} bands, but {len(descriptions)} band names.")
+        self.path, self.count, self.dtype = Path(path), count, dtype
+        self._grid, self._descriptions, self._tags, self._scale = grid, descriptions, tags or {}, scale
+        self._profile: dict[str, Any] = {
+            "driver": "GTiff",
+            "width": grid.width,
+            "height": grid.height,
+            "count": count,
+            "dtype": dtype,
+            "crs": rasterio.crs.CRS.from_wkt(grid.crs.to_wkt()),
+            "transform": grid.transform,
+            "nodata": nodata,
+            "tiled": True,
+            "blockxsize": 512,
+            "blockysize": 512,
+            "interleave": "band",
+            "BIGTIFF": "IF_SAFER",
+            "NUM_THREADS": "ALL_CPUS",
+        }
+        if compress != "none":
+            self._profile |= {"compress": compress, "predictor": 3 if dtype.startswith("float") else 2}
+            self._profile |= {"zstd_level": 3} if compress == "zstd" else {"zlevel": 3}
+        self._dataset: Any = None
+
+    def __enter__(self) -> RasterWriter:
+        self._env = gdal_env()
+        self._env.__enter__()
+        self._target = atomic_path(self.path)
+        temporary = self._target.__enter__()
+        try:
+            self._dataset = rasterio.open(temporary, "w", **self._profile)
+        except (RasterioError, OSError) as error:
+            self._target.__exit__(type(error), error, error.__traceback__)
+            self._env.__exit__(None, None, None)
+            raise OutputError(f"Raster {self.path}: cannot be created ({error}).", "Is the disk full?") from error
+        return self
+
+    def write(self, array: np.ndarray, window: Window) -> None:
+        """Write one window.
+
+        Args:
+            array: (D, h, w), row 0 in the north; cast to the file's type.
+            window: North-up pixels. Whole 512 x 512 blocks avoid rewriting.
+        Raises:
+            OutputError: the disk refused.
+        """
+        shape = (self.count, int(window.height), int(window.width))
+        if array.shape != shape:
+            raise ShapeError(f"Raster {self.path}: window {window} takes an array {shape}, got {array.shape}.")
+        try:
+            self._dataset.write(array.astype(self.dtype, copy=False), window=window)
+        except (RasterioError, OSError) as error:
+            raise OutputError(f"Raster {self.path}: cannot be written ({error}).", "Is the disk full?") from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._dataset.descriptions = tuple(self._descriptions or [""] * self.count)
+                if self._scale != 1.0:
+                    self._dataset.scales = (self._scale,) * self.count
+                self._dataset.update_tags(**self._tags)
+            self._dataset.close()
+        except (RasterioError, OSError) as failure:
+            self._target.__exit__(type(failure), failure, failure.__traceback__)
+            raise OutputError(f"Raster {self.path}: cannot be finished ({failure}).", "Is the disk full?") from failure
+        else:
+            self._target.__exit__(kind, error, trace)
+        finally:
+            self._env.__exit__(None, None, None)
+
+
+def _writes_float16() -> bool:
+    major, minor = (int(part) for part in rasterio.__gdal_version__.split(".")[:2])
+    return (major, minor) >= (3, 11) and "float16" in rasterio.dtypes.dtype_rev

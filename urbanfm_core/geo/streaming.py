@@ -1,0 +1,63 @@
+"""One pass over a raster: what the pass needs of its source, and reading ahead of the computation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Protocol
+
+import numpy as np
+from rasterio.windows import Window
+
+from urbanfm_core.geo.raster import RasterInfo
+from urbanfm_core.progress import Progress
+
+Stored = tuple[np.ndarray, np.ndarray | None]
+
+
+class PixelSource(Protocol):
+    """A raster of vectors, as `data.embedding_raster.EmbeddingRaster` is one."""
+
+    @property
+    def info(self) -> RasterInfo:
+        """The file's grid, north-up."""
+
+    @property
+    def bands(self) -> int:
+        """Number of bands."""
+
+    def read_stored(self, window: Window) -> Stored:
+        """Stored numbers (C, h, w) and the file's own mask (h, w) or None; safe in any thread."""
+
+    def decode(
+        self, stored: np.ndarray, mask: np.ndarray | None = None, out: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values (C, N) float32 with 0 where invalid, and validity (1, N) or (C, N)."""
+
+
+def read_ahead(
+    source: PixelSource, windows: Sequence[Window], progress: Progress
+) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+    """Yield (position, stored, mask) of each window, the next one being read in a thread meanwhile.
+
+    Two windows are in memory at a time. A cancellation is noticed while waiting for the disk.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="raster") as pool:
+        coming: Future[Stored] | None = None
+        for position, _ in enumerate(windows):
+            current = coming or pool.submit(source.read_stored, windows[position])
+            while wait([current], timeout=0.1).not_done:
+                progress.check()
+            stored, mask = current.result()
+            later = position + 1 < len(windows)
+            coming = pool.submit(source.read_stored, windows[position + 1]) if later else None
+            del current
+            yield position, stored, mask
+            del stored, mask
+
+
+def row_chunks(shape: tuple[int, ...], pixels: int) -> Iterator[slice]:
+    """Slices of whole rows of a (C, h, w) array with about so many pixels each, and at least one row."""
+    step = max(1, pixels // shape[2])
+    for start in range(0, shape[1], step):
+        yield slice(start, min(start + step, shape[1]))
