@@ -1,0 +1,331 @@
+"""The training loop, the only one: any method, one process or several, exact resume.
+
+Samples are resident on the device and permuted there; losses stay on the device and are read once per epoch, so no step
+waits for the host. Several processes come from Hugging Face Accelerate (`accelerate launch`): each computes its share of
+every batch. The order of the samples depends on seed and epoch only, hence is the same for any number of processes.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast, gather_object
+from torch import Tensor
+
+import urbanfm_core
+from urbanfm_core.errors import Cancelled, ConfigError, TrainingError
+from urbanfm_core.files import atomic_path
+from urbanfm_core.models.method import Samples
+from urbanfm_core.progress import Progress, duration
+from urbanfm_core.training.checkpoint import as_lines
+from urbanfm_core.training.optim import build_optimizer, cosine_share, set_learning_rate
+from urbanfm_core.training.resume import RunState, load_state, random_state, save_state, seed_everything
+from urbanfm_core.training.task import Task, TrainingConfig
+
+SAVE_EVERY_S = 30.0
+# Writing the state may take at most this share of the time.
+_SAVING_SHARE = 0.05
+# Several processes agree on stopping and saving once in so many steps: the agreement is a message between them.
+_AGREE_EVERY_STEPS = 8
+_REPORT_EVERY_S = 0.2
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a finished run gives.
+
+    Attributes:
+        weights: State of the network after the epoch with the lowest selection metric, on the CPU.
+        history: One record per epoch: mean losses, learning rate, samples per second.
+        best_epoch: That epoch, from 1.
+        notes: What was special, in sentences.
+        writes: Whether this process is the one that writes results.
+    """
+
+    weights: dict[str, Tensor]
+    history: list[dict[str, Any]]
+    best_epoch: int
+    notes: list[str] = field(default_factory=list)
+    writes: bool = True
+
+
+def fit(
+    task: Task,
+    training: TrainingConfig,
+    *,
+    device: torch.device,
+    folder: Path,
+    data_fingerprint: str,
+    progress: Progress,
+    save_every_s: float = SAVE_EVERY_S,
+) -> Fitted:
+    """Train a task to the end, going on where an earlier run of the same task stopped.
+
+    Args:
+        task: Network, objective and samples.
+        training: Settings.
+        device: Where to compute; under several processes each takes its own device of this kind.
+        folder: Working folder: `resume.safetensors` and `metrics.jsonl`. The caller removes it.
+        data_fingerprint: What the samples were made from; another one makes another run.
+        progress: Where to report; asked at every step whether to stop.
+        save_every_s: How often the state is written, seconds.
+    Raises:
+        Cancelled: the user asked to stop; the state is kept in the folder.
+        TrainingError: a loss is not finite.
+        ConfigError: more processes than samples in a batch.
+    """
+    accelerator = _accelerator(device)
+    with _own_randomness(accelerator.device):
+        return _Run(accelerator, task, training, folder, data_fingerprint, progress, save_every_s).finish()
+
+
+class _Run:
+    """One run in one process."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        task: Task,
+        training: TrainingConfig,
+        folder: Path,
+        data_fingerprint: str,
+        progress: Progress,
+        save_every_s: float,
+    ) -> None:
+        self.accelerator, self.device = accelerator, accelerator.device
+        self.rank, self.processes = accelerator.process_index, accelerator.num_processes
+        self.main = accelerator.is_main_process
+        self.task, self.training, self.folder = task, training, folder
+        self.progress = progress if self.main else Progress()
+        self.notes: list[str] = []
+        self.share, self.steps = self._plan(len(task.samples))
+        task.to(self.device).train()
+        self.samples: Samples = task.samples.to(self.device)
+        self.optimizer = build_optimizer(task.parameters(), training.learning_rate, training.weight_decay, self.device)
+        self.wrapped = accelerator.prepare_model(task)
+        self.identity = self._identity(data_fingerprint)
+        self.state = self._take_up()
+        self.save_every_s, self.saved_at = save_every_s, time.monotonic()
+
+    def finish(self) -> Fitted:
+        """Run to the end."""
+        self._rewrite_metrics()
+        clock = _Clock(self)
+        while self.state.epoch < self.training.epochs:
+            self._epoch(clock)
+        weights = {name: tensor.cpu() for name, tensor in self.state.best.items()}
+        return Fitted(weights, self.state.history, self.state.best_epoch, self.notes, self.main)
+
+    def _plan(self, samples: int) -> tuple[int, int]:
+        """Samples per step of one process, and steps per epoch; what does not fill a batch is left out."""
+        batch = min(self.training.batch_size, samples)
+        share = batch // self.processes
+        if share < 1:
+            raise ConfigError(
+                f"{self.processes} processes cannot share a batch of {batch} samples.", "Start fewer processes."
+            )
+        if samples < self.training.batch_size:
+            self.notes.append(
+                f"There are {samples:,} samples, fewer than the batch size of {self.training.batch_size:,}: "
+                "each epoch is one batch of all of them."
+            )
+        if share * self.processes < batch:
+            self.notes.append(f"A batch has {share * self.processes} samples, so that the processes have equal shares.")
+        return share, samples // (share * self.processes)
+
+    def _identity(self, data_fingerprint: str) -> dict[str, Any]:
+        training = {name: value for name, value in asdict(self.training).items() if name != "resume"}
+        identity = {
+            "version": urbanfm_core.__version__,
+            "data": data_fingerprint,
+            **self.task.identity(),
+            "training": training,
+            "device": self.device.type,
+            "processes": self.processes,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(identity, default=str))
+        return plain
+
+    def _take_up(self) -> RunState:
+        if not self.training.resume:
+            return RunState()
+        state, found = load_state(self.folder, self.identity, self.task.model, self.optimizer, self.rank)
+        if found:
+            self.progress.log("info" if state else "warning", found)
+            self.notes.append(found)
+        if state is None:
+            return RunState()
+        state.best = {name: tensor.to(self.device) for name, tensor in state.best.items()}
+        if state.losses is not None:
+            state.losses = state.losses.to(self.device)
+        return state
+
+    def _epoch(self, clock: _Clock) -> None:
+        state, epoch = self.state, self.state.epoch
+        batch = self.share * self.processes
+        order = _permutation(len(self.samples), self.training.seed, epoch)[: self.steps * batch].to(self.device)
+        if state.step == 0:
+            seed_everything(self.training.seed, epoch, self.rank)
+        for step in range(state.step, self.steps):
+            start = step * batch + self.rank * self.share
+            self._step(order[start : start + self.share], step)
+            state.step = step + 1
+            clock.advance(batch)
+            self._stop_or_save()
+        self._close_epoch(clock)
+
+    def _step(self, indices: Tensor, step: int) -> None:
+        rate = self.training.learning_rate * cosine_share(
+            self.state.epoch * self.steps + step, self.training.epochs * self.steps, self.training.final_lr_share
+        )
+        set_learning_rate(self.optimizer, rate)
+        bfloat16 = self.training.precision == "bfloat16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            losses: dict[str, Tensor] = self.wrapped(self.samples.batch(indices))
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(losses["loss"])
+        self.optimizer.step()
+        if self.state.losses is None or step == 0:
+            self.state.loss_names = list(losses)
+            self.state.losses = torch.zeros(self.steps, len(losses), device=self.device)
+        self.state.losses[step] = torch.stack([value.detach().float() for value in losses.values()])
+
+    def _stop_or_save(self) -> None:
+        cancel = self.progress.cancelled()
+        save = cancel or time.monotonic() - self.saved_at >= self.save_every_s
+        if self.processes > 1:
+            if self.state.step % _AGREE_EVERY_STEPS and self.state.step < self.steps:
+                return
+            flags = broadcast(torch.tensor([int(cancel), int(save)], device=self.device)).tolist()
+            cancel, save = bool(flags[0]), bool(flags[1])
+        if save:
+            self._save()
+        if cancel:
+            raise Cancelled(
+                f"Cancelled in epoch {self.state.epoch + 1} of {self.training.epochs}. "
+                "Run the same again to go on from there."
+            )
+
+    def _save(self) -> None:
+        """Write the state, unless a loss since the last time is not finite."""
+        started = time.monotonic()
+        self._mean_losses()
+        states = gather_object([random_state(self.device)])
+        if self.main:
+            save_state(self.folder, self.identity, self.state, self.task.model, self.optimizer, states)
+        self.saved_at = time.monotonic()
+        self.save_every_s = max(self.save_every_s, (self.saved_at - started) / _SAVING_SHARE)
+
+    def _mean_losses(self) -> dict[str, float]:
+        """Mean of each loss over the steps so far of this epoch and over all processes.
+
+        Raises:
+            TrainingError: one is not finite.
+        """
+        assert self.state.losses is not None
+        losses: Tensor = self.accelerator.reduce(self.state.losses[: self.state.step].clone(), "mean")
+        rows = losses.cpu().double()
+        broken = (~torch.isfinite(rows)).any(1).nonzero()
+        if len(broken):
+            step = int(broken[0])
+            values = ", ".join(
+                f"{name} {value:g}" for name, value in zip(self.state.loss_names, rows[step].tolist(), strict=True)
+            )
+            raise TrainingError(
+                f"The loss is not finite in epoch {self.state.epoch + 1}, step {step + 1} of {self.steps} ({values}).",
+                "Lower the learning rate; if that does not help, look for extreme values in the inputs.",
+            )
+        return dict(zip(self.state.loss_names, rows.mean(0).tolist(), strict=True))
+
+    def _close_epoch(self, clock: _Clock) -> None:
+        state = self.state
+        means = self._mean_losses()
+        rate = self.optimizer.param_groups[0]["lr"]
+        state.epoch, state.step, state.losses = state.epoch + 1, 0, None
+        record = {"epoch": state.epoch, **means, "learning_rate": rate, "samples_per_s": round(clock.rate(), 1)}
+        state.history.append(record)
+        selected = means[self.task.method.selection_metric()]
+        if selected < state.best_metric:
+            state.best_metric, state.best_epoch = selected, state.epoch
+            state.best = {name: tensor.detach().clone() for name, tensor in self.task.model.state_dict().items()}
+        if self.main:
+            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(as_lines([record]))
+        for name, value in means.items():
+            self.progress.metric(name, value, state.epoch)
+
+    def _rewrite_metrics(self) -> None:
+        """Cut the metrics to the epochs that the state knows: a kill may have come between the two."""
+        if self.main:
+            with atomic_path(self.folder / "metrics.jsonl") as temporary:
+                temporary.write_text(as_lines(self.state.history), "utf-8")
+        self.accelerator.wait_for_everyone()
+
+
+class _Clock:
+    """Counts samples and says "epoch 3/20, 36,000 samples/s, about 1 min left", a few times a second."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._start = self._reported = time.monotonic()
+        self._done = 0
+
+    def advance(self, samples: int) -> None:
+        self._done += samples
+        now = time.monotonic()
+        run = self._run
+        last = run.state.step == run.steps and run.state.epoch + 1 == run.training.epochs
+        if now - self._reported < _REPORT_EVERY_S and not last:
+            return
+        self._reported = now
+        finished = run.state.epoch * run.steps + run.state.step
+        total = run.training.epochs * run.steps
+        left = (total - finished) * samples / self.rate()
+        run.progress.update(
+            finished / total,
+            f"epoch {run.state.epoch + 1}/{run.training.epochs}, {self.rate():,.0f} samples/s, {duration(left)} left",
+        )
+
+    def rate(self) -> float:
+        """Samples per second of all processes, since this run began."""
+        return self._done / max(time.monotonic() - self._start, 1e-9)
+
+
+def _permutation(samples: int, seed: int, epoch: int) -> Tensor:
+    """Order of the samples in an epoch, (N,) int64; drawn on the CPU, so it is the same on every device."""
+    words = np.random.SeedSequence([seed, epoch]).generate_state(2)
+    generator = torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
+    return torch.randperm(samples, generator=generator)
+
+
+def _accelerator(device: torch.device) -> Accelerator:
+    if AcceleratorState._shared_state and AcceleratorState().num_processes == 1:
+        # Accelerate remembers the first device that this process asked for; a library cannot know which comes next.
+        AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+    if accelerator.num_processes == 1 and accelerator.device != device:
+        accelerator.state.device = device
+    return accelerator
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Training seeds the global generators; the caller gets them back as they were."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
