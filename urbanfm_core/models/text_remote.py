@@ -296,11 +296,11 @@ class EndpointTextEncoder:
         self._price = _price_of(self._endpoint.model, price_per_million_tokens)
         self._attempts, self._backoff_s, self._parallel = attempts, backoff_s, parallel
         key = self._endpoint.key()
-        headers: dict[str, Any] = {} if key else {"Authorization": openai.Omit()}
+        # Without a key none is made up: the header is left out of each request.
+        self._headers: dict[str, Any] = {} if key else {"Authorization": openai.Omit()}
         self._client = openai.OpenAI(
             api_key=key or "none",
             base_url=self._endpoint.base_url,
-            default_headers=headers,
             timeout=timeout_s,
             max_retries=0,
             # A proxy has no business between this machine and itself.
@@ -434,6 +434,7 @@ class EndpointTextEncoder:
                 model=self._endpoint.model,
                 input=batch,
                 encoding_format="float",
+                extra_headers=self._headers,
             )
         except self._openai.OpenAIError as error:
             raise RemoteError(
