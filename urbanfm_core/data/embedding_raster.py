@@ -190,11 +190,10 @@ def _resolve(info: RasterInfo, quantization: str) -> str:
     if quantization == "none":
         return "none"
     if quantization != "alphaearth":
-        raise ConfigError(
-            f"Quantization {quantization!r} is not known.", "Choose auto, alphaearth or none."
-        )
+        raise ConfigError(f"Quantization {quantization!r} is not known.", "Choose auto, alphaearth or none.")
     if info.dtype != "int8":
         raise ConfigError(
-            f"Raster {info.path}: AlphaEarth codes are int8, found {info.dtype}.", "Choose the quantization auto or none."
+            f"Raster {info.path}: AlphaEarth codes are int8, found {info.dtype}.",
+            "Choose the quantization auto or none.",
         )
     return "alphaearth"

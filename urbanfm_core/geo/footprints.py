@@ -64,13 +64,16 @@ class Footprints:
             polygons = transform_geometry(shapely.segmentize(polygons, _longest_piece(info, crs)), crs, info.crs)
         to_pixel = ~info.transform
         shapes = shapely.transform(
-            polygons, lambda xy: np.column_stack([xy[:, 0] * to_pixel.a + to_pixel.c, xy[:, 1] * to_pixel.e + to_pixel.f])
+            polygons,
+            lambda xy: np.column_stack([xy[:, 0] * to_pixel.a + to_pixel.c, xy[:, 1] * to_pixel.e + to_pixel.f]),
         )
         self.bounds = shapely.bounds(shapes).reshape(-1, 4)
         self.area = shapely.area(shapes)
         self.inside = np.ones(len(shapes))
         with np.errstate(invalid="ignore"):
-            within = (self.bounds[:, :2] >= 0).all(axis=1) & (self.bounds[:, 2:] <= (info.width, info.height)).all(axis=1)
+            within = (self.bounds[:, :2] >= 0).all(axis=1) & (self.bounds[:, 2:] <= (info.width, info.height)).all(
+                axis=1
+            )
         if not within.all():
             frame = shapely.box(0, 0, info.width, info.height)
             share = shapely.area(shapely.intersection(shapes[~within], frame))

@@ -217,9 +217,7 @@ def _source_blocks(dataset: Any, transform: Affine) -> tuple[tuple[int, int], tu
     return None
 
 
-def plan_strips(
-    info: RasterInfo, window: Window | None = None, memory_bytes: int = STRIP_BYTES
-) -> list[Window]:
+def plan_strips(info: RasterInfo, window: Window | None = None, memory_bytes: int = STRIP_BYTES) -> list[Window]:
     """Windows of whole blocks that cover a raster, each block in exactly one, in reading order.
 
     A window holds as many blocks as fit the memory, and at least one. A single block above four times the memory
@@ -333,9 +331,7 @@ class RasterReader:
     def _stored(self, window: Window) -> Window:
         if not self.info.south_up:
             return window
-        return Window(
-            window.col_off, self.info.height - window.row_off - window.height, window.width, window.height
-        )
+        return Window(window.col_off, self.info.height - window.row_off - window.height, window.width, window.height)
 
     def _damage(self, window: Window, error: Exception) -> InputError:
         """The error for a failed read, with the first block that cannot be read by itself."""

@@ -146,9 +146,7 @@ def zonal_mean(
     return _finish(sums, valid, total, footprints, rule)
 
 
-def _finish(
-    sums: np.ndarray, valid: np.ndarray, total: np.ndarray, footprints: Footprints, rule: Rule
-) -> ZonalMean:
+def _finish(sums: np.ndarray, valid: np.ndarray, total: np.ndarray, footprints: Footprints, rule: Rule) -> ZonalMean:
     mean = np.full(sums.shape, np.nan, np.float32)
     found = valid > 0
     mean[found] = sums[found] / valid[found, None]
@@ -238,9 +236,7 @@ class _Chunk:
         pieces = np.add.reduceat(values, np.flatnonzero(cut[:count]), axis=1)
         return self._combine(number[self._start], number[self._stop], pieces.T)
 
-    def function_sums(
-        self, values: np.ndarray, valid: np.ndarray, function: PixelFunction
-    ) -> np.ndarray | None:
+    def function_sums(self, values: np.ndarray, valid: np.ndarray, function: PixelFunction) -> np.ndarray | None:
         """Weighted sums of function(pixel) over the valid (N,) pixels, (regions, D) float64; None without any."""
         count = values.shape[1]
         depth = np.bincount(self._start, minlength=count + 1) - np.bincount(self._stop, minlength=count + 1)
@@ -253,9 +249,7 @@ class _Chunk:
 
     def _combine(self, first: np.ndarray, last: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         run, column = repeat_ranges(first, last - first)
-        matrix = csr_array(
-            (self._weight[run], (self._region[run], column)), shape=(self._regions, len(vectors))
-        )
+        matrix = csr_array((self._weight[run], (self._region[run], column)), shape=(self._regions, len(vectors)))
         return matrix @ np.ascontiguousarray(vectors, dtype=np.float64)
 
 

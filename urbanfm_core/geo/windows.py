@@ -1,0 +1,328 @@
+"""Mean of a raster's pixel vectors in disks and squares around points, all sizes in one pass over the raster.
+
+Each block adds to the windows that reach into it, so nothing is read twice and no halo is kept. Inside a block, a
+window is a stack of row stretches; running sums along the rows give each stretch as a difference of two numbers,
+however long it is. Blocks that no window touches are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyproj
+from rasterio.windows import Window
+
+from urbanfm_core.errors import ConfigError, ShapeError
+from urbanfm_core.geo.crs import require_crs, transform_xy
+from urbanfm_core.geo.footprints import repeat_ranges
+from urbanfm_core.geo.raster import STRIP_BYTES, RasterInfo, metres_per_pixel, plan_strips
+from urbanfm_core.geo.streaming import PixelSource, read_ahead
+from urbanfm_core.progress import Meter, Progress
+
+_TILE_ROWS, _TILE_COLUMNS = 64, 128
+_GATHER = 8192
+# Pixels; far below what a coordinate can tell.
+_RIM = 1e-9
+_SORT_PX = 64
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Pixels whose centre is at most `radius_m` metres from the point, on the ground.
+
+    Metres are measured at the point, so on a raster in degrees the disk is an ellipse of pixels. A disk that holds no
+    centre takes the pixel that holds the point. A pixel counts when all its bands are valid.
+    """
+
+    radius_m: float
+
+    def __post_init__(self) -> None:
+        if not self.radius_m > 0:
+            raise ConfigError(f"A disk needs a radius above 0 m, got {self.radius_m}.", "Give it in metres, like 50.")
+
+
+@dataclass(frozen=True)
+class Square:
+    """The pixel that holds the point and `radius_px` more on each side: 2 * radius_px + 1 pixels wide.
+
+    The published AETHER windows: cut at the raster's edge, the mean taken per band over its valid values, so a
+    band that is missing throughout the window is NaN by itself (the published code puts 0).
+    """
+
+    radius_px: int
+
+    def __post_init__(self) -> None:
+        if self.radius_px < 0 or self.radius_px != int(self.radius_px):
+            raise ConfigError(
+                f"A square needs a whole radius of 0 or more pixels, got {self.radius_px}.", "4 makes it 9 x 9 pixels."
+            )
+
+
+@dataclass(frozen=True)
+class WindowMeans:
+    """What `window_means` found.
+
+    Attributes:
+        mean: (S, P, C) float32; NaN where a window holds no valid value.
+        valid: (S, P) float32 in [0, 1]: valid values over all values of the full window; what lies off the raster
+            counts as not valid. 0 for points off the raster.
+        outside: Number of points off the raster; their rows are NaN throughout.
+    """
+
+    mean: np.ndarray
+    valid: np.ndarray
+    outside: int
+
+
+class _Windows:
+    """The windows of one size around all points on the raster, and the sums gathered for them so far.
+
+    Args:
+        window: Shape and size.
+        colrow: (P, 2) continuous column and row of the points.
+        size_m: (P, 2) ground size of the pixel at each.
+        index: (P,) row of each point in `total`.
+        total: (.., C) float32 zeros, to be filled: sums while the pass runs, means after `finish`.
+    Attributes:
+        row, column: (P,) the pixel that holds the point.
+        reach_row, reach_column: (P,) pixels that the window may extend from there.
+    """
+
+    def __init__(
+        self, window: Disk | Square, colrow: np.ndarray, size_m: np.ndarray, index: np.ndarray, total: np.ndarray
+    ) -> None:
+        self.window = window
+        self._x, self._y = colrow.T
+        self.column, self.row = np.floor(colrow).astype(np.int64).T
+        self._size_m = size_m
+        self._index, self._total = index, total
+        self._count = np.zeros(len(colrow), np.int64)
+        self._band_count: np.ndarray | None = None
+        self._alone = np.zeros(len(colrow), bool)
+        if isinstance(window, Square):
+            self.reach_row = self.reach_column = np.full(len(colrow), int(window.radius_px))
+            self._full = (2 * self.reach_row + 1) ** 2
+        else:
+            self.reach_column, self.reach_row = np.ceil(window.radius_m / size_m).astype(np.int64).T
+            self._full = np.concatenate([self._disk_pixels(some) for some in _groups(2 * self.reach_row + 1)])
+            self._alone = self._full == 0
+            self._full[self._alone] = 1
+
+    def _disk_pixels(self, points: np.ndarray) -> np.ndarray:
+        number, row = repeat_ranges((self.row - self.reach_row)[points], 2 * self.reach_row[points] + 1)
+        start, stop = self._stretches(points[number], row)
+        return np.bincount(number, stop - start, len(points)).astype(np.int64)
+
+    def _stretches(self, point: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Columns [start, stop) of a window's pixels in a row; stop <= start where it has none."""
+        if isinstance(self.window, Square):
+            return self.column[point] - self.reach_column[point], self.column[point] + self.reach_column[point] + 1
+        width, height = self._size_m[point].T
+        rest = self.window.radius_m**2 - ((row + 0.5 - self._y[point]) * height) ** 2
+        half = np.sqrt(np.maximum(rest, 0)) / width
+        # A centre exactly on the rim belongs to the disk; rounding must not decide that.
+        start = np.ceil(self._x[point] - 0.5 - half - _RIM).astype(np.int64)
+        stop = np.floor(self._x[point] - 0.5 + half + _RIM).astype(np.int64) + 1
+        stop = np.where(rest >= 0, np.maximum(stop, start), start)
+        alone = self._alone[point] & (row == self.row[point])
+        return np.where(alone, self.column[point], start), np.where(alone, self.column[point] + 1, stop)
+
+    def add(self, points: np.ndarray, tile: _Tile) -> None:
+        """Add what a tile of pixels holds of the windows of some points."""
+        top = np.maximum(self.row[points] - self.reach_row[points], tile.top)
+        rows = np.maximum(np.minimum(self.row[points] + self.reach_row[points] + 1, tile.top + tile.height) - top, 0)
+        for some in _groups(rows):
+            number, row = repeat_ranges(top[some], rows[some])
+            start, stop = self._stretches(points[some][number], row)
+            start = np.clip(start - tile.left, 0, tile.width)
+            stop = np.clip(stop - tile.left, 0, tile.width)
+            kept = stop > start
+            if not kept.any():
+                continue
+            number, line = number[kept], (row[kept] - tile.top) * tile.width
+            start, stop = line + start[kept], line + stop[kept]
+            first = np.flatnonzero(np.concatenate([[True], number[1:] != number[:-1]]))
+            target = points[some][number[first]]
+            per_band = isinstance(self.window, Square)
+            self._total[self._index[target]] += _differences(tile.running(per_band), start, stop, first).T
+            counts = _differences(tile.running_count(per_band), start, stop, first).T
+            if counts.shape[1] == 1 and self._band_count is None:
+                self._count[target] += counts[:, 0]
+                continue
+            if self._band_count is None:
+                self._band_count = np.repeat(self._count[:, None], self._total.shape[1], axis=1)
+            self._band_count[target] += counts
+
+    def finish(self) -> np.ndarray:
+        """Turn sums into means, NaN where nothing is valid; return the share of valid values, (P,)."""
+        counts = self._count[:, None] if self._band_count is None else self._band_count
+        with np.errstate(invalid="ignore"):
+            for some in np.array_split(np.arange(len(self.row)), 1 + len(self.row) // _GATHER):
+                self._total[self._index[some]] /= counts[some].astype(np.float32)
+        share: np.ndarray = counts.mean(axis=1) / self._full
+        return share
+
+
+class _Tile:
+    """Some rows and columns of the raster as running sums along the rows, made when first asked for.
+
+    Args:
+        top, left: Raster row and column of the first pixel.
+        shape: Height and width.
+        values: (C, N) float32, 0 where invalid.
+        valid: (1, N) or (C, N) bool.
+    """
+
+    def __init__(self, top: int, left: int, shape: tuple[int, int], values: np.ndarray, valid: np.ndarray) -> None:
+        self.top, self.left, (self.height, self.width) = top, left, shape
+        self._values, self._valid = values, valid
+        self._whole = valid.all(axis=0, keepdims=True)
+        self._running: dict[bool, np.ndarray] = {}
+        self._counts: dict[bool, np.ndarray] = {}
+
+    def running(self, per_band: bool) -> np.ndarray:
+        """Sum of the values before each position, (C, N + 1) float64."""
+        mixed = len(self._valid) > 1
+        key = per_band or not mixed
+        if key not in self._running:
+            values = self._values if key else np.where(self._whole, self._values, np.float32(0))
+            self._running[key] = _running_sum(values, np.float64)
+        return self._running[key]
+
+    def running_count(self, per_band: bool) -> np.ndarray:
+        """Number of valid values before each position, (1, N + 1) or, per band, (C, N + 1)."""
+        if per_band not in self._counts:
+            self._counts[per_band] = _running_sum(self._valid if per_band else self._whole, np.int64)
+        return self._counts[per_band]
+
+
+def _running_sum(values: np.ndarray, dtype: type) -> np.ndarray:
+    out = np.empty((values.shape[0], values.shape[1] + 1), dtype)
+    out[:, 0] = 0
+    np.cumsum(values, axis=1, dtype=dtype, out=out[:, 1:])
+    return out
+
+
+def _differences(running: np.ndarray, start: np.ndarray, stop: np.ndarray, first: np.ndarray) -> np.ndarray:
+    stretches = np.take(running, stop, axis=1)
+    stretches -= np.take(running, start, axis=1)
+    return np.add.reduceat(stretches, first, axis=1)
+
+
+def _groups(sizes: np.ndarray) -> list[np.ndarray]:
+    """Positions 0 .. len - 1 in consecutive groups of about so many rows each, so that a group's work is small."""
+    if not len(sizes):
+        return [np.empty(0, np.int64)]
+    bins = np.cumsum(sizes) // _GATHER
+    return np.split(np.arange(len(sizes)), np.flatnonzero(np.diff(bins)) + 1)
+
+
+def window_means(
+    raster: PixelSource,
+    xy: np.ndarray,
+    crs: pyproj.CRS,
+    windows: Sequence[Disk | Square],
+    *,
+    progress: Progress | None = None,
+    memory_bytes: int = STRIP_BYTES,
+) -> WindowMeans:
+    """Mean vector of the pixels in windows around points.
+
+    Args:
+        raster: Source of pixel vectors.
+        xy: (P, 2) points.
+        crs: Their CRS.
+        windows: Sizes and shapes, S of them.
+        progress: Reports and cancels.
+        memory_bytes: Size of a strip as stored. Beyond it, memory holds the result and little else.
+    Raises:
+        ShapeError: xy is not (P, 2).
+        InputError: the raster is damaged.
+        Cancelled: the caller asked to stop.
+    """
+    progress = progress or Progress()
+    xy = np.asarray(xy, np.float64)
+    if xy.ndim != 2 or xy.shape[1] != 2:
+        raise ShapeError(f"Points must be (P, 2), got {xy.shape}.")
+    info = raster.info
+    colrow = _to_pixels(info, transform_xy(xy, require_crs(crs, "points"), info.crs))
+    with np.errstate(invalid="ignore"):
+        on = (colrow >= 0).all(axis=1) & (colrow < (info.width, info.height)).all(axis=1)
+    index = np.flatnonzero(on)
+    # Points in the order of the rows make neighbours in memory of neighbours on the ground.
+    index = index[np.lexsort(np.floor(colrow[index] / _SORT_PX).T)]
+    size_m = metres_per_pixel(info, colrow[index])
+    mean = np.zeros((len(windows), len(xy), raster.bands), np.float32)
+    sums = [_Windows(window, colrow[index], size_m, index, part) for window, part in zip(windows, mean, strict=True)]
+    reach = np.zeros((2, len(index)), np.int64)
+    for part in sums:
+        np.maximum(reach, (part.reach_row, part.reach_column), out=reach)
+    row, column = np.floor(colrow[index]).astype(np.int64).T[::-1]
+    boxes = np.stack([row - reach[0], row + reach[0] + 1, column - reach[1], column + reach[1] + 1])
+
+    strips = [strip for strip in plan_strips(info, memory_bytes=memory_bytes) if _meeting(boxes, strip).any()]
+    meter = Meter(progress, "strips", len(strips))
+    for position, stored, mask in read_ahead(raster, strips, progress):
+        strip = strips[position]
+        near = np.flatnonzero(_meeting(boxes, strip))
+        for window in _tiles(strip):
+            progress.check()
+            points = near[_meeting(boxes[:, near], window)]
+            if len(points):
+                tile = _cut(raster, boxes[:, points], strip, window, stored, mask)
+                for part in sums:
+                    part.add(points, tile)
+        del stored, mask
+        meter.advance()
+
+    valid = np.zeros((len(windows), len(xy)), np.float32)
+    for number, part in enumerate(sums):
+        valid[number, index] = part.finish()
+    mean[:, ~on] = np.nan
+    return WindowMeans(mean, valid, int(len(xy) - len(index)))
+
+
+def _to_pixels(info: RasterInfo, xy: np.ndarray) -> np.ndarray:
+    """Continuous (column, row) of map places, (P, 2)."""
+    inverse = ~info.transform
+    return np.column_stack([xy[:, 0] * inverse.a + inverse.c, xy[:, 1] * inverse.e + inverse.f])
+
+
+def _meeting(boxes: np.ndarray, window: Window) -> np.ndarray:
+    """Which (4, P) boxes (top, bottom, left, right) share a pixel with a window, (P,) bool."""
+    top, bottom, left, right = boxes
+    return (
+        (top < window.row_off + window.height)
+        & (bottom > window.row_off)
+        & (left < window.col_off + window.width)
+        & (right > window.col_off)
+    )
+
+
+def _tiles(strip: Window) -> Iterator[Window]:
+    """Parts of a strip whose running sums stay in the processor's cache."""
+    for row in range(0, int(strip.height), _TILE_ROWS):
+        for column in range(0, int(strip.width), _TILE_COLUMNS):
+            height, width = min(_TILE_ROWS, strip.height - row), min(_TILE_COLUMNS, strip.width - column)
+            yield Window(strip.col_off + column, strip.row_off + row, width, height)
+
+
+def _cut(
+    raster: PixelSource,
+    boxes: np.ndarray,
+    strip: Window,
+    window: Window,
+    stored: np.ndarray,
+    mask: np.ndarray | None,
+) -> _Tile:
+    """The part of a window that the boxes reach, decoded."""
+    top, left = max(window.row_off, boxes[0].min()), max(window.col_off, boxes[2].min())
+    bottom = min(window.row_off + window.height, boxes[1].max())
+    right = min(window.col_off + window.width, boxes[3].max())
+    part = (slice(top - strip.row_off, bottom - strip.row_off), slice(left - strip.col_off, right - strip.col_off))
+    values, valid = raster.decode(
+        stored[:, part[0], part[1]].reshape(len(stored), -1), None if mask is None else mask[part].ravel()
+    )
+    return _Tile(top, left, (bottom - top, right - left), values, valid)
