@@ -418,7 +418,7 @@ class EndpointTextEncoder:
 
         def announce(state: Any) -> None:
             reason = self._reason(state.outcome.exception())
-            warnings.put(f"{reason} Trying again in {state.next_action.sleep:.1f} s.")
+            warnings.put(f"{reason.rstrip('. ')}. Trying again in {state.next_action.sleep:.1f} s.")
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(self._passing),
