@@ -24,8 +24,8 @@ from urbanfm_core.progress import Progress
 
 # Points worked on at once, so that intermediate arrays stay in the processor's cache.
 _CHUNK = 1 << 15
-# Point-polygon pairs tested at once; bounds memory at some tens of megabytes.
-_PAIRS = 1 << 20
+# Point-polygon pairs tested at once; few enough to stay in cache, enough to forget the cost of a call.
+_PAIRS = 1 << 17
 _POINTS_PER_BIN = 8
 _MAX_BINS_A_SIDE = 2048
 _SAMPLE = 1 << 16
@@ -157,9 +157,8 @@ def assign_to_polygons(
         keep = _border_rule(points, shapes, point, region)
     finally:
         shapely.destroy_prepared(unprepared)
-    point, region = point[keep], region[keep]
-    order = np.lexsort((point, region))
-    return Assignment(point[order], region[order])
+    point, region = _sort_within_regions(point[keep], region[keep], len(points), len(shapes))
+    return Assignment(point, region)
 
 
 def _border_rule(
@@ -182,6 +181,14 @@ def _border_rule(
     np.minimum.at(first, some_point, some_region)
     keep[doubtful] = inside | (~has_inside[some_point] & (some_region == first[some_point]))
     return keep
+
+
+def _sort_within_regions(
+    point: NDArray[np.int64], region: NDArray[np.int64], n_points: int, n_regions: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs that are ascending by region, put in order by point too: transposed twice by counting, not sorted."""
+    pairs = Assignment(point, region).to_csr(n_points, n_regions).tocsc().tocsr()
+    return pairs.indices.astype(np.int64), region
 
 
 @dataclass(frozen=True)
@@ -220,8 +227,9 @@ class _PointIndex:
         self, regions: NDArray[np.int64], bounds: NDArray[np.float64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Pairs (region, place in this index) of points inside a region's bounding box, in portions, by region."""
-        west, east = self.x_scale.bin(bounds[:, 0]), self.x_scale.bin(bounds[:, 2])
-        south, north = self.y_scale.bin(bounds[:, 1]), self.y_scale.bin(bounds[:, 3])
+        west_m, south_m, east_m, north_m = np.ascontiguousarray(bounds.T)
+        west, east = self.x_scale.bin(west_m), self.x_scale.bin(east_m)
+        south, north = self.y_scale.bin(south_m), self.y_scale.bin(north_m)
         strips = (north - south + 1).astype(np.int64)
         for part in _portions(strips, _PAIRS):
             number = np.repeat(np.arange(part.start, part.stop), strips[part])
@@ -232,8 +240,7 @@ class _PointIndex:
                 place = _ranges(first[slices], length[slices])
                 owner = np.repeat(number[slices], length[slices])
                 x, y = self.x[place], self.y[place]
-                box = bounds[owner]
-                hit = (x >= box[:, 0]) & (x <= box[:, 2]) & (y >= box[:, 1]) & (y <= box[:, 3])
+                hit = (x >= west_m[owner]) & (x <= east_m[owner]) & (y >= south_m[owner]) & (y <= north_m[owner])
                 yield regions[owner[hit]], place[hit]
 
 
@@ -311,17 +318,22 @@ def _hexagons(
     shape: tuple[int, int],
     out: NDArray[np.int64],
 ) -> None:
-    # On the lattice of half cells by half sides, row r reaches from 3r (its top corners) to 3r + 4; the top unit is
-    # shared with the row above, and the border there is |distance from the cell's middle| = depth.
-    across = (x - origin[0]) / (size / 2.0)
-    down = (origin[1] - y) / (size / math.sqrt(12.0))
-    row = np.floor(down / 3.0)
-    depth = down - 3.0 * row
-    shifted = across - np.mod(row, 2.0)
-    off_middle = np.abs(shifted - 2.0 * np.floor(shifted / 2.0) - 1.0)
-    row -= depth < off_middle
-    column = np.floor((across - np.mod(row, 2.0)) / 2.0)
-    _number(row, column, shape, out)
+    # In units of cells (across) and rows (down), row r reaches from r (its top corners) to r + 4/3; the top third is
+    # shared with the row above, and the border there climbs a third of a row over half a cell.
+    across = (x - origin[0]) * (1.0 / size)
+    down = (origin[1] - y) * (math.sqrt(4.0 / 3.0) / size)
+    row = np.floor(down)
+    down -= row
+    shift = row * 0.5
+    shift -= np.floor(shift)  # 0.5 in odd rows
+    off_middle = across - shift
+    off_middle -= np.floor(off_middle)
+    off_middle -= 0.5
+    above = down * 1.5 < np.abs(off_middle, out=off_middle)
+    row -= above
+    # One row up, the shift is the other one.
+    across -= np.abs(shift - 0.5 * above)
+    _number(row, np.floor(across, out=across), shape, out)
 
 
 def _number(

@@ -116,6 +116,29 @@ def transform_geometry(geometries: NDArray[np.object_], src: CRS, dst: CRS) -> N
     return moved
 
 
+def layer_bounds(geometries: NDArray[np.object_], crs: CRS) -> tuple[float, float, float, float]:
+    """Bounds (xmin, ymin, xmax, ymax) of a layer.
+
+    Longitudes that lie on both sides of the antimeridian give xmin > xmax, if that is the narrower way round.
+
+    Args:
+        geometries: (N,) shapely geometries or None.
+        crs: Their CRS.
+
+    Raises:
+        CRSError: there is no coordinate, or one that is not finite.
+    """
+    xmin, ymin, xmax, ymax = (float(value) for value in shapely.total_bounds(geometries))
+    if not all(math.isfinite(value) for value in (xmin, ymin, xmax, ymax)):
+        raise CRSError("The layer holds no finite coordinates.", "Is it empty? If not, repair it.")
+    if crs.is_geographic and xmax - xmin > 180.0:
+        eastward = shapely.get_coordinates(geometries)[:, 0] % 360.0
+        low, high = float(eastward.min()), float(eastward.max())
+        if high - low < 180.0:
+            xmin, xmax = low, high - 360.0
+    return xmin, ymin, xmax, ymax
+
+
 def same_crs(first: CRS, second: CRS) -> bool:
     """Whether coordinates need no change between the two; the order of axes does not count, x is always first."""
     return first is second or _equal(first, second)

@@ -34,7 +34,9 @@ from urbanfm_core.geo.crs import WGS84, require_crs, same_crs
 PARQUET_SUFFIXES = (".parquet", ".geoparquet")
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".json": "GeoJSON"}
 _ONE_LAYER_SUFFIXES = (".geojson", ".json", ".geojsonl", ".shp", ".fgb", ".csv", ".tsv", ".txt")
-_OPTION = re.compile(r"\|(layername|layerid|subset|geometrytype|uniquegeometrytype|option:[^=|]+|authcfg)=", re.IGNORECASE)
+_OPTION = re.compile(
+    r"\|(layername|layerid|subset|geometrytype|uniquegeometrytype|option:[^=|]+|authcfg)=", re.IGNORECASE
+)
 _FID_NAMES = ("fid", "ogc_fid")
 _BATCH = 5000
 
@@ -189,7 +191,9 @@ def write_layer(frame: geopandas.GeoDataFrame, path: str | Path, layer: str | No
     except (DataSourceError, DataLayerError, FieldError, RuntimeError, pyarrow.ArrowException, OSError) as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(f"{path}: cannot be written: {error}.", "Is the disk full, or a field of an odd type?") from error
+        raise OutputError(
+            f"{path}: cannot be written: {error}.", "Is the disk full, or a field of an odd type?"
+        ) from error
 
 
 def iter_records(source: str | Path) -> Iterator[Record]:
@@ -339,7 +343,7 @@ def _check_names(place: LayerSource, available: list[str], columns: Sequence[str
 
 def _unreadable(place: LayerSource, error: Exception) -> InputError:
     hint = "Check the name, and that it is a GeoPackage, GeoJSON, Shapefile, GeoParquet or another format of GDAL."
-    return InputError(f"{place}: cannot be read: {str(error).splitlines()[0] if str(error) else error!r}.", hint)
+    return InputError(f"{place}: cannot be read: {(str(error) or repr(error)).splitlines()[0]}.", hint)
 
 
 def _listed(names: Iterable[Any], limit: int = 30) -> str:
@@ -369,7 +373,9 @@ def _write_ogr(frame: geopandas.GeoDataFrame, temporary: Path, path: Path, layer
     if driver == "GPKG":
         frame, options["FID"] = _with_fid(frame)
         others = {str(name).lower() for name in frame.columns if name != geometry}
-        options["GEOMETRY_NAME"] = next(name for name in ("geom", "geometry", "_geom", "_geometry") if name not in others)
+        options["GEOMETRY_NAME"] = next(
+            name for name in ("geom", "geometry", "_geom", "_geometry") if name not in others
+        )
         _check_case(frame, path)
     elif not same_crs(CRS.from_user_input(frame.crs), WGS84):
         frame = frame.to_crs(WGS84)

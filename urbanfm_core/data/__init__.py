@@ -1,0 +1,1 @@
+"""What methods read: regions, points of interest, rasters, and the store of prepared samples."""
