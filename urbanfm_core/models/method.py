@@ -75,13 +75,20 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with its weights, and all that belongs to them."""
+    """A network with its weights, and all that belongs to them.
+
+    Attributes:
+        batch_size: Pixels or samples computed at once.
+        text_encoder: Text encoder as the user names it now; None for the one that the checkpoint names, which is then
+            used only if it runs on this machine.
+    """
 
     config: Any
     model: nn.Module
     preprocessing: Mapping[str, Any]
     device: torch.device
     batch_size: int = 65536
+    text_encoder: str | None = None
 
 
 @dataclass(frozen=True)

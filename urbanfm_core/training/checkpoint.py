@@ -89,6 +89,19 @@ class Checkpoint:
                 (temporary / "loss.svg").write_text(self.plot, "utf-8")
         self.manifest = manifest
 
+    def summary(self) -> dict[str, Any]:
+        """What a person wants to know of it, as plain data."""
+        known = ("preset", "source", "samples", "best_epoch", "metrics", "seed", "created", "versions", "notes")
+        return {
+            "method": self.method,
+            **{name: self.manifest[name] for name in known if self.manifest.get(name) not in (None, [], {})},
+            "config": self.config,
+            "parameters": sum(tensor.numel() for tensor in self.weights.values()),
+            "preprocessing": {
+                name: value for name, value in self.preprocessing.items() if not isinstance(value, list | dict)
+            },
+        }
+
     @classmethod
     def load(cls, path: str | Path) -> Checkpoint:
         """Read and validate a checkpoint folder.
@@ -113,8 +126,10 @@ class Checkpoint:
         )
 
 
-def restore(checkpoint: Checkpoint, device: torch.device, batch_size: int = 65536) -> tuple[Method, Trained]:
-    """The method and its trained network, ready to embed.
+def restore(
+    checkpoint: Checkpoint, device: torch.device, batch_size: int = 65536, text_encoder: str | None = None
+) -> tuple[Method, Trained]:
+    """The method and its trained network, ready to embed; see `Trained` for the arguments.
 
     Raises:
         CheckpointError: method, configuration or weights do not fit each other.
@@ -128,25 +143,59 @@ def restore(checkpoint: Checkpoint, device: torch.device, batch_size: int = 6553
         ) from error
     # Shapes are compared before anything is allocated: a false width could ask for any amount of memory.
     with torch.device("meta"):
-        _compare(method.build(config).state_dict(), checkpoint.weights)
+        check_weights(method.build(config).state_dict(), checkpoint.weights)
     with torch.random.fork_rng(devices=[]):
         model = method.build(config)
     load_weights(model, checkpoint.weights)
     model.to(device).eval().requires_grad_(False)
-    return method, Trained(config, model, checkpoint.preprocessing, device, batch_size)
+    return method, Trained(config, model, checkpoint.preprocessing, device, batch_size, text_encoder)
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copy weights into a network, all of them or none.
 
     Raises:
-        CheckpointError: names or shapes differ, or a weight is not finite; the message names them.
+        CheckpointError: see `check_weights`.
     """
-    _compare(model.state_dict(), weights)
-    broken = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]
+    check_weights(model.state_dict(), weights)
+    model.load_state_dict(dict(weights))
+
+
+def check_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Check that weights are those of a network, and are numbers.
+
+    Args:
+        expected: State of the network, with or without values (device "meta").
+        found: The weights.
+    Raises:
+        CheckpointError: names, shapes or types differ, or a weight is not finite; the message names them.
+    """
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    shapes = [
+        f"{name} is {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    kinds = [
+        f"{name} is {found[name].dtype}, expected {tensor.dtype}"
+        for name, tensor in expected.items()
+        if name in found and found[name].is_floating_point() != tensor.is_floating_point()
+    ]
+    parts = [
+        *([f"missing: {_some(missing)}"] if missing else []),
+        *([f"not part of the network: {_some(extra)}"] if extra else []),
+        *([f"other shape: {_some(shapes)}"] if shapes else []),
+        *([f"other type: {_some(kinds)}"] if kinds else []),
+    ]
+    if parts:
+        raise CheckpointError(
+            f"The weights do not fit the network ({'; '.join(parts)}).",
+            "The weights and config.json belong to different models.",
+        )
+    broken = [name for name, tensor in found.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise CheckpointError(f"The weights hold numbers that are not finite: {_some(broken)}.", "Train again.")
-    model.load_state_dict(dict(weights))
 
 
 def as_lines(records: list[dict[str, Any]]) -> str:
@@ -236,32 +285,6 @@ def _read_weights(path: Path, expected_hash: Any) -> dict[str, Tensor]:
         return load_file(path)
     except (safetensors.SafetensorError, ValueError, KeyError, OSError) as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}.", "Copy the checkpoint again.") from error
-
-
-def _compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    missing = [name for name in expected if name not in found]
-    extra = [name for name in found if name not in expected]
-    shapes = [
-        f"{name} is {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in found and found[name].shape != tensor.shape
-    ]
-    kinds = [
-        f"{name} is {found[name].dtype}, expected {tensor.dtype}"
-        for name, tensor in expected.items()
-        if name in found and found[name].is_floating_point() != tensor.is_floating_point()
-    ]
-    parts = [
-        *([f"missing: {_some(missing)}"] if missing else []),
-        *([f"not part of the network: {_some(extra)}"] if extra else []),
-        *([f"other shape: {_some(shapes)}"] if shapes else []),
-        *([f"other type: {_some(kinds)}"] if kinds else []),
-    ]
-    if parts:
-        raise CheckpointError(
-            f"The weights do not fit the network ({'; '.join(parts)}).",
-            "The weights and config.json belong to different models.",
-        )
 
 
 def _some(names: list[str], most: int = 6) -> str:

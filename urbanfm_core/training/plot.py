@@ -11,13 +11,13 @@ from urbanfm_core.errors import MissingDependencyError
 _NOT_LOSSES = ("epoch", "learning_rate", "samples_per_s")
 
 
-def loss_plot(history: Sequence[Mapping[str, Any]], title: str, best_epoch: int = 0) -> str:
+def plot_losses(history: Sequence[Mapping[str, Any]], best_epoch: int = 0, title: str = "") -> str:
     """Losses over epochs as SVG; the same history gives the same text.
 
     Args:
         history: One record per epoch with 'epoch' and named losses.
-        title: Name of the method.
-        best_epoch: Epoch to mark; 0 for none.
+        best_epoch: Epoch whose weights are kept, to be marked; 0 for none.
+        title: Heading.
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
@@ -58,7 +58,7 @@ def loss_plot(history: Sequence[Mapping[str, Any]], title: str, best_epoch: int 
                 fontsize=8,
                 color="#666666",
             )
-        axes.set_title(title, loc="left", fontsize=11)
+        axes.set_title(title or "Training losses", loc="left", fontsize=11)
         axes.set_xlabel("epoch")
         axes.set_ylabel("mean loss")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

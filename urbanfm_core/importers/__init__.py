@@ -1,0 +1,1 @@
+"""Importers: published weights become checkpoints. Nothing in a published file is executed."""

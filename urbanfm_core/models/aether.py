@@ -1,0 +1,582 @@
+"""AETHER: AlphaEarth-POI enriched representations (Liu et al. 2025, "Beyond AlphaEarth", arXiv:2510.09894).
+
+Around each point of interest the raster's pixel vectors are averaged in a small and a larger window. A projector learns
+to give both windows, and the text of the point, the same place on a sphere. Applied to every pixel, it turns a raster
+that knows form into one that knows function too; a region is the mean of its pixels (eq. 8).
+
+What is missing is left out and counted: points without text, off the raster, or without enough valid pixels around them
+do not train; pixels that are not valid, or zero in all bands and so without a direction, do not count in a region; a
+region without any valid pixel gets NaN and coverage 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that every reader of torch code expects
+from rasterio.windows import Window
+from torch import Tensor, nn
+
+from urbanfm_core.data.city import CityInputs
+from urbanfm_core.data.embedding_raster import EmbeddingRaster
+from urbanfm_core.data.regions import RegionSet
+from urbanfm_core.data.store import SampleStore
+from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, ShapeError
+from urbanfm_core.geo.raster import RasterInfo
+from urbanfm_core.geo.windows import Disk, Square, window_means
+from urbanfm_core.geo.zonal import zonal_mean
+from urbanfm_core.models.method import Method, PixelFunction, Prepared, RegionVectors, Trained
+from urbanfm_core.models.text import TextEncoder, load_text_encoder, unique_texts
+from urbanfm_core.objectives.infonce import info_nce, logit_scale
+from urbanfm_core.progress import Progress
+
+# A vector shorter than this has no direction.
+SMALLEST_NORM = 1e-6
+# Rows whose intermediate results stay in a CPU's caches.
+_CPU_ROWS = 8192
+_TEXTS_PER_PARTITION = 16384
+
+
+@dataclass(frozen=True)
+class AetherConfig:
+    """Numbers of the method; defaults are the paper's.
+
+    Attributes:
+        bands: Bands C of the raster; filled in from the data.
+        text_dim: Width T of the text vectors; filled in from the data.
+        hidden_dim: Width of the projector's first layer.
+        post_dim: Width of the second block's inner layer.
+        embedding_dim: Width D of the embedding.
+        gate_init: The shortcut starts with the weight sigmoid(gate_init).
+        dropout: Share of the second block's inner units dropped while training.
+        window: 'disk' in metres on the ground, or 'square' in pixels as the published code does.
+        base_m, augmented_m: Radii of the disks, metres.
+        base_px, augmented_px: A square reaches so many pixels to each side of the point's own.
+        lambda_image: Weight of the loss between the two windows; the rest is on the loss against the text.
+        temperature_image, temperature_text: Fixed temperatures of the two losses.
+        text_encoder: What turns sentences into vectors; see `load_text_encoder`.
+        poi_share: Share of the points with text that is used, drawn with `poi_seed`.
+        poi_seed: Start of that draw.
+        min_valid: Share of a window that must be valid; 0 asks for a single valid pixel.
+    """
+
+    bands: int = 0
+    text_dim: int = 0
+    hidden_dim: int = 256
+    post_dim: int = 256
+    embedding_dim: int = 128
+    gate_init: float = -4.0
+    dropout: float = 0.0
+    window: Literal["disk", "square"] = "disk"
+    base_m: float = 50.0
+    augmented_m: float = 100.0
+    base_px: int = 4
+    augmented_px: int = 9
+    lambda_image: float = 0.2
+    temperature_image: float = 0.07
+    temperature_text: float = 0.07
+    text_encoder: str = "minilm"
+    poi_share: float = 1.0
+    poi_seed: int = 0
+    min_valid: float = 0.0
+
+    def __post_init__(self) -> None:
+        lowest = {"bands": 0, "text_dim": 0, "poi_seed": 0, "base_px": 0, "augmented_px": 1}
+        for name in ("hidden_dim", "post_dim", "embedding_dim", *lowest):
+            value, low = getattr(self, name), lowest.get(name, 1)
+            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+                raise ConfigError(f"{name} must be a whole number of at least {low}, found {value!r}.")
+        for name in ("gate_init", "base_m", "augmented_m", "temperature_image", "temperature_text"):
+            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int | float):
+                raise ConfigError(f"{name} must be a number, found {getattr(self, name)!r}.")
+        for name in ("lambda_image", "dropout", "poi_share", "min_valid"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ConfigError(f"{name} must lie in [0, 1], found {value!r}.")
+        logit_scale(self.temperature_image)
+        logit_scale(self.temperature_text)
+        if self.window not in ("disk", "square"):
+            raise ConfigError(f"There is no window {self.window!r}.", "Choose disk or square.")
+        if not isinstance(self.text_encoder, str):
+            raise ConfigError(f"text_encoder must be a text, found {self.text_encoder!r}.")
+        small, large = (self.base_m, self.augmented_m) if self.window == "disk" else (self.base_px, self.augmented_px)
+        if not 0 <= small < large or (self.window == "disk" and small == 0):
+            raise ConfigError(
+                f"The augmented window must be larger than the base window, found {small} and {large}.",
+                "The paper uses disks of 50 m and 100 m.",
+            )
+        if self.poi_share == 0:
+            raise ConfigError("poi_share must be above 0, else nothing is left to train on.")
+
+    def windows(self) -> tuple[Disk, Disk] | tuple[Square, Square]:
+        """Base and augmented window."""
+        if self.window == "disk":
+            return Disk(self.base_m), Disk(self.augmented_m)
+        return Square(self.base_px), Square(self.augmented_px)
+
+
+class ImageProjector(nn.Module):
+    """Pixel vectors to the shared sphere (eq. 4).
+
+    u = norm(W2 relu(W1 x) + sigmoid(g) Ws x), z = norm(W4 gelu(W3 u)); each W with its bias. The shortcut Ws is the
+    identity where input and output have the same width.
+    """
+
+    def __init__(self, config: AetherConfig) -> None:
+        super().__init__()
+        width = config.embedding_dim
+        self.expand = nn.Linear(config.bands, config.hidden_dim)
+        self.contract = nn.Linear(config.hidden_dim, width)
+        self.shortcut = nn.Linear(config.bands, width) if config.bands != width else nn.Identity()
+        self.gate = nn.Parameter(torch.full((1,), float(config.gate_init)))
+        self.post_expand = nn.Linear(width, config.post_dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.post_contract = nn.Linear(config.post_dim, width)
+
+    def mix(self, x: Tensor) -> Tensor:
+        """The first block alone: (N, C) -> (N, D), unit length."""
+        return F.normalize(
+            self.contract(torch.relu(self.expand(x))) + torch.sigmoid(self.gate) * self.shortcut(x), dim=-1
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Unit vectors (N, C) -> unit vectors (N, D)."""
+        inner = self.dropout(F.gelu(self.post_expand(self.mix(x))))
+        return F.normalize(self.post_contract(inner), dim=-1)
+
+
+class TextProjector(nn.Module):
+    """Text vectors to the shared sphere (eq. 3): one linear layer, unit length."""
+
+    def __init__(self, config: AetherConfig) -> None:
+        super().__init__()
+        self.project = nn.Linear(config.text_dim, config.embedding_dim)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """(N, T) -> (N, D)."""
+        return F.normalize(self.project(text), dim=-1)
+
+
+class AetherModel(nn.Module):
+    """Both projectors."""
+
+    def __init__(self, config: AetherConfig) -> None:
+        super().__init__()
+        self.image = ImageProjector(config)
+        self.text = TextProjector(config)
+
+    def forward(self, base: Tensor, augmented: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Two windows (B, C) each and texts (B, T) of the same points -> three (B, D) of unit length."""
+        windows = self.image(torch.cat([base, augmented]))
+        return windows[: len(base)], windows[len(base) :], self.text(text)
+
+
+@dataclass
+class PoiSamples:
+    """Points of interest, ready to train on; texts that occur more than once are kept once.
+
+    Attributes:
+        base: Mean pixel vector of the base window, (N, C), unit length.
+        augmented: The same of the augmented window.
+        text: Vectors of the distinct sentences, (U, T).
+        text_row: Row of each point in `text`, (N,) int64.
+    """
+
+    base: Tensor
+    augmented: Tensor
+    text: Tensor
+    text_row: Tensor
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def to(self, device: torch.device) -> PoiSamples:
+        return PoiSamples(*(tensor.to(device) for tensor in (self.base, self.augmented, self.text, self.text_row)))
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        return {
+            "base": self.base.index_select(0, indices),
+            "augmented": self.augmented.index_select(0, indices),
+            "text": self.text.index_select(0, self.text_row.index_select(0, indices)),
+        }
+
+
+class Aether(Method):
+    """The method; see the module for the idea and for what happens to missing data."""
+
+    name: ClassVar[str] = "aether"
+    title: ClassVar[str] = "AETHER"
+    paper: ClassVar[str] = "Liu et al. 2025, Beyond AlphaEarth, arXiv:2510.09894"
+    needs: ClassVar[tuple[str, ...]] = ("pois", "embedding_raster")
+    embeds_from: ClassVar[tuple[str, ...]] = ("embedding_raster",)
+    can: ClassVar[frozenset[str]] = frozenset({"pixels", "text"})
+    config_class: ClassVar[type] = AetherConfig
+
+    def prepare(
+        self, config: AetherConfig, city: CityInputs, store: SampleStore, device: torch.device, progress: Progress
+    ) -> Prepared:
+        """Window means and text vectors of all usable points; both are kept in the store.
+
+        Raises:
+            EmptyInputError: fewer than two points are left; the message counts why.
+        """
+        city.require(*self.needs)
+        pois = city.read_pois()
+        sentences = pois.sentences()
+        told = np.array([bool(sentence and sentence.strip()) for sentence in sentences], dtype=bool)
+        rows = _share_of(np.flatnonzero(told), config)
+        with city.open_embedding_raster() as raster:
+            found = _pooled(config, raster, pois.xy[rows], pois.crs, store, progress.part(0.0, 0.3))
+            info, quantization = raster.info, raster.quantization
+        base, augmented = found["mean"]
+        usable = _usable(base, found["valid"][0], config) & _usable(augmented, found["valid"][1], config)
+        outside = int(found["outside"])
+        counts = {
+            "points": len(told),
+            "used": int(usable.sum()),
+            "without_text": int((~told).sum()),
+            "not_drawn": int(told.sum()) - len(rows),
+            "off_raster": outside,
+            "without_valid_pixels": int(len(rows) - outside - usable.sum()),
+        }
+        notes = [*pois.notes, _counted(counts)]
+        if counts["used"] < 2:
+            raise EmptyInputError(f"{_counted(counts)} At least two are needed.", _remedy(counts, config, info))
+        kept = np.flatnonzero(usable)
+        texts = [str(sentences[row]) for row in rows[kept]]
+        encoder = load_text_encoder(config.text_encoder, device=str(device))
+        vectors, text_row = _text_vectors(encoder, texts, store, progress.part(0.3, 1.0))
+        notes += encoder.notes
+        samples = PoiSamples(
+            torch.from_numpy(unit_rows(base[kept])),
+            torch.from_numpy(unit_rows(augmented[kept])),
+            torch.from_numpy(vectors),
+            torch.from_numpy(text_row),
+        )
+        config = replace(config, bands=info.count, text_dim=int(vectors.shape[1]))
+        preprocessing = {
+            "bands": info.count,
+            "quantization": quantization,
+            "crs": info.crs.to_string(),
+            "pixel_m": [round(size, 3) for size in info.res_m],
+            "window": config.window,
+            "window_sizes": [config.base_m, config.augmented_m]
+            if config.window == "disk"
+            else [config.base_px, config.augmented_px],
+            "text_encoder": {"spec": config.text_encoder, "identity": encoder.identity, "dim": config.text_dim},
+            "counts": counts,
+            "statistics": _statistics(base[kept]),
+        }
+        return Prepared(config, samples, preprocessing, notes)
+
+    def build(self, config: AetherConfig) -> AetherModel:
+        """The network for known widths."""
+        if not config.bands or not config.text_dim:
+            raise ConfigError("The widths of raster and text are not known yet.", "Prepare the data first.")
+        return AetherModel(config)
+
+    def losses(self, model: nn.Module, batch: Mapping[str, Tensor], config: AetherConfig) -> dict[str, Tensor]:
+        """Eq. 5 to 7: L = lambda * L(base, augmented) + (1 - lambda) * L(base, text)."""
+        base, augmented, text = model(batch["base"], batch["augmented"], batch["text"])
+        image = info_nce(base, augmented, config.temperature_image)
+        cross = info_nce(base, text, config.temperature_text)
+        weight = config.lambda_image
+        return {"loss": weight * image + (1.0 - weight) * cross, "image_image": image, "image_text": cross}
+
+    def selection_metric(self) -> str:
+        """The paper keeps the weights with the lowest loss between image and text."""
+        return "image_text"
+
+    def embed(
+        self,
+        trained: Trained,
+        city: CityInputs,
+        regions: RegionSet,
+        store: SampleStore,
+        progress: Progress,
+        *,
+        rule: str = "centre",
+    ) -> RegionVectors:
+        """Mean of the projected pixels of each region (eq. 8): not of unit length, shorter where pixels differ.
+
+        Args:
+            trained: Network.
+            city: Needs the embedding raster.
+            regions: R regions in any CRS.
+            store: Keeps the sums of finished strips; must belong to this network, raster, regions and rule.
+            progress: Reports and cancels.
+            rule: 'centre' or 'coverage'; see `zonal_mean`.
+        Raises:
+            CheckpointError: the raster has another number of bands than the network was trained on.
+        """
+        city.require(*self.embeds_from)
+        notes: list[str] = []
+        with city.open_embedding_raster() as raster:
+            if raster.bands != trained.config.bands:
+                raise CheckpointError(
+                    f"{raster.info.path} has {raster.bands} bands, but the checkpoint was trained on "
+                    f"{trained.config.bands}.",
+                    "Give the kind of raster that the model was trained on.",
+                )
+            notes += _unlike_training(raster, trained.preprocessing)
+            source = _Directed(raster)
+            pooled = zonal_mean(
+                source,
+                regions.geometry,
+                regions.crs,
+                rule="coverage" if rule == "coverage" else "centre",
+                pixel_function=self.pixel_function(trained),
+                store=store,
+                progress=progress,
+            )
+        if pooled.uncovered:
+            notes.append(
+                f"{pooled.uncovered:,} of {len(regions.ids):,} regions hold no valid pixel and have no vector."
+            )
+        if source.zero_pixels:
+            notes.append(f"{source.zero_pixels:,} pixels that are zero in all bands were left out.")
+        return RegionVectors(pooled.mean, {"embedding_raster": pooled.coverage.astype(np.float32)}, notes)
+
+    def pixel_function(self, trained: Trained) -> PixelFunction:
+        """Projector for arrays of pixels: (N, C) float32 -> (N, D) float32 of unit length.
+
+        A pixel that is zero in all bands, or not finite in one, has no direction; its row is NaN.
+        """
+        project = _FoldedProjector(trained.model.image)  # type: ignore[arg-type]
+        rows = min(trained.batch_size, _CPU_ROWS) if trained.device.type == "cpu" else trained.batch_size
+        bands, width = trained.config.bands, trained.config.embedding_dim
+
+        def function(pixels: np.ndarray) -> np.ndarray:
+            if pixels.ndim != 2 or pixels.shape[1] != bands:
+                raise ShapeError(f"Pixels must be (N, {bands}), found {pixels.shape}.")
+            result = np.empty((len(pixels), width), np.float32)
+            into = torch.from_numpy(result)
+            with torch.inference_mode():
+                for start in range(0, len(pixels), rows):
+                    part = np.require(pixels[start : start + rows], np.float32, ["C", "W"])
+                    into[start : start + rows] = project(torch.from_numpy(part).to(trained.device))
+            return result
+
+        return function
+
+    def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> np.ndarray:
+        """Phrases on the shared sphere, (N, D) float32, by the text encoder that the network was trained with.
+
+        Raises:
+            CheckpointError: that encoder is not known, or the one found is another.
+        """
+        encoder = _same_encoder(trained)
+        vectors = encoder.encode(texts, progress)
+        if vectors.shape[1] != trained.config.text_dim:
+            raise CheckpointError(
+                f"The text encoder '{encoder.spec}' makes vectors of width {vectors.shape[1]}, but the checkpoint was "
+                f"trained on {trained.config.text_dim}.",
+                "Name the text encoder that the model was trained with.",
+            )
+        with torch.inference_mode():
+            projected: Tensor = trained.model.text(torch.from_numpy(vectors).to(trained.device))  # type: ignore[operator]
+            return np.asarray(projected.cpu().numpy())
+
+
+class _FoldedProjector:
+    """The image projector for inference: input normalised, gate folded into the shortcut, results in place."""
+
+    def __init__(self, projector: ImageProjector) -> None:
+        with torch.inference_mode():
+            gate = torch.sigmoid(projector.gate)
+            self._expand = projector.expand
+            self._contract = projector.contract.weight.t()
+            bias = projector.contract.bias
+            if isinstance(projector.shortcut, nn.Linear):
+                self._shortcut = (gate * projector.shortcut.weight).t()
+                bias = bias + gate * projector.shortcut.bias
+            else:
+                self._shortcut = gate * torch.eye(len(bias), device=bias.device)
+            self._bias = bias
+            self._post_expand, self._post_contract = projector.post_expand, projector.post_contract
+
+    def __call__(self, x: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        x = x / length.clamp_min(SMALLEST_NORM)
+        mixed = torch.addmm(self._bias, self._expand(x).relu_(), self._contract).addmm_(x, self._shortcut)
+        mixed = F.normalize(mixed, dim=1, out=mixed)
+        z = self._post_contract(F.gelu(self._post_expand(mixed)))
+        z = F.normalize(z, dim=1, out=z)
+        lost = ~(length[:, 0] >= SMALLEST_NORM)
+        if bool(lost.any()):
+            z[lost] = torch.nan
+        return z
+
+
+class _Directed:
+    """A raster whose pixels that are zero in all bands count as not valid: they have no direction."""
+
+    def __init__(self, raster: EmbeddingRaster) -> None:
+        self._raster = raster
+        self.zero_pixels = 0
+
+    @property
+    def info(self) -> RasterInfo:
+        return self._raster.info
+
+    @property
+    def bands(self) -> int:
+        return self._raster.bands
+
+    def read_stored(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        return self._raster.read_stored(window)
+
+    def decode(
+        self, stored: np.ndarray, mask: np.ndarray | None = None, out: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        values, valid = self._raster.decode(stored, mask, out)
+        # Squares would cost a pass over all bands; a pixel is short only if its first band is.
+        short = np.abs(values[0]) < SMALLEST_NORM
+        if short.any():
+            columns = np.flatnonzero(short)
+            lengths = np.linalg.norm(values[:, columns], axis=0)
+            zero = columns[(lengths < SMALLEST_NORM) & valid.all(axis=0)[columns]]
+            if len(zero):
+                self.zero_pixels += len(zero)
+                valid = valid.copy()
+                valid[:, zero] = False
+        return values, valid
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows of unit length, float32; rows shorter than 1e-6 are divided by 1e-6."""
+    rows = np.asarray(rows, np.float32)
+    unit: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), SMALLEST_NORM)
+    return unit
+
+
+def _share_of(rows: np.ndarray, config: AetherConfig) -> np.ndarray:
+    """A seeded draw of `poi_share` of the rows, in their order; at least one if there is one."""
+    if config.poi_share >= 1:
+        return rows
+    count = max(1, round(config.poi_share * len(rows))) if len(rows) else 0
+    return np.sort(np.random.default_rng(config.poi_seed).choice(rows, count, replace=False))
+
+
+def _pooled(
+    config: AetherConfig, raster: EmbeddingRaster, xy: np.ndarray, crs: Any, store: SampleStore, progress: Progress
+) -> dict[str, np.ndarray]:
+    """Means of both windows around the points: from the store, or made and kept there."""
+    windows = config.windows()
+    name = f"windows/{_key(repr(windows), config.poi_share, config.poi_seed)}"
+    if not store.has(name):
+        progress.update(0.0, "Averaging the raster around the points")
+        means = window_means(raster, xy, crs, windows, progress=progress)
+        store.save(name, mean=means.mean, valid=means.valid, outside=np.array(means.outside))
+    return store.load(name)
+
+
+def _usable(mean: np.ndarray, valid: np.ndarray, config: AetherConfig) -> np.ndarray:
+    """Whether windows have all bands, a direction, and enough valid pixels, (P,) bool."""
+    directed = np.linalg.norm(mean, axis=1) >= SMALLEST_NORM
+    return np.asarray(directed & np.isfinite(mean).all(axis=1) & (valid > 0) & (valid >= config.min_valid))
+
+
+def _text_vectors(
+    encoder: TextEncoder, texts: list[str], store: SampleStore, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of the distinct texts, (U, T) float32, and the row of each text, (N,); finished parts stay in the store."""
+    unique, text_row = unique_texts(texts)
+    folder = f"texts/{_key(encoder.identity, *unique)}"
+    parts = []
+    for start in range(0, len(unique), _TEXTS_PER_PARTITION):
+        stop = min(start + _TEXTS_PER_PARTITION, len(unique))
+        name = f"{folder}/{start // _TEXTS_PER_PARTITION:05d}"
+        if not store.has(name):
+            part = progress.part(start / len(unique), stop / len(unique))
+            part.update(0.0, f"Encoding {len(unique):,} distinct texts")
+            store.save(name, vectors=encoder.encode(unique[start:stop], part))
+        parts.append(store.load(name)["vectors"])
+    return np.concatenate(parts), text_row
+
+
+def _key(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    reasons = [
+        f"{counts[name]:,} {words}"
+        for name, words in (
+            ("without_text", "have no text"),
+            ("not_drawn", "were not drawn (poi_share)"),
+            ("off_raster", "lie off the raster"),
+            ("without_valid_pixels", "have too few valid pixels around them"),
+        )
+        if counts[name]
+    ]
+    left_out = f"; left out: {', '.join(reasons)}" if reasons else ""
+    return f"{counts['used']:,} of {counts['points']:,} points of interest are used{left_out}."
+
+
+def _remedy(counts: Mapping[str, int], config: AetherConfig, info: RasterInfo) -> str:
+    """What to do about the most frequent reason."""
+    most = max(("without_text", "off_raster", "without_valid_pixels"), key=lambda name: counts[name])
+    if not counts["points"]:
+        return "Give a layer that has points."
+    if most == "without_text":
+        return "Name the columns that hold name and category of the points."
+    if most == "off_raster":
+        west, south, east, north = info.bounds
+        return (
+            f"Check that points and raster show the same place and carry the right CRS; the raster spans "
+            f"x {west:.6g} to {east:.6g}, y {south:.6g} to {north:.6g} ({info.crs.name})."
+        )
+    return f"Look for nodata around the points, lower min_valid ({config.min_valid:g}), or take larger windows."
+
+
+def _statistics(rows: np.ndarray) -> dict[str, Any]:
+    """What the inputs were like before normalisation."""
+    lengths = np.linalg.norm(rows, axis=1)
+    return {
+        "mean": [float(f"{value:.6g}") for value in rows.mean(axis=0, dtype=np.float64)],
+        "std": [float(f"{value:.6g}") for value in rows.std(axis=0, dtype=np.float64)],
+        "norm": [float(f"{value:.6g}") for value in np.quantile(lengths, [0.0, 0.05, 0.5, 0.95, 1.0])],
+    }
+
+
+def _unlike_training(raster: EmbeddingRaster, preprocessing: Mapping[str, Any]) -> list[str]:
+    """Sentences on how a raster differs from the one that the network was trained on."""
+    notes = []
+    size, trained_size = raster.info.res_m, preprocessing.get("pixel_m")
+    if trained_size and not np.allclose(size, trained_size, rtol=0.25):
+        notes.append(
+            f"The raster's pixels measure {size[0]:.4g} x {size[1]:.4g} m, those of the training "
+            f"{trained_size[0]:.4g} x {trained_size[1]:.4g} m; the model may not transfer."
+        )
+    codes, trained_codes = raster.quantization == "alphaearth", preprocessing.get("quantization") == "alphaearth"
+    if not codes and trained_codes and raster.info.dtype == "int8":
+        notes.append("The model was trained on dequantised AlphaEarth codes, but this int8 raster is read as it is.")
+    return notes
+
+
+def _same_encoder(trained: Trained) -> TextEncoder:
+    """The text encoder of the training.
+
+    A service on the network is only used when the user names it: a checkpoint must not decide where texts go.
+    """
+    known = trained.preprocessing.get("text_encoder") or {}
+    spec = trained.text_encoder or known.get("spec")
+    if not isinstance(spec, str):
+        raise CheckpointError(
+            "The checkpoint does not say which text encoder it was trained with.",
+            "Import it again with --text-encoder, or name the encoder now.",
+        )
+    encoder = load_text_encoder(spec, device=str(trained.device), allow_remote=trained.text_encoder is not None)
+    if known.get("identity") not in (None, encoder.identity):
+        raise CheckpointError(
+            f"The text encoder found is '{encoder.identity}', but the checkpoint was trained with '{known['identity']}'.",
+            "Install the one of the training, or train again.",
+        )
+    return encoder
