@@ -1,0 +1,1 @@
+"""What an analyst does with region vectors on a map: colours and styles, search by phrase."""

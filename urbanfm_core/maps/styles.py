@@ -1,0 +1,346 @@
+"""How results look: embeddings as colours, QGIS styles for layers and rasters.
+
+The styles are QML, the plain XML that QGIS keeps beside a file, written without QGIS. They hold for QGIS 3.22 and
+later: symbol properties are written as `Option` maps, which replaced the older `prop` elements.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET  # nosec B405: XML is written here, never read
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from urbanfm_core.errors import ShapeError
+from urbanfm_core.files import atomic_path
+from urbanfm_core.maps.plot import plot_map
+
+__all__ = [
+    "GREY",
+    "plot_map",
+    "principal_rgb",
+    "stretch_limits",
+    "write_ranking_style",
+    "write_raster_style",
+    "write_region_style",
+    "write_score_style",
+]
+
+Limits = list[tuple[float, float]]
+
+GREY = (204, 204, 204)
+PERCENTILES = (2.0, 98.0)
+PCA_FIELDS = ("emb_pca1", "emb_pca2", "emb_pca3")
+# Viridis at seven even steps: ordered in lightness, and readable with colour-blind eyes.
+SCORE_COLOURS = ("#440154", "#443983", "#31688e", "#21918c", "#35b779", "#90d743", "#fde725")
+# White borders help the eye among a few regions, and hide the colours of many.
+_BORDERS_UP_TO = 2000
+_SAMPLE_WINDOWS = 5
+_SAMPLE_PX = 128
+
+
+def principal_rgb(vectors: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
+    """First three principal components of region vectors, and the colours they make as red, green and blue.
+
+    The sign of each component is fixed so that its largest loading is positive, hence the same vectors give the
+    same colours everywhere. Each component is stretched from its 2nd to its 98th percentile.
+
+    Args:
+        vectors: (R, D). A row with a value that is not finite is a region without a vector.
+
+    Returns:
+        Components, (R, 3), NaN for a region without a vector, zero for components that do not exist (D < 3, or
+        fewer than four distinct vectors); and colours, (R, 3), grey for a region without a vector.
+
+    Raises:
+        ShapeError: not a matrix.
+    """
+    if vectors.ndim != 2:
+        raise ShapeError(f"Vectors to colour are (R, D), found {vectors.shape}.")
+    covered = np.isfinite(vectors).all(axis=1)
+    components = np.full((len(vectors), 3), np.nan)
+    components[covered] = _principal_components(vectors[covered])
+    rgb = np.tile(np.array(GREY, dtype=np.uint8), (len(vectors), 1))
+    for axis, (low, high) in enumerate(stretch_limits(components)):
+        span = high - low
+        unit = (components[covered, axis] - low) / span if span > 0 else np.full(int(covered.sum()), 0.5)
+        rgb[covered, axis] = np.rint(np.clip(unit, 0, 1) * 255)
+    return components, rgb
+
+
+def _principal_components(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """(R, 3) of complete vectors, (R, D)."""
+    from sklearn.decomposition import PCA
+
+    rows, width = vectors.shape
+    result = np.zeros((rows, 3))
+    count = min(3, width, rows - 1)
+    if count < 1:
+        return result
+    solver = "covariance_eigh" if rows >= width else "full"
+    pca = PCA(count, svd_solver=solver).fit(vectors.astype(np.float64))
+    loadings = pca.components_
+    largest = np.abs(loadings).argmax(axis=1)
+    signs = np.where(loadings[np.arange(count), largest] < 0, -1.0, 1.0)
+    result[:, :count] = (vectors.astype(np.float64) - pca.mean_) @ (loadings.T * signs)
+    # A component without variance holds rounding noise, which a stretch would blow up to full colour.
+    noise = pca.explained_variance_ <= 1e-12 * max(pca.explained_variance_[0], np.finfo(float).tiny)
+    scale = float(np.abs(vectors).max()) ** 2 * np.finfo(np.float32).eps ** 2
+    result[:, :count][:, noise | (pca.explained_variance_ <= scale)] = 0.0
+    return result
+
+
+def stretch_limits(values: npt.NDArray[np.floating]) -> Limits:
+    """2nd and 98th percentile of the finite values of each column, (N, K) -> K pairs; (0, 0) where there are none."""
+    limits = []
+    for column in np.asarray(values, dtype=np.float64).T:
+        finite = column[np.isfinite(column)]
+        low, high = np.percentile(finite, PERCENTILES) if len(finite) else (0.0, 0.0)
+        limits.append((float(low), float(high)))
+    return limits
+
+
+def write_region_style(
+    path: str | Path, components: npt.NDArray[np.floating], fields: Sequence[str] = PCA_FIELDS
+) -> None:
+    """Write the QGIS style of an embedding layer: three fields as red, green and blue.
+
+    The percentiles of this layer's components are written into the style, so it draws the colours of
+    `principal_rgb`.
+
+    Args:
+        path: The `.qml` file; QGIS takes it up by itself where it lies beside the layer under the same name.
+        components: (R, 3), as in the fields.
+        fields: Names of the three fields.
+    """
+    channels = []
+    for field, (low, high) in zip(fields, stretch_limits(components), strict=True):
+        name = '"' + field.replace('"', '""') + '"'
+        channels.append(f"scale_linear({name}, {low!r}, {high!r}, 0, 255)" if high > low else f"{name} * 0 + 128")
+    colour = f"color_rgb({', '.join(channels)})"
+    covered = " AND ".join('"' + field.replace('"', '""') + '" IS NOT NULL' for field in fields)
+    rules = [
+        (covered, "Embedding: principal components 1, 2, 3 as red, green, blue", "#8c96c6", colour),
+        ("ELSE", "Not covered", _hex(GREY), None),
+    ]
+    _write(path, _vector_style(rules, borders=len(components) <= _BORDERS_UP_TO))
+
+
+def write_ranking_style(path: str | Path, score: npt.NDArray[np.floating], field: str = "score") -> None:
+    """Write the QGIS style of ranked regions: seven classes with about equally many regions each.
+
+    Args:
+        path: The `.qml` file.
+        score: (R,), as in the field; NaN for a region without a score.
+        field: Name of the field.
+    """
+    finite = np.asarray(score, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    name = '"' + field.replace('"', '""') + '"'
+    edges = np.unique(np.quantile(finite, np.linspace(0, 1, len(SCORE_COLOURS) + 1))) if len(finite) else np.zeros(0)
+    # With few distinct scores some classes fall away; a single score makes one class.
+    if len(edges) == 1:
+        edges = np.repeat(edges, 2)
+    classes = len(edges) - 1
+    rules: list[tuple[str, str, str, str | None]] = []
+    for index in range(classes - 1, -1, -1):
+        parts = [f"{name} IS NOT NULL"]
+        if index:
+            parts.append(f"{name} >= {float(edges[index])!r}")
+        if index < classes - 1:
+            parts.append(f"{name} < {float(edges[index + 1])!r}")
+        colour = SCORE_COLOURS[round((index + 1) / classes * (len(SCORE_COLOURS) - 1)) if classes > 1 else -1]
+        rules.append((" AND ".join(parts), f"{edges[index]:.3f} to {edges[index + 1]:.3f}", colour, None))
+    rules.append(("ELSE", "Not covered", _hex(GREY), None))
+    _write(path, _vector_style(rules, borders=len(score) <= _BORDERS_UP_TO))
+
+
+def write_raster_style(path: str | Path, raster: str | Path) -> None:
+    """Write the QGIS style of an embedding raster: bands 1 to 3 as red, green and blue, percentiles stretched.
+
+    A raster of fewer than three bands gets the style of a score.
+
+    Raises:
+        InputError: the raster cannot be read.
+    """
+    limits = _sampled_limits(raster, 3)
+    if len(limits) < 3:
+        _write(path, _pseudocolour(*limits[0]))
+        return
+    names = ("red", "green", "blue")
+    renderer = ET.Element(
+        "rasterrenderer",
+        {"type": "multibandcolor", "opacity": "1", "alphaBand": "-1", "nodataColor": ""}
+        | {f"{name}Band": str(band) for band, name in enumerate(names, start=1)},
+    )
+    for name, (low, high) in zip(names, limits, strict=True):
+        enhancement = ET.SubElement(renderer, f"{name}ContrastEnhancement")
+        ET.SubElement(enhancement, "minValue").text = repr(low)
+        ET.SubElement(enhancement, "maxValue").text = repr(high)
+        ET.SubElement(enhancement, "algorithm").text = "StretchToMinimumMaximum"
+    _write(path, _raster_style(renderer))
+
+
+def write_score_style(path: str | Path, raster: str | Path) -> None:
+    """Write the QGIS style of a score raster: band 1 from dark (2nd percentile) to bright (98th percentile).
+
+    Raises:
+        InputError: the raster cannot be read.
+    """
+    _write(path, _pseudocolour(*_sampled_limits(raster, 1)[0]))
+
+
+def _sampled_limits(raster: str | Path, bands: int) -> Limits:
+    """Stretch limits of the first bands, from windows spread evenly over the raster; never empty intervals."""
+    from rasterio.windows import Window
+
+    from urbanfm_core.geo.raster import gdal_env, inspect_raster
+
+    info = inspect_raster(raster)
+    indexes = list(range(1, min(bands, info.count) + 1))
+    parts = []
+    with gdal_env():
+        import rasterio
+
+        with rasterio.open(raster) as source:
+            width, height = min(_SAMPLE_PX, source.width), min(_SAMPLE_PX, source.height)
+            for row in np.unique(np.linspace(0, source.height - height, _SAMPLE_WINDOWS).astype(int)):
+                for column in np.unique(np.linspace(0, source.width - width, _SAMPLE_WINDOWS).astype(int)):
+                    window = Window(int(column), int(row), width, height)
+                    values = source.read(indexes, window=window, masked=True).astype(np.float64).filled(np.nan)
+                    parts.append(values.reshape(len(indexes), -1).T)
+            # QGIS shows values with the file's scale and offset applied.
+            scale, offset = np.array(source.scales[: len(indexes)]), np.array(source.offsets[: len(indexes)])
+    limits = stretch_limits(np.concatenate(parts) * scale + offset)
+    return [(low, high) if high > low else (low, low + 1.0) for low, high in limits]
+
+
+def _pseudocolour(low: float, high: float) -> ET.Element:
+    colours = list(SCORE_COLOURS)
+    renderer = ET.Element(
+        "rasterrenderer",
+        {
+            "type": "singlebandpseudocolor",
+            "band": "1",
+            "opacity": "1",
+            "alphaBand": "-1",
+            "nodataColor": "",
+            "classificationMin": repr(low),
+            "classificationMax": repr(high),
+        },
+    )
+    shader = ET.SubElement(
+        ET.SubElement(renderer, "rastershader"),
+        "colorrampshader",
+        {
+            "colorRampType": "INTERPOLATED",
+            "classificationMode": "1",
+            "clip": "0",
+            "minimumValue": repr(low),
+            "maximumValue": repr(high),
+            "labelPrecision": "3",
+        },
+    )
+    ramp = ET.SubElement(shader, "colorramp", {"type": "gradient", "name": "[source]"})
+    steps = [step / (len(colours) - 1) for step in range(len(colours))]
+    stops = ":".join(f"{step:.6f};{_rgba(colour)}" for step, colour in zip(steps[1:-1], colours[1:-1], strict=True))
+    _options(ramp, {"color1": _rgba(colours[0]), "color2": _rgba(colours[-1]), "discrete": "0", "stops": stops})
+    for step, colour in zip(steps, colours, strict=True):
+        value = low + step * (high - low)
+        ET.SubElement(shader, "item", {"value": repr(value), "label": f"{value:.3f}", "color": colour, "alpha": "255"})
+    return _raster_style(renderer)
+
+
+def _raster_style(renderer: ET.Element) -> ET.Element:
+    root = _root()
+    pipe = ET.SubElement(root, "pipe")
+    pipe.append(renderer)
+    ET.SubElement(pipe, "brightnesscontrast", {"brightness": "0", "contrast": "0", "gamma": "1"})
+    ET.SubElement(pipe, "huesaturation", {"saturation": "0", "grayscaleMode": "0", "colorizeOn": "0"})
+    ET.SubElement(pipe, "rasterresampler", {"maxOversampling": "2"})
+    ET.SubElement(root, "blendMode").text = "0"
+    return root
+
+
+def _vector_style(rules: Sequence[tuple[str, str, str, str | None]], *, borders: bool) -> ET.Element:
+    """Rules as (filter, label, colour, expression of the colour), drawn in this order."""
+    root = _root()
+    renderer = ET.SubElement(
+        root, "renderer-v2", {"type": "RuleRenderer", "symbollevels": "0", "forceraster": "0", "enableorderby": "0"}
+    )
+    tree = ET.SubElement(renderer, "rules", {"key": _key(0)})
+    symbols = ET.SubElement(renderer, "symbols")
+    for index, (condition, label, colour, expression) in enumerate(rules):
+        ET.SubElement(tree, "rule", {"key": _key(index + 1), "filter": condition, "label": label, "symbol": str(index)})
+        symbols.append(_fill_symbol(str(index), colour, expression, borders))
+    ET.SubElement(root, "blendMode").text = "0"
+    ET.SubElement(root, "featureBlendMode").text = "0"
+    ET.SubElement(root, "layerGeometryType").text = "2"
+    return root
+
+
+def _fill_symbol(name: str, colour: str, expression: str | None, borders: bool) -> ET.Element:
+    symbol = ET.Element("symbol", {"type": "fill", "name": name, "alpha": "1", "clip_to_extent": "1", "force_rhr": "0"})
+    layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
+    outline = "255,255,255,150" if borders else _rgba(colour)
+    _options(
+        layer,
+        {
+            "color": _rgba(colour),
+            "style": "solid",
+            "outline_color": outline,
+            "outline_style": "solid",
+            "outline_width": "0.12" if borders else "0.06",
+            "outline_width_unit": "MM",
+            "joinstyle": "bevel",
+        },
+    )
+    if expression is not None:
+        # Without borders the outline takes the colour too, or the background shines through between neighbours.
+        properties = ["fillColor"] if borders else ["fillColor", "outlineColor"]
+        box = ET.SubElement(ET.SubElement(layer, "data_defined_properties"), "Option", {"type": "Map"})
+        ET.SubElement(box, "Option", {"type": "QString", "name": "name", "value": ""})
+        inner = ET.SubElement(box, "Option", {"type": "Map", "name": "properties"})
+        for key in properties:
+            item = ET.SubElement(inner, "Option", {"type": "Map", "name": key})
+            ET.SubElement(item, "Option", {"type": "bool", "name": "active", "value": "true"})
+            ET.SubElement(item, "Option", {"type": "QString", "name": "expression", "value": expression})
+            ET.SubElement(item, "Option", {"type": "int", "name": "type", "value": "3"})
+        ET.SubElement(box, "Option", {"type": "QString", "name": "type", "value": "collection"})
+    return symbol
+
+
+def _root() -> ET.Element:
+    return ET.Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology"})
+
+
+def _options(parent: ET.Element, values: Mapping[str, str]) -> None:
+    box = ET.SubElement(parent, "Option", {"type": "Map"})
+    for name, value in values.items():
+        ET.SubElement(box, "Option", {"type": "QString", "name": name, "value": value})
+
+
+def _key(number: int) -> str:
+    """QGIS wants a unique key per rule; counted ones keep the file the same from run to run."""
+    return f"{{00000000-0000-4000-8000-{number:012d}}}"
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _rgba(colour: str) -> str:
+    return ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)) + ",255"
+
+
+def _write(path: str | Path, root: ET.Element) -> None:
+    ET.indent(root, " ")
+    with atomic_path(path) as temporary:
+        Path(temporary).write_text(
+            "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+            + ET.tostring(root, encoding="unicode")
+            + "\n",
+            encoding="utf-8",
+        )
