@@ -109,28 +109,20 @@ class PoiSet:
         if same_crs(self.crs, target):
             return self
         moved = transform_xy(self.xy, self.crs, target)
-        keep = np.isfinite(moved).all(axis=1)
-        if not keep.any():
+        keep = np.flatnonzero(np.isfinite(moved).all(axis=1))
+        if not len(keep):
             raise EmptyInputError(
                 f"None of {len(self)} points of interest has a place in {target.name}.", "Check their CRS."
             )
-        lost = int((~keep).sum())
+        lost = len(self) - len(keep)
         notes = [*self.notes, f"{lost} rows have no place in {target.name}: left out."] if lost else self.notes
-        return replace(self, xy=moved, crs=target, notes=notes)._take(keep)
+        return replace(self, xy=moved, crs=target, notes=notes).take(keep)
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | Sequence[int]) -> PoiSet:
         """The POIs of the given rows, or those for which a mask is true."""
-        return self._take(np.asarray(rows))
-
-    def _take(self, rows: NDArray[Any]) -> PoiSet:
-        return replace(
-            self,
-            xy=self.xy[rows],
-            name=self.name[rows],
-            category=self.category[rows],
-            subcategory=self.subcategory[rows],
-            index=self.index[rows],
-        )
+        kept: NDArray[Any] = np.asarray(rows)
+        arrays = ("xy", "name", "category", "subcategory", "index")
+        return replace(self, **{name: getattr(self, name)[kept] for name in arrays})
 
 
 def _positions(

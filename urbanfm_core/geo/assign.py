@@ -287,7 +287,8 @@ def _ranges(first: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.i
     """first[0], first[0]+1, ... (length[0] of them), first[1], ...: many ranges as one array."""
     total = int(length.sum())
     shift = np.cumsum(length) - length
-    return np.arange(total, dtype=np.int64) + np.repeat(first - shift, length)
+    joined: NDArray[np.int64] = np.arange(total, dtype=np.int64) + np.repeat(first - shift, length)
+    return joined
 
 
 def _points(xy: NDArray[np.float64]) -> NDArray[np.float64]:

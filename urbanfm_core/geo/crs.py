@@ -113,7 +113,8 @@ def transform_geometry(geometries: NDArray[np.object_], src: CRS, dst: CRS) -> N
             f"{lost} vertices cannot be expressed in {dst.name}; they come from {src.name}.",
             "Check that the layer carries its right CRS, and that x and y are not swapped.",
         )
-    return moved
+    result: NDArray[np.object_] = moved
+    return result
 
 
 def layer_bounds(geometries: NDArray[np.object_], crs: CRS) -> tuple[float, float, float, float]:
@@ -180,7 +181,7 @@ def _centre(crs: CRS, bounds: Sequence[float]) -> tuple[float, float]:
     if crs.is_geographic:
         width = xmax - xmin
         middle = (xmin + xmax) / 2.0
-        if width < 0 or 180.0 < width < 359.0:
+        if width < 0 or 180.0 < width < 360.0:
             middle += 180.0
         centre = transform_xy(np.array([[middle, (ymin + ymax) / 2.0]]), crs, WGS84)[0]
     else:

@@ -163,7 +163,8 @@ def _sharing_ground(area: BaseGeometry, layout: GridLayout, cells: NDArray[np.in
     polygons = layout.polygons(cells)
     meets = shapely.intersects(area, polygons)
     cells, polygons = cells[meets], polygons[meets]
-    return cells[~shapely.touches(area, polygons)]
+    shared: NDArray[np.int64] = cells[~shapely.touches(area, polygons)]
+    return shared
 
 
 def _candidate_blocks(area: BaseGeometry, layout: GridLayout) -> list[NDArray[np.int64]]:

@@ -23,6 +23,7 @@ import pyarrow.parquet
 import pyogrio
 import shapely
 from fiona.errors import FionaError
+from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
@@ -153,7 +154,8 @@ def read_table(source: str | Path, columns: Sequence[str] | None = None) -> pd.D
         raise _unreadable(place, error) from error
     frame.index.name = info.get("fid_column") or "fid"
     _check_columns(place, frame, columns)
-    return frame
+    table: pd.DataFrame = frame
+    return table
 
 
 def write_layer(frame: geopandas.GeoDataFrame, path: str | Path, layer: str | None = None) -> None:
@@ -176,9 +178,8 @@ def write_layer(frame: geopandas.GeoDataFrame, path: str | Path, layer: str | No
     path = Path(path).expanduser().absolute()
     _check_suffix(path)
     require_crs(frame.crs, f"the layer for {path.name}")
-    name = frame.geometry.name
-    whole = frame.set_geometry(geopandas.GeoSeries(promote_to_multi(frame.geometry), index=frame.index, crs=frame.crs))
-    whole = whole.rename_geometry(name) if whole.geometry.name != name else whole
+    shapes = promote_to_multi(np.asarray(frame.geometry.array, dtype=object))
+    whole = frame.assign(**{frame.geometry.name: geopandas.GeoSeries(shapes, index=frame.index, crs=frame.crs)})
     try:
         with atomic_path(path) as temporary:
             if path.suffix.lower() in PARQUET_SUFFIXES:
@@ -270,13 +271,13 @@ def append_records(
     return count
 
 
-def promote_to_multi(geometries: Iterable[BaseGeometry | None]) -> np.ndarray[Any, Any]:
+def promote_to_multi(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     """Geometries with single parts made multi-part, if the layer mixes both; otherwise as they are.
 
     Args:
         geometries: (N,) shapely geometries or None.
     """
-    shapes = np.array(list(geometries) if not isinstance(geometries, geopandas.GeoSeries) else geometries, dtype=object)
+    shapes = np.array(geometries, dtype=object)
     kinds = shapely.get_type_id(shapes)
     makers = {0: shapely.multipoints, 1: shapely.multilinestrings, 3: shapely.multipolygons}
     for single, multi in ((0, 4), (1, 5), (3, 6)):
@@ -286,9 +287,9 @@ def promote_to_multi(geometries: Iterable[BaseGeometry | None]) -> np.ndarray[An
     return shapes
 
 
-def _layers(place: LayerSource) -> np.ndarray[Any, Any]:
+def _layers(place: LayerSource) -> NDArray[np.object_]:
     try:
-        found: np.ndarray[Any, Any] = pyogrio.list_layers(place.path)
+        found: NDArray[np.object_] = pyogrio.list_layers(place.path)
     except (DataSourceError, RuntimeError) as error:
         raise _unreadable(place, error) from error
     return found
@@ -327,7 +328,8 @@ def _read_parquet(place: LayerSource, columns: Sequence[str] | None) -> pd.DataF
         raise _unreadable(place, error) from error
     frame = frame.reset_index(drop=frame.index.name is None or frame.index.name in frame.columns)
     frame.index.name = "fid"
-    return frame
+    table: pd.DataFrame = frame
+    return table
 
 
 def _check_columns(place: LayerSource, frame: pd.DataFrame, columns: Sequence[str] | None) -> None:
