@@ -16,9 +16,11 @@ from urbanfm_core.files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# The colour of a region without a vector or a score, wherever one is drawn.
+GREY = (204, 204, 204)
+
 _INK = "#2b2b2b"
 _QUIET = "#6d6d6d"
-_UNCOVERED = "#cccccc"
 _BORDERS_UP_TO = 2000
 _RGB_NOTE = "Alike colours mean alike regions: principal components 1, 2, 3 of the embedding as"
 
@@ -53,6 +55,7 @@ def plot_map(
     """
     try:
         import matplotlib as mpl
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
         from matplotlib.figure import Figure
@@ -79,16 +82,18 @@ def plot_map(
         low, high = np.percentile(finite, (2, 98)) if len(finite) else (0.0, 1.0)
         scale = ScalarMappable(Normalize(low, high if high > low else low + 1), mpl.colormaps["viridis"])
         faces = scale.to_rgba(number)
-        faces[~np.isfinite(number)] = mpl.colors.to_rgba(_UNCOVERED)
+        faces[~np.isfinite(number)] = (*(part / 255 for part in GREY), 1.0)
 
     west, south, east, north = series.total_bounds
     squeeze = 1 / max(math.cos(math.radians((south + north) / 2)), 0.05) if series.crs.is_geographic else 1.0
     shape = squeeze * max(north - south, 1e-9) / max(east - west, 1e-9)
     inches, header, footer = 10.0, 0.75, 0.95
-    body = min(max(inches * shape, 4.0), 12.0)
+    share = 0.94 if as_rgb else 0.86
+    body = min(max(inches * share * shape, 4.0), 10.0)
     figure = Figure(figsize=(inches, header + body + footer), dpi=width_px / inches, facecolor="white")
+    FigureCanvasAgg(figure)  # Not pyplot: no window system, no state shared with a caller who plots too.
     height = header + body + footer
-    axes = figure.add_axes((0.03, footer / height, 0.94 if scale is None else 0.86, body / height))
+    axes = figure.add_axes((0.03, footer / height, share, body / height))
     borders = len(series) <= _BORDERS_UP_TO
     line = {"edgecolor": "white", "linewidth": 0.4} if borders else {"edgecolor": "face", "linewidth": 0.15}
     series.plot(ax=axes, color=faces, aspect=squeeze, **line)
@@ -96,8 +101,8 @@ def plot_map(
     axes.margins(0.01)
 
     figure.text(0.03, 1 - 0.36 / height, title, fontsize=17, fontweight="bold", color=_INK, va="center")
-    covered = "" if not as_rgb else _RGB_NOTE
-    _legend(figure, 0.52 / height, covered, as_rgb=as_rgb)
+    uncovered = (colours == GREY).all(axis=1) if as_rgb else ~np.isfinite(number)
+    _legend(figure, 0.52 / height, as_rgb=as_rgb, uncovered=int(uncovered.sum()))
     credit = "Made with UrbanFM" + (f" · {attribution}" if attribution else "") + f" · {series.crs.name}"
     figure.text(0.03, 0.22 / height, credit, fontsize=8.5, color=_QUIET, va="center")
     _scale_bar(figure, axes, series.crs, (west, south, east, north), 0.22 / height)
@@ -112,12 +117,16 @@ def plot_map(
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
-def _legend(figure: Any, bottom: float, note: str, *, as_rgb: bool) -> None:
+def _legend(figure: Any, bottom: float, *, as_rgb: bool, uncovered: int) -> None:
     """One line of text and swatches below the map."""
     from matplotlib.lines import Line2D
 
     entries = [("red", "#e0403a"), ("green", "#3aa655"), ("blue", "#3b6fd4")] if as_rgb else []
-    entries.append(("not covered", _UNCOVERED))
+    if uncovered:
+        entries.append((f"not covered ({uncovered:,})", "#{:02x}{:02x}{:02x}".format(*GREY)))
+    if not entries:
+        return
+    note = _RGB_NOTE if as_rgb else ""
     handles = [
         Line2D([], [], marker="s", linestyle="", markersize=8, color=colour, label=name) for name, colour in entries
     ]

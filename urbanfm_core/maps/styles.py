@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from urbanfm_core.errors import ShapeError
 from urbanfm_core.files import atomic_path
-from urbanfm_core.maps.plot import plot_map
+from urbanfm_core.maps.plot import GREY, plot_map
 
 __all__ = [
     "GREY",
@@ -30,7 +30,6 @@ __all__ = [
 
 Limits = list[tuple[float, float]]
 
-GREY = (204, 204, 204)
 PERCENTILES = (2.0, 98.0)
 PCA_FIELDS = ("emb_pca1", "emb_pca2", "emb_pca3")
 # Viridis at seven even steps: ordered in lightness, and readable with colour-blind eyes.
