@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import platform
 import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-from urbanfm_core.files import atomic_path
+from urbanfm_core import report
 
 REQUIRED = (
     "accelerate", "cyclopts", "fiona", "geopandas", "numpy", "pandas", "pillow", "pyarrow", "pydantic", "pyogrio",
@@ -56,20 +55,10 @@ def run_checks() -> list[Check]:
 
 
 def write_report(path: str | Path, checks: list[Check]) -> None:
-    """One self-contained HTML page, without script."""
-    rows = "".join(
-        f"<tr class='{'ok' if c.ok else 'bad'}'><td>{html.escape(c.name)}</td><td>{html.escape(c.found)}</td>"
-        f"<td>{'ok' if c.ok else 'missing'}</td><td>{html.escape(c.remedy)}</td></tr>"
-        for c in checks
-    )
-    text = (
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>UrbanFM environment</title>"
-        "<style>body{font:15px sans-serif;margin:2em}td,th{padding:.3em .8em;text-align:left;border-bottom:1px solid #ddd}"
-        ".bad{background:#fde8e8}</style><h1>UrbanFM environment</h1>"
-        f"<table><tr><th>What</th><th>Found</th><th>State</th><th>Remedy</th></tr>{rows}</table></html>\n"
-    )
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """The checks as a page."""
+    rows = [(item.name, item.found, "ok" if item.ok else "missing", item.remedy) for item in checks]
+    page_table = report.table(("What", "Found", "State", "Remedy"), rows, [not item.ok for item in checks])
+    report.write_page(path, "UrbanFM environment", page_table)
 
 
 def as_dicts(checks: list[Check]) -> list[dict[str, object]]:

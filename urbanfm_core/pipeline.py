@@ -7,14 +7,13 @@ data) and what a Python caller can use (`value`).
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import urbanfm_core
-from urbanfm_core.errors import ConfigError, OutputError
+from urbanfm_core.errors import ConfigError, CRSError, InputError, OutputError
 from urbanfm_core.progress import Progress
 from urbanfm_core.stages import (
     CheckStage,
@@ -27,6 +26,7 @@ from urbanfm_core.stages import (
     SampleCityStage,
     SearchStage,
     Stage,
+    TrainingParams,
     TrainStage,
     make_stage,
 )
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.data.store import SampleStore
     from urbanfm_core.inference.table import EmbeddingTable
+    from urbanfm_core.maps.search import Ranking
     from urbanfm_core.models.method import Method, Prepared, Trained
     from urbanfm_core.training.checkpoint import Checkpoint
 
@@ -83,12 +84,12 @@ def run(name: str, params: dict[str, Any], progress: Progress) -> Result:
 
 
 def run_stage(name: str, stage: Stage, progress: Progress) -> Result:
-    """Run a stage whose parameters are checked already; what was left out is logged."""
+    """Run a stage whose parameters are checked already; what was chosen or left out is logged."""
     check_outputs(stage)
     progress.check()
     result = _STAGE_FUNCTIONS[name](stage, progress)
     for note in result.notes:
-        progress.log("warning", note)
+        progress.log("info", note)
     if result.notes:
         result.summary["notes"] = result.notes
     progress.update(1.0, "Done.")
@@ -148,16 +149,12 @@ def grid(stage: GridStage, progress: Progress) -> Result:
     from urbanfm_core.geo.vector import write_layer
 
     if stage.over is not None:
-        area: Any = stage.over
-        crs = None
+        regions = _grid_over(stage.over, stage.grid_size, stage.grid_shape)
+    elif stage.extent_crs is None:
+        raise ConfigError("An extent needs its coordinate reference system.", "Add --extent-crs, such as EPSG:4326.")
     else:
-        area, crs = _parse_extent(str(stage.extent)), stage.extent_crs
-        if crs is None:
-            raise ConfigError(
-                "An extent needs its coordinate reference system.", "Add --extent-crs, such as EPSG:4326."
-            )
-    progress.update(0.1, "Laying out the grid")
-    regions = RegionSet.grid(area, stage.grid_size, stage.grid_shape, crs=crs)
+        extent = _parse_extent(str(stage.extent))
+        regions = RegionSet.grid(extent, stage.grid_size, stage.grid_shape, crs=stage.extent_crs)
     progress.update(0.6, f"Writing {len(regions.ids):,} regions")
     write_layer(regions.to_frame(), stage.out)
     return Result({"out": stage.out, "regions": len(regions.ids)}, regions, regions.notes)
@@ -171,7 +168,9 @@ def prepare(stage: PrepareStage, progress: Progress) -> Result:
 
 def train(stage: TrainStage, progress: Progress) -> Result:
     checkpoint, notes = _train(stage, Path(stage.out), progress)
-    return Result(_training_summary(checkpoint, stage.out), Path(stage.out), notes)
+    if stage.report is not None:
+        _write_checkpoint_report(stage.report, stage.out, checkpoint, checkpoint.summary())
+    return Result({**_training_summary(checkpoint, stage.out), "report": stage.report}, Path(stage.out), notes)
 
 
 def embed(stage: EmbedStage, progress: Progress) -> Result:
@@ -188,7 +187,11 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
         training = _training_summary(trained_now, path)
     method, trained, checkpoint = _load(path, stage, progress)
     city.require(*method.embeds_from)
-    made_from = {"regions": regions.digest(), "weights": checkpoint.manifest["weights_sha256"], "rule": stage.rule}
+    made_from = {
+        "regions": _regions_identity(regions),
+        "weights": checkpoint.manifest["weights_sha256"],
+        "rule": stage.rule,
+    }
     store = _store(stage, "embed", {**city.identity(*method.embeds_from), **made_from})
     found = method.embed(trained, city, regions, store, progress.part(share, 0.9), rule=stage.rule)
     provenance = {
@@ -214,6 +217,7 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
 
 def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
     from urbanfm_core.inference.raster import map_raster, require_bands
+    from urbanfm_core.maps.styles import write_raster_style
 
     city = _city(stage)
     city.require("embedding_raster")
@@ -239,8 +243,10 @@ def search(stage: SearchStage, progress: Progress) -> Result:
     from urbanfm_core.inference.raster import map_raster, require_bands, score_function
     from urbanfm_core.inference.table import EmbeddingTable
     from urbanfm_core.maps.search import rank
+    from urbanfm_core.maps.styles import write_score_style
 
     method, trained, checkpoint = _load(stage.checkpoint, stage, progress)
+    trained = replace(trained, text_encoder=stage.text_encoder)
     query = method.text_vectors(trained, [stage.query], progress.part(0.0, 0.2))[0]
     summary: dict[str, Any] = {"query": stage.query, "out": stage.out, "raster": stage.raster}
     value: Any = None
@@ -281,7 +287,7 @@ def search(stage: SearchStage, progress: Progress) -> Result:
 def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
     from urbanfm_core.importers.aether import import_aether
 
-    checkpoint = import_aether(Path(stage.source), text_encoder=stage.text_encoder)
+    checkpoint = import_aether(stage.source, text_encoder=stage.text_encoder, progress=progress)
     checkpoint.save(stage.out)
     return Result({"checkpoint": stage.out, "summary": checkpoint.summary()}, Path(stage.out))
 
@@ -300,9 +306,7 @@ def inspect(stage: InspectStage, progress: Progress) -> Result:
         "can also": ", ".join(sorted(method.can)),
     }
     if stage.report is not None:
-        from urbanfm_core.training.report import write_checkpoint_report
-
-        write_checkpoint_report(stage.report, stage.checkpoint, summary)
+        _write_checkpoint_report(stage.report, stage.checkpoint, checkpoint, summary)
     return Result({"checkpoint": stage.checkpoint, "summary": summary, "report": stage.report}, checkpoint)
 
 
@@ -372,23 +376,23 @@ def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Pr
 def _train(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[str]]:
     """Train what a stage describes, and write the checkpoint."""
     from urbanfm_core.models.device import resolve_device
-    from urbanfm_core.training.loop import train as run_training
+    from urbanfm_core.training.run import train as run_training
     from urbanfm_core.training.task import TrainingConfig
 
     method, preset, prepared, store = _prepare(stage, progress.part(0.0, 0.4))
     given = {name: getattr(stage, name) for name in ("epochs", "batch_size", "learning_rate", "precision", "seed")}
-    settings = TrainingConfig(**{**preset["training"], **{k: v for k, v in given.items() if v is not None}})
+    training = TrainingConfig(**{**preset["training"], **{k: v for k, v in given.items() if v is not None}})
     checkpoint = run_training(
         method,
         prepared,
-        settings,
-        out,
-        fingerprint=store.fingerprint,
-        preset=stage.preset,
+        training,
         device=resolve_device(stage.device),
+        out=out,
+        data_fingerprint=store.fingerprint,
         progress=progress.part(0.4, 1.0),
+        preset=stage.preset,
     )
-    return checkpoint, prepared.notes
+    return checkpoint, checkpoint.manifest["notes"]
 
 
 def _load(path: str, stage: Any, progress: Progress) -> tuple[Method, Trained, Checkpoint]:
@@ -412,17 +416,48 @@ def _regions(stage: EmbedStage, city: CityInputs) -> RegionSet:
     if stage.regions is not None:
         return RegionSet.from_layer(stage.regions, stage.region_id)
     city.require("embedding_raster")
-    return RegionSet.grid(str(city.embedding_raster), stage.grid_size, stage.grid_shape)
+    return _grid_over(str(city.embedding_raster), stage.grid_size, stage.grid_shape)
+
+
+def _grid_over(source: str, size_m: float, shape: Literal["square", "hexagon"]) -> RegionSet:
+    """A grid over a layer, or over the extent of a raster."""
+    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.geo.raster import inspect_raster
+
+    try:
+        info = inspect_raster(source)
+    except CRSError:
+        raise
+    except InputError:  # not a raster, so a layer
+        return RegionSet.grid(source, size_m, shape)
+    return RegionSet.grid(info.bounds, size_m, shape, crs=info.crs)
+
+
+def _regions_identity(regions: RegionSet) -> str:
+    import hashlib
+
+    import shapely
+
+    digest = hashlib.sha256(regions.crs.to_wkt().encode())
+    digest.update(repr(regions.ids.tolist()).encode())
+    for wkb in shapely.to_wkb(regions.geometry):
+        digest.update(wkb)
+    return digest.hexdigest()
 
 
 def _checkpoint_to_train(stage: EmbedStage) -> str:
-    """Where the checkpoint goes that is trained because none was given."""
-    from urbanfm_core.data.store import default_cache
+    """Where the checkpoint goes that is trained because none was given; the same inputs give the same place."""
+    from urbanfm_core.data.store import default_cache, fingerprint
+    from urbanfm_core.models import get_method, load_preset
 
     if stage.checkpoint_out is not None:
         return stage.checkpoint_out
+    method = get_method(load_preset(stage.preset)["method"])
+    city = _city(stage)
+    city.require(*method.needs)
+    made_from = {**city.identity(*method.needs), **{name: getattr(stage, name) for name in TrainingParams.model_fields}}
     root = Path(stage.cache) if stage.cache else default_cache()
-    return str(root / "checkpoints" / f"{stage.preset}-{secrets.token_hex(4)}")
+    return str(root / "checkpoints" / f"{stage.preset}-{fingerprint(made_from)}")
 
 
 def _training_summary(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]:
@@ -431,13 +466,14 @@ def _training_summary(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any
         "checkpoint": str(path),
         "method": checkpoint.method,
         "preset": manifest.get("preset"),
-        **{name: manifest[name] for name in ("samples", "epochs", "metrics") if name in manifest},
+        **{name: manifest[name] for name in ("samples", "best_epoch", "metrics") if name in manifest},
     }
 
 
 def _write_embeddings(stage: EmbedStage, table: EmbeddingTable, city: CityInputs, progress: Progress) -> None:
     from urbanfm_core.inference.raster import write_region_raster
-    from urbanfm_core.maps.styles import plot_map, principal_rgb
+    from urbanfm_core.maps.plot import plot_map
+    from urbanfm_core.maps.styles import principal_rgb
 
     progress.update(0.0, "Writing")
     if stage.parquet is not None:
@@ -452,6 +488,33 @@ def _write_embeddings(stage: EmbedStage, table: EmbeddingTable, city: CityInputs
         plot_map(
             stage.map, table.regions.geometry, table.regions.crs, rgb, f"Region embeddings, {table.provenance['model']}"
         )
+
+
+def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:
+    import pandas as pd
+
+    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.maps.styles import write_ranking_style
+
+    fields = {
+        "score": ranking.score.astype(float),
+        "rank": pd.Series(ranking.rank, dtype="Int32").where(ranking.rank > 0),
+        "percentile": ranking.percentile.astype(float),
+    }
+    write_layer(table.regions.to_frame().assign(**fields), path)
+    write_ranking_style(Path(path).with_suffix(".qml"), ranking.score)
+
+
+def _write_checkpoint_report(path: str, folder: str, checkpoint: Checkpoint, summary: dict[str, Any]) -> None:
+    from urbanfm_core import report
+
+    report.write_page(
+        path,
+        f"Checkpoint {Path(folder).name}",
+        report.table(("What", "Value"), [*summary.items()]),
+        report.picture("Loss by epoch", checkpoint.plot),
+        report.notes("Notes", checkpoint.manifest.get("notes", [])),
+    )
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

@@ -175,7 +175,8 @@ class ComputeParams(Stage):
 class TrainingParams(Stage):
     preset: str = param(
         "aether-small",
-        "Method and size: aether (as published), aether-small (a laptop, minutes) or aether-tiny (a test, seconds).",
+        "Method and size: aether (as published), aether-small (a laptop, minutes), aether-tiny (a test, seconds), or a "
+        "JSON file of your own in the form of those in resources/presets.",
         label="Preset",
         kind="choice",
     )
@@ -292,6 +293,9 @@ class TrainStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, PoiInputs
     """
 
     out: str = param(help="Folder of the checkpoint to write.", label="Checkpoint", kind="checkpoint", output=True)
+    report: str | None = param(
+        None, "HTML report to write, with the loss curve.", label="Report", kind="file", output=True
+    )
 
 
 class EmbedStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, PoiInputs, RegionInputs):
@@ -402,6 +406,14 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
         "Region embeddings written by 'embed': the GeoParquet, or the layer.",
         label="Region embeddings",
         kind="embeddings",
+    )
+    text_encoder: str | None = param(
+        None,
+        "Text encoder that the model was trained with, if the checkpoint does not name one, or names a service on the "
+        "network, which is used only when it is named here.",
+        label="Text encoder",
+        kind="text",
+        advanced=True,
     )
     top: int = param(
         20,

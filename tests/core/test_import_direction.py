@@ -11,7 +11,7 @@ CORE, PLUGIN = ROOT / "urbanfm_core", ROOT / "qgis_plugin"
 
 # Lower layers first; a module may import its own layer and those below.
 LAYERS = [
-    ("errors", "stages", "progress", "files", "resources", "__init__"),
+    ("errors", "stages", "progress", "files", "report", "resources", "__init__"),
     ("geo",),
     ("data",),
     ("models", "objectives"),

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from urbanfm_core.data.poi import PoiColumns, PoiSet
-
 from urbanfm_core.data.embedding_raster import EmbeddingRaster
+from urbanfm_core.data.poi import PoiColumns, PoiSet
 from urbanfm_core.data.store import file_identity
 from urbanfm_core.errors import ConfigError
 

@@ -32,14 +32,13 @@ class SampleStore:
     """
 
     def __init__(self, root: str | Path, made_from: Mapping[str, Any]) -> None:
-        text = json.dumps({"version": urbanfm_core.__version__, **made_from}, sort_keys=True, default=str)
-        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:20]
+        self.fingerprint = fingerprint(made_from)
         self.path = Path(root) / self.fingerprint
         self.path.mkdir(parents=True, exist_ok=True)
         manifest = self.path / "manifest.json"
         if not manifest.exists():
             with atomic_path(manifest) as temporary:
-                temporary.write_text(json.dumps(json.loads(text), indent=1))
+                temporary.write_text(json.dumps(made_from, indent=1, sort_keys=True, default=str))
 
     def has(self, name: str) -> bool:
         """Whether the partition `name` (slashes allowed) is finished."""
@@ -62,6 +61,12 @@ class SampleStore:
     def remove(self) -> None:
         """Delete the store, when what it helped to make is finished."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def fingerprint(made_from: Mapping[str, Any]) -> str:
+    """A short name for everything that something depends on, this library's version included."""
+    text = json.dumps({"version": urbanfm_core.__version__, **made_from}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def default_cache() -> Path:

@@ -5,7 +5,7 @@ Reading, computing and compressing run side by side, with at most a few strips i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,17 +15,16 @@ from affine import Affine
 from rasterio.features import rasterize
 from rasterio.windows import Window
 
-from urbanfm_core.data.embedding_raster import EmbeddingRaster
+from urbanfm_core.data.embedding_raster import ALPHAEARTH_NODATA, EmbeddingRaster, quantize_alphaearth
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.geo.crs import transform_geometry
 from urbanfm_core.geo.raster import RasterInfo, RasterWriter, plan_strips
+from urbanfm_core.geo.streaming import read_ahead
 from urbanfm_core.inference.table import EmbeddingTable
 from urbanfm_core.models.method import PixelFunction
 from urbanfm_core.progress import Meter, Progress
 
-INT8_NODATA = -128
 _STRIP_BYTES = 32 << 20
-_READ_AHEAD = 2
 
 
 def map_raster(
@@ -55,81 +54,51 @@ def map_raster(
         `dimensions` and `valid_pixels`.
     """
     info = source.info
-    probe = function(np.full((1, info.count), 1.0, np.float32))
-    width = int(probe.shape[1])
-    strips = plan_strips(info, memory_bytes=max(_STRIP_BYTES // max(width // info.count, 1), 1))
+    width = int(function(np.ones((1, info.count), np.float32)).shape[1])
+    strips = plan_strips(info, memory_bytes=max(1, _STRIP_BYTES * info.pixel_bytes // (4 * width)))
+    meter = Meter(progress, "pixels", info.width * info.height)
     valid_pixels = 0
-    writer = RasterWriter(
-        path,
-        info,
-        width,
-        dtype=dtype,
-        nodata=INT8_NODATA if dtype == "int8" else np.nan,
-        compress=compress,
-        descriptions=[names(band) for band in range(width)],
-        tags=tags,
-    )
-    total = info.width * info.height
-    meter = Meter(progress, "pixels", total)
-    with writer, ThreadPoolExecutor(1, "write") as pool:
-        pending: Future[None] | None = None
-        for window, pixels in read_ahead(source, strips):
-            progress.check()
-            block, count = _compute(pixels, function, width)
-            stored = quantize(block) if dtype == "int8" else block
-            valid_pixels += count
-            if pending is not None:
-                pending.result()
-            pending = pool.submit(writer.write, stored, window)
+    with (
+        RasterWriter(
+            path,
+            info,
+            width,
+            dtype=dtype,
+            nodata=ALPHAEARTH_NODATA if dtype == "int8" else np.nan,
+            compress=compress,
+            descriptions=[names(band) for band in range(width)],
+            tags=tags,
+        ) as writer,
+        ThreadPoolExecutor(1, "write") as pool,
+    ):
+        writing: Future[None] | None = None
+        for position, stored, mask in read_ahead(source, strips, progress):
+            window = strips[position]
+            values, valid = source.decode(stored.reshape(info.count, -1), None if mask is None else mask.ravel())
+            valid = valid.all(axis=0)
+            block = _apply(function, values, valid, width).reshape(width, int(window.height), int(window.width))
+            valid_pixels += int(valid.sum())
+            if writing is not None:
+                writing.result()
+            writing = pool.submit(_write, writer, block, window, dtype)
             meter.advance(int(window.width * window.height))
-        if pending is not None:
-            pending.result()
+        if writing is not None:
+            writing.result()
     return {"dimensions": width, "valid_pixels": valid_pixels}
 
 
-def read_ahead(source: EmbeddingRaster, strips: list[Window]) -> Iterator[tuple[Window, np.ndarray]]:
-    """The strips in order as (C, h, w) float32, the next ones already being read by another thread."""
-    with ThreadPoolExecutor(1, "read") as pool:
-        waiting: list[tuple[Window, Future[np.ndarray]]] = []
-        upcoming = iter(strips)
-        try:
-            for window in upcoming:
-                waiting.append((window, pool.submit(source.read, window)))
-                if len(waiting) >= _READ_AHEAD:
-                    first, future = waiting.pop(0)
-                    yield first, future.result()
-            for first, future in waiting:
-                yield first, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+def _apply(function: PixelFunction, values: np.ndarray, valid: np.ndarray, width: int) -> np.ndarray:
+    """(C, N) -> (D, N) float32, NaN where not valid."""
+    if valid.all():
+        return function(np.ascontiguousarray(values.T)).T
+    result = np.full((width, values.shape[1]), np.nan, np.float32)
+    if valid.any():
+        result[:, valid] = function(np.ascontiguousarray(values[:, valid].T)).T
+    return result
 
 
-def _compute(pixels: np.ndarray, function: PixelFunction, width: int) -> tuple[np.ndarray, int]:
-    """(C, h, w) -> (D, h, w) with NaN where the input is not valid, and the number of valid pixels."""
-    bands, height, columns = pixels.shape
-    flat = pixels.reshape(bands, -1)
-    valid = np.isfinite(flat).all(axis=0)
-    count = int(valid.sum())
-    result = np.full((width, flat.shape[1]), np.nan, np.float32)
-    if count == flat.shape[1]:
-        result[:] = function(np.ascontiguousarray(flat.T)).T
-    elif count:
-        result[:, valid] = function(np.ascontiguousarray(flat[:, valid].T)).T
-    return result.reshape(width, height, columns), count
-
-
-def quantize(values: np.ndarray) -> np.ndarray:
-    """Values in [-1, 1] as AlphaEarth stores them: q = round(127.5 sign(v) sqrt(|v|)), NaN -> -128.
-
-    Args:
-        values: Float array of any shape.
-    Returns:
-        int8 array of that shape; the error is at most 1/127.5 near 1 and smaller near 0.
-    """
-    magnitude = np.sqrt(np.abs(np.clip(values, -1.0, 1.0))) * 127.5
-    rounded = np.rint(np.copysign(np.minimum(magnitude, 127.0), values))
-    return np.where(np.isfinite(values), rounded, INT8_NODATA).astype(np.int8)
+def _write(writer: RasterWriter, block: np.ndarray, window: Window, dtype: str) -> None:
+    writer.write(quantize_alphaearth(block) if dtype == "int8" else block, window)
 
 
 def score_function(function: PixelFunction, query: np.ndarray) -> PixelFunction:

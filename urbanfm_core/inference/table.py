@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class EmbeddingTable:
         """Write a GeoParquet: id, source fields, coverage, `geometry`, and `embedding` as lists of float32 (exact)."""
         frame = self._source_frame()
         table = _geo_arrow(frame)
-        rows, width = self.vectors.shape
+        width = self.vectors.shape[1]
         values = pa.array(np.ascontiguousarray(self.vectors, np.float32).reshape(-1))
         lists = pa.FixedSizeListArray.from_arrays(values, width, mask=pa.array(~self.covered))
         table = table.append_column("embedding", lists.cast(pa.list_(pa.float32())))
@@ -85,7 +85,7 @@ class EmbeddingTable:
         """
         frame = read_layer(path)
         metadata = json.loads((pq.read_schema(path).metadata or {}).get(_METADATA_KEY, b"{}"))
-        vectors = _stack(frame["embedding"] if "embedding" in frame else None, path)
+        vectors = _stack(frame.get("embedding"), path)
         return cls._from_frame(frame, vectors, metadata.get("region_id"), metadata.get("provenance", {}))
 
     @classmethod
@@ -110,7 +110,7 @@ class EmbeddingTable:
             if str(name).startswith("coverage_")
         }
         dropped = [name for name in frame.columns if _is_own(str(name))]
-        regions = RegionSet.from_frame(frame.drop(columns=dropped), id_name)
+        regions = RegionSet.from_layer(frame.drop(columns=dropped), id_name)
         return cls(regions, vectors, coverage, provenance)
 
     def to_layer(self, path: str | Path, *, columns: bool = False) -> None:
@@ -141,16 +141,6 @@ class EmbeddingTable:
             new |= {f"emb_{axis:0{digits}d}": self.vectors[:, axis].astype(np.float64) for axis in range(width)}
         write_layer(frame.assign().join(pd.DataFrame(new, index=frame.index)), path)
         write_region_style(Path(path).with_suffix(".qml"), components)
-
-    def select(self, rows: np.ndarray) -> EmbeddingTable:
-        """The same table with only these rows, (K,) indices or (R,) bool."""
-        kept = np.arange(len(self.ids))[rows]
-        return replace(
-            self,
-            regions=self.regions.select(kept),
-            vectors=self.vectors[kept],
-            coverage={name: values[kept] for name, values in self.coverage.items()},
-        )
 
     def _source_frame(self) -> gpd.GeoDataFrame:
         """Source fields with the id first; a source field that bears one of our names gives way, renamed `src_…`."""

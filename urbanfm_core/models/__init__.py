@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urbanfm_core.errors import ConfigError
@@ -34,13 +35,26 @@ def get_method(name: str) -> Method:
 def load_preset(name: str) -> dict[str, Any]:
     """A preset: `method`, `title`, `model` (fields of the method's configuration) and `training`.
 
+    Args:
+        name: One of those that ship, or the path of a JSON file of that form.
+
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or the file is not a preset.
     """
     known = sorted(path.stem for path in resource("presets").glob("*.json"))
-    if name not in known:
-        raise ConfigError(f"There is no preset '{name}'.", f"Choose one of: {', '.join(known)}.")
-    preset: dict[str, Any] = json.loads(resource("presets", f"{name}.json").read_text())
+    if name in known:
+        path = resource("presets", f"{name}.json")
+    elif name.endswith(".json") and Path(name).is_file():
+        path = Path(name)
+    else:
+        raise ConfigError(f"There is no preset '{name}'.", f"Choose one of: {', '.join(known)}; or name a JSON file.")
+    try:
+        preset: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        complete = {"method", "title", "model", "training"} <= set(preset)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"The preset {path} cannot be read: {error}.") from error
+    if not complete:
+        raise ConfigError(f"The preset {path} needs the keys method, title, model and training.")
     return preset
 
 

@@ -1,0 +1,113 @@
+"""From prepared samples to a checkpoint on disk."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from urbanfm_core.errors import OutputError
+from urbanfm_core.models.method import Method, Prepared
+from urbanfm_core.progress import Progress
+from urbanfm_core.training.checkpoint import Checkpoint, guard_replacing
+from urbanfm_core.training.loop import SAVE_EVERY_S, fit
+from urbanfm_core.training.plot import plot_losses
+from urbanfm_core.training.task import Task, TrainingConfig
+
+
+def working_folder(out: str | Path) -> Path:
+    """Where an unfinished run keeps its state and metrics: beside the checkpoint, `<out>.training`."""
+    out = Path(out).expanduser().absolute()
+    return out.with_name(f"{out.name}.training")
+
+
+def train(
+    method: Method,
+    prepared: Prepared,
+    training: TrainingConfig,
+    *,
+    device: torch.device,
+    out: str | Path,
+    data_fingerprint: str,
+    progress: Progress,
+    preset: str | None = None,
+    save_every_s: float = SAVE_EVERY_S,
+) -> Checkpoint:
+    """Train a method and write its checkpoint.
+
+    A run that was cancelled or killed leaves `<out>.training` behind and goes on from there when started again with the
+    same inputs and settings; on a CPU it ends with the same weights as an unbroken one. After success that folder is
+    gone. Under several processes all call this; the first one writes.
+
+    Args:
+        method: The method.
+        prepared: What its `prepare` made.
+        training: Settings of the loop.
+        device: Where to compute.
+        out: Folder of the checkpoint.
+        data_fingerprint: What the samples were made from.
+        progress: Where to report.
+        preset: Name of the preset, for the record.
+        save_every_s: How often the state of the run is written, seconds.
+    Raises:
+        OutputError: the place cannot be written.
+        CheckpointError: something else than a checkpoint is at `out`.
+        Cancelled, TrainingError, ConfigError: see `fit`.
+    """
+    out = Path(out).expanduser().absolute()
+    guard_replacing(out)
+    folder = working_folder(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot write {folder}: {error.strerror or error}.", "Choose another place.") from error
+    started = time.monotonic()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        model = method.build(prepared.config)
+    task = Task(method, prepared.config, model, prepared.samples)
+    fitted = fit(
+        task,
+        training,
+        device=device,
+        folder=folder,
+        data_fingerprint=data_fingerprint,
+        progress=progress,
+        save_every_s=save_every_s,
+    )
+    notes = [*prepared.notes, *fitted.notes]
+    plot = None
+    if importlib.util.find_spec("matplotlib") is None:
+        notes.append("No loss plot was drawn: it needs matplotlib (pip install 'urbanfm[plots]').")
+    else:
+        plot = plot_losses(fitted.history, fitted.best_epoch, method.title)
+    manifest: dict[str, Any] = {
+        "preset": preset,
+        "seed": training.seed,
+        "training": asdict(training),
+        "device": device.type,
+        "samples": len(prepared.samples),
+        "data_fingerprint": data_fingerprint,
+        "best_epoch": fitted.best_epoch,
+        "metrics": fitted.history[fitted.best_epoch - 1],
+        "seconds": round(time.monotonic() - started, 2),
+        "notes": notes,
+    }
+    checkpoint = Checkpoint(
+        method=method.name,
+        config=asdict(prepared.config),
+        preprocessing=prepared.preprocessing,
+        manifest=manifest,
+        weights=fitted.weights,
+        history=fitted.history,
+        plot=plot,
+    )
+    if fitted.writes:
+        checkpoint.save(out)
+        shutil.rmtree(folder, ignore_errors=True)
+    return checkpoint
