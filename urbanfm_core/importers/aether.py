@@ -83,6 +83,9 @@ def import_aether(
     config = _config(source, weights, settings, _mapping(content, "temps"), encoder, notes)
     with torch.device("meta"):
         check_weights(Aether().build(config).state_dict(), weights)
+    epoch, epochs = content.get("epoch"), _mapping(settings, "train").get("epochs")
+    if isinstance(epoch, int) and isinstance(epochs, int) and epoch < epochs:
+        notes.append(f"The weights are those after epoch {epoch} of {epochs}.")
     for note in notes:
         progress.log("info", note)
     preprocessing = {
@@ -101,9 +104,9 @@ def import_aether(
             "file": source.name,
             "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
             "created": content.get("created_at"),
-            "epoch": content.get("epoch"),
+            "epoch": epoch,
         },
-        "best_epoch": content.get("epoch"),
+        "best_epoch": epoch,
         "metrics": _numbers(_mapping(content, "train_metrics")),
         "training": _numbers(_mapping(settings, "train")),
         "notes": notes,

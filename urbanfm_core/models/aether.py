@@ -11,10 +11,8 @@ region without any valid pixel gets NaN and coverage 0.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -29,18 +27,26 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, ShapeError
 from urbanfm_core.geo.raster import RasterInfo
-from urbanfm_core.geo.windows import Disk, Square, window_means
+from urbanfm_core.geo.windows import Disk, Square
 from urbanfm_core.geo.zonal import zonal_mean
 from urbanfm_core.models.method import Method, PixelFunction, Prepared, RegionVectors, Trained
-from urbanfm_core.models.text import TextEncoder, load_text_encoder, unique_texts
+from urbanfm_core.models.poi_samples import (
+    SMALLEST_NORM,
+    PoiCounts,
+    PoiSamples,
+    draw,
+    input_statistics,
+    stored_text_vectors,
+    stored_windows,
+    unit_rows,
+    usable_windows,
+)
+from urbanfm_core.models.text import TextEncoder, load_text_encoder
 from urbanfm_core.objectives.infonce import info_nce, logit_scale
 from urbanfm_core.progress import Progress
 
-# A vector shorter than this has no direction.
-SMALLEST_NORM = 1e-6
 # Rows whose intermediate results stay in a CPU's caches.
 _CPU_ROWS = 8192
-_TEXTS_PER_PARTITION = 16384
 
 
 @dataclass(frozen=True)
@@ -177,36 +183,6 @@ class AetherModel(nn.Module):
         return windows[: len(base)], windows[len(base) :], self.text(text)
 
 
-@dataclass
-class PoiSamples:
-    """Points of interest, ready to train on; texts that occur more than once are kept once.
-
-    Attributes:
-        base: Mean pixel vector of the base window, (N, C), unit length.
-        augmented: The same of the augmented window.
-        text: Vectors of the distinct sentences, (U, T).
-        text_row: Row of each point in `text`, (N,) int64.
-    """
-
-    base: Tensor
-    augmented: Tensor
-    text: Tensor
-    text_row: Tensor
-
-    def __len__(self) -> int:
-        return len(self.base)
-
-    def to(self, device: torch.device) -> PoiSamples:
-        return PoiSamples(*(tensor.to(device) for tensor in (self.base, self.augmented, self.text, self.text_row)))
-
-    def batch(self, indices: Tensor) -> dict[str, Tensor]:
-        return {
-            "base": self.base.index_select(0, indices),
-            "augmented": self.augmented.index_select(0, indices),
-            "text": self.text.index_select(0, self.text_row.index_select(0, indices)),
-        }
-
-
 class Aether(Method):
     """The method; see the module for the idea and for what happens to missing data."""
 
@@ -230,29 +206,28 @@ class Aether(Method):
         pois = city.read_pois()
         sentences = pois.sentences()
         told = np.array([bool(sentence and sentence.strip()) for sentence in sentences], dtype=bool)
-        rows = _share_of(np.flatnonzero(told), config)
+        rows = draw(np.flatnonzero(told), config.poi_share, config.poi_seed)
         with city.open_embedding_raster() as raster:
-            found = _pooled(config, raster, pois.xy[rows], pois.crs, store, progress.part(0.0, 0.3))
+            found = stored_windows(raster, pois.xy[rows], pois.crs, config.windows(), store, progress.part(0.0, 0.3))
             info, quantization = raster.info, raster.quantization
         base, augmented = found["mean"]
-        usable = _usable(base, found["valid"][0], config) & _usable(augmented, found["valid"][1], config)
-        outside = int(found["outside"])
-        counts = {
-            "points": len(told),
-            "used": int(usable.sum()),
-            "without_text": int((~told).sum()),
-            "not_drawn": int(told.sum()) - len(rows),
-            "off_raster": outside,
-            "without_valid_pixels": int(len(rows) - outside - usable.sum()),
-        }
-        notes = [*pois.notes, _counted(counts)]
-        if counts["used"] < 2:
-            raise EmptyInputError(f"{_counted(counts)} At least two are needed.", _remedy(counts, config, info))
+        usable = usable_windows(base, found["valid"][0], config.min_valid)
+        usable &= usable_windows(augmented, found["valid"][1], config.min_valid)
+        used, outside = int(usable.sum()), int(found["outside"])
+        counts = PoiCounts(
+            points=len(told),
+            used=used,
+            without_text=int((~told).sum()),
+            not_drawn=int(told.sum()) - len(rows),
+            off_raster=outside,
+            without_valid_pixels=len(rows) - outside - used,
+        )
+        if used < 2:
+            raise EmptyInputError(f"{counts.sentence()} At least two are needed.", counts.remedy(info))
         kept = np.flatnonzero(usable)
-        texts = [str(sentences[row]) for row in rows[kept]]
         encoder = load_text_encoder(config.text_encoder, device=str(device))
-        vectors, text_row = _text_vectors(encoder, texts, store, progress.part(0.3, 1.0))
-        notes += encoder.notes
+        texts = [str(sentences[row]) for row in rows[kept]]
+        vectors, text_row = stored_text_vectors(encoder, texts, store, progress.part(0.3, 1.0))
         samples = PoiSamples(
             torch.from_numpy(unit_rows(base[kept])),
             torch.from_numpy(unit_rows(augmented[kept])),
@@ -260,20 +235,19 @@ class Aether(Method):
             torch.from_numpy(text_row),
         )
         config = replace(config, bands=info.count, text_dim=int(vectors.shape[1]))
+        disk = config.window == "disk"
         preprocessing = {
             "bands": info.count,
             "quantization": quantization,
             "crs": info.crs.to_string(),
             "pixel_m": [round(size, 3) for size in info.res_m],
             "window": config.window,
-            "window_sizes": [config.base_m, config.augmented_m]
-            if config.window == "disk"
-            else [config.base_px, config.augmented_px],
+            "window_sizes": [config.base_m, config.augmented_m] if disk else [config.base_px, config.augmented_px],
             "text_encoder": {"spec": config.text_encoder, "identity": encoder.identity, "dim": config.text_dim},
-            "counts": counts,
-            "statistics": _statistics(base[kept]),
+            "counts": asdict(counts),
+            "statistics": input_statistics(base[kept]),
         }
-        return Prepared(config, samples, preprocessing, notes)
+        return Prepared(config, samples, preprocessing, [*pois.notes, counts.sentence(), *encoder.notes])
 
     def build(self, config: AetherConfig) -> AetherModel:
         """The network for known widths."""
@@ -392,7 +366,7 @@ class _FoldedProjector:
             gate = torch.sigmoid(projector.gate)
             self._expand = projector.expand
             self._contract = projector.contract.weight.t()
-            bias = projector.contract.bias
+            bias: Tensor = projector.contract.bias
             if isinstance(projector.shortcut, nn.Linear):
                 self._shortcut = (gate * projector.shortcut.weight).t()
                 bias = bias + gate * projector.shortcut.bias
@@ -437,7 +411,7 @@ class _Directed:
     ) -> tuple[np.ndarray, np.ndarray]:
         values, valid = self._raster.decode(stored, mask, out)
         # Squares would cost a pass over all bands; a pixel is short only if its first band is.
-        short = np.abs(values[0]) < SMALLEST_NORM
+        short: np.ndarray = np.abs(values[0]) < SMALLEST_NORM
         if short.any():
             columns = np.flatnonzero(short)
             lengths = np.linalg.norm(values[:, columns], axis=0)
@@ -447,103 +421,6 @@ class _Directed:
                 valid = valid.copy()
                 valid[:, zero] = False
         return values, valid
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows of unit length, float32; rows shorter than 1e-6 are divided by 1e-6."""
-    rows = np.asarray(rows, np.float32)
-    unit: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), SMALLEST_NORM)
-    return unit
-
-
-def _share_of(rows: np.ndarray, config: AetherConfig) -> np.ndarray:
-    """A seeded draw of `poi_share` of the rows, in their order; at least one if there is one."""
-    if config.poi_share >= 1:
-        return rows
-    count = max(1, round(config.poi_share * len(rows))) if len(rows) else 0
-    return np.sort(np.random.default_rng(config.poi_seed).choice(rows, count, replace=False))
-
-
-def _pooled(
-    config: AetherConfig, raster: EmbeddingRaster, xy: np.ndarray, crs: Any, store: SampleStore, progress: Progress
-) -> dict[str, np.ndarray]:
-    """Means of both windows around the points: from the store, or made and kept there."""
-    windows = config.windows()
-    name = f"windows/{_key(repr(windows), config.poi_share, config.poi_seed)}"
-    if not store.has(name):
-        progress.update(0.0, "Averaging the raster around the points")
-        means = window_means(raster, xy, crs, windows, progress=progress)
-        store.save(name, mean=means.mean, valid=means.valid, outside=np.array(means.outside))
-    return store.load(name)
-
-
-def _usable(mean: np.ndarray, valid: np.ndarray, config: AetherConfig) -> np.ndarray:
-    """Whether windows have all bands, a direction, and enough valid pixels, (P,) bool."""
-    directed = np.linalg.norm(mean, axis=1) >= SMALLEST_NORM
-    return np.asarray(directed & np.isfinite(mean).all(axis=1) & (valid > 0) & (valid >= config.min_valid))
-
-
-def _text_vectors(
-    encoder: TextEncoder, texts: list[str], store: SampleStore, progress: Progress
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of the distinct texts, (U, T) float32, and the row of each text, (N,); finished parts stay in the store."""
-    unique, text_row = unique_texts(texts)
-    folder = f"texts/{_key(encoder.identity, *unique)}"
-    parts = []
-    for start in range(0, len(unique), _TEXTS_PER_PARTITION):
-        stop = min(start + _TEXTS_PER_PARTITION, len(unique))
-        name = f"{folder}/{start // _TEXTS_PER_PARTITION:05d}"
-        if not store.has(name):
-            part = progress.part(start / len(unique), stop / len(unique))
-            part.update(0.0, f"Encoding {len(unique):,} distinct texts")
-            store.save(name, vectors=encoder.encode(unique[start:stop], part))
-        parts.append(store.load(name)["vectors"])
-    return np.concatenate(parts), text_row
-
-
-def _key(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    reasons = [
-        f"{counts[name]:,} {words}"
-        for name, words in (
-            ("without_text", "have no text"),
-            ("not_drawn", "were not drawn (poi_share)"),
-            ("off_raster", "lie off the raster"),
-            ("without_valid_pixels", "have too few valid pixels around them"),
-        )
-        if counts[name]
-    ]
-    left_out = f"; left out: {', '.join(reasons)}" if reasons else ""
-    return f"{counts['used']:,} of {counts['points']:,} points of interest are used{left_out}."
-
-
-def _remedy(counts: Mapping[str, int], config: AetherConfig, info: RasterInfo) -> str:
-    """What to do about the most frequent reason."""
-    most = max(("without_text", "off_raster", "without_valid_pixels"), key=lambda name: counts[name])
-    if not counts["points"]:
-        return "Give a layer that has points."
-    if most == "without_text":
-        return "Name the columns that hold name and category of the points."
-    if most == "off_raster":
-        west, south, east, north = info.bounds
-        return (
-            f"Check that points and raster show the same place and carry the right CRS; the raster spans "
-            f"x {west:.6g} to {east:.6g}, y {south:.6g} to {north:.6g} ({info.crs.name})."
-        )
-    return f"Look for nodata around the points, lower min_valid ({config.min_valid:g}), or take larger windows."
-
-
-def _statistics(rows: np.ndarray) -> dict[str, Any]:
-    """What the inputs were like before normalisation."""
-    lengths = np.linalg.norm(rows, axis=1)
-    return {
-        "mean": [float(f"{value:.6g}") for value in rows.mean(axis=0, dtype=np.float64)],
-        "std": [float(f"{value:.6g}") for value in rows.std(axis=0, dtype=np.float64)],
-        "norm": [float(f"{value:.6g}") for value in np.quantile(lengths, [0.0, 0.05, 0.5, 0.95, 1.0])],
-    }
 
 
 def _unlike_training(raster: EmbeddingRaster, preprocessing: Mapping[str, Any]) -> list[str]:

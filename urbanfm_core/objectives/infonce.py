@@ -121,4 +121,5 @@ class _GatherRows(torch.autograd.Function):
         # Every process holds part of the loss of every row, so a row's gradient is the sum over the processes.
         dist.all_reduce(total)
         start = dist.get_rank() * ctx.rows
-        return total[start : start + ctx.rows]
+        mine: Tensor = total[start : start + ctx.rows]
+        return mine
