@@ -1,0 +1,93 @@
+"""Check environment: what is there, what is missing, and what mends it."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingOutputBoolean,
+    QgsProcessingOutputString,
+)
+
+from ..i18n import tr
+from ..runtime import environment
+from ..runtime.job import Job
+from ..runtime.runner import Outcome
+from .base import UrbanFMAlgorithm
+from .groups import SETUP
+
+
+class CheckEnvironment(UrbanFMAlgorithm):
+    """Runs without an environment too: that is when it is needed."""
+
+    ID = "checkenvironment"
+    STAGE = "check"
+    TITLE = "Check environment"
+    GROUP = SETUP
+    TAGS = ("setup", "install", "python", "torch", "gpu", "cuda", "diagnose")
+    BY_DEFAULT = ("report",)
+
+    def add_outputs(self) -> None:
+        self.addOutput(QgsProcessingOutputBoolean("READY", tr("Ready to run")))
+        self.addOutput(QgsProcessingOutputString("INTERPRETER", tr("Interpreter")))
+        self.addOutput(QgsProcessingOutputString("REMEDY", tr("What to do")))
+
+    def canExecute(self) -> tuple[bool, str]:
+        return True, ""
+
+    def processAlgorithm(
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        try:
+            environment.usable()
+        except environment.EnvironmentMissing as missing:
+            return self._without_environment(str(missing), parameters, context, feedback)
+        return super().processAlgorithm(parameters, context, feedback)
+
+    def results(
+        self,
+        outcome: Outcome,
+        job: Job,
+        parameters: dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> dict[str, Any]:
+        results = super().results(outcome, job, parameters, context, feedback)
+        remedies = []
+        for check in outcome.result.get("checks", ()):
+            line = f"{'✓' if check['ok'] else '✗'} {check['name']}: {check['found']}"
+            if check.get("remedy"):
+                line = f"{line}\n    {check['remedy']}"
+            if check["ok"]:
+                feedback.pushInfo(line)
+            else:
+                feedback.pushWarning(line)
+                remedies.append(str(check.get("remedy") or check["name"]))
+        results["READY"] = bool(outcome.result.get("ok"))
+        results["INTERPRETER"] = str(environment.find().path)
+        results["REMEDY"] = "\n".join(remedies)
+        return results
+
+    def _without_environment(
+        self, remedy: str, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        feedback.pushWarning(remedy)
+        results: dict[str, Any] = {"READY": False, "INTERPRETER": "", "REMEDY": remedy}
+        report = self.parameterAsFileOutput(parameters, "REPORT", context)
+        if report:
+            title = html.escape(tr("UrbanFM is not set up yet"))
+            page = (
+                '<!doctype html><html><head><meta charset="utf-8">'
+                f"<title>{title}</title></head><body><h1>{title}</h1><p>{html.escape(remedy)}</p></body></html>"
+            )
+            try:
+                Path(report).write_text(page, encoding="utf-8")
+            except OSError as error:
+                raise QgsProcessingException(tr("Cannot write {}: {}").format(report, error)) from error
+            results["REPORT"] = report
+        return results

@@ -1,0 +1,70 @@
+"""Search by text: regions or pixels ranked by a phrase."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import (
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProcessingOutputNumber,
+    QgsProcessingOutputString,
+)
+
+from .. import styling
+from ..i18n import tr
+from ..runtime.job import Job
+from ..runtime.runner import Outcome
+from .base import UrbanFMAlgorithm
+from .groups import ANALYSIS
+from .values import given
+
+
+class SearchByText(UrbanFMAlgorithm):
+    """Needs a model with a text side, and embeddings or a raster to embed."""
+
+    ID = "searchbytext"
+    STAGE = "search"
+    TITLE = "Search by text"
+    GROUP = ANALYSIS
+    TAGS = ("phrase", "query", "similarity", "rank", "language")
+    FIRST = ("query", "checkpoint", "embeddings", "embedding_raster")
+    BY_DEFAULT = ("out",)
+    SINK_SOURCE = "embeddings"
+    STYLE = styling.ScoreColours
+
+    def add_outputs(self) -> None:
+        self.addOutput(QgsProcessingOutputNumber("REGION_COUNT", tr("Number of regions")))
+        self.addOutput(QgsProcessingOutputString("BEST", tr("Best region")))
+        self.addOutput(QgsProcessingOutputNumber("BEST_SCORE", tr("Score of the best region")))
+
+    def check_together(self, parameters: dict[str, Any]) -> str:
+        if not given(parameters, "EMBEDDINGS") and not given(parameters, "EMBEDDING_RASTER"):
+            return tr("Give region embeddings, or an embedding raster, to search in.")
+        if given(parameters, "RASTER") and not given(parameters, "EMBEDDING_RASTER"):
+            return tr("A score raster needs an embedding raster.")
+        return ""
+
+    def job_outputs(self, job: Job, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, str]:
+        outputs = super().job_outputs(job, parameters, context)
+        if not given(parameters, "EMBEDDINGS"):
+            # The dialog offers a layer by default; a search in pixels has none to make.
+            outputs.pop("out", None)
+        return outputs
+
+    def results(
+        self,
+        outcome: Outcome,
+        job: Job,
+        parameters: dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> dict[str, Any]:
+        results = super().results(outcome, job, parameters, context, feedback)
+        top = outcome.result.get("top") or []
+        for place, (region, score) in enumerate(top, start=1):
+            feedback.pushInfo(f"{place}. {region}: {score:.4f}")
+        results["REGION_COUNT"] = outcome.result.get("regions")
+        if top:
+            results["BEST"], results["BEST_SCORE"] = str(top[0][0]), top[0][1]
+        return results

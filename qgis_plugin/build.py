@@ -1,0 +1,140 @@
+"""Assembles the plugin: a folder for development, or the zip for release. Not part of the plugin.
+
+`python qgis_plugin/build.py --folder DIR` makes `DIR/urbanfm`; `--zip FILE` makes an archive that is the same, byte for
+byte, whenever the sources are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "urbanfm"
+EXTRAS = ("text", "plots")
+CODE_SUFFIXES = {".py"}
+RESOURCE_SUFFIXES = {
+    ".json", ".svg", ".png", ".qml", ".html", ".model3", ".gpkg", ".tif", ".parquet", ".jpg", ".txt", ".md", ".csv",
+}  # fmt: skip
+MAX_BYTES = 25 * 2**20
+# The oldest date that a zip can hold: the archive must not depend on when it was made.
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Each file of the plugin: its name in the plugin folder, and where it comes from."""
+    for path in _files(ROOT / "qgis_plugin", CODE_SUFFIXES):
+        if path.name != "build.py":
+            yield path.relative_to(ROOT / "qgis_plugin").as_posix(), path
+    for path in _files(ROOT / "urbanfm_core", CODE_SUFFIXES):
+        yield path.relative_to(ROOT).as_posix(), path
+    for path in _files(ROOT / "resources", RESOURCE_SUFFIXES):
+        yield path.relative_to(ROOT).as_posix(), path
+    for name in ("metadata.txt", "LICENSE", "constraints.txt"):
+        yield name, ROOT / name
+
+
+def requirements() -> str:
+    """What the environment needs, from the library's own declaration."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = list(project["dependencies"])
+    for extra in EXTRAS:
+        needed += project["optional-dependencies"][extra]
+    return "\n".join(sorted(set(needed))) + "\n"
+
+
+def contents() -> dict[str, bytes]:
+    """The whole plugin: name in the plugin folder to content, sorted.
+
+    Raises:
+        SystemExit: something that the plugin needs is missing, or the versions differ.
+    """
+    files = {name: path.read_bytes() for name, path in sources()}
+    files["requirements.txt"] = requirements().encode()
+    for needed in ("__init__.py", "metadata.txt", "LICENSE", "resources/contract.json", "urbanfm_core/__init__.py"):
+        if needed not in files:
+            raise SystemExit(f"{needed} is missing.")
+    _check_versions(files)
+    return dict(sorted(files.items()))
+
+
+def write_folder(parent: Path) -> Path:
+    """Make `parent/urbanfm`, replacing what was there."""
+    target = parent / NAME
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{NAME}-") as temporary:
+        fresh = Path(temporary) / NAME
+        for name, content in contents().items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        if target.is_symlink():
+            target.unlink()
+        elif target.exists():
+            shutil.rmtree(target)
+        fresh.rename(target)
+    return target
+
+
+def write_zip(target: Path) -> Path:
+    """Make the archive.
+
+    Raises:
+        SystemExit: it is larger than the plugin hub takes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.part")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, content in contents().items():
+            entry = zipfile.ZipInfo(f"{NAME}/{name}", ZIP_DATE)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, content)
+    size = temporary.stat().st_size
+    if size > MAX_BYTES:
+        temporary.unlink()
+        raise SystemExit(f"The zip has {size:,} bytes; the plugin hub takes {MAX_BYTES:,}.")
+    return temporary.replace(target)
+
+
+def _files(folder: Path, suffixes: set[str]) -> list[Path]:
+    hidden = ("__pycache__",)
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.suffix.lower() in suffixes
+        and not any(part in hidden or part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _check_versions(files: dict[str, bytes]) -> None:
+    plugin = re.search(r"^version=(.+)$", files["metadata.txt"].decode(), re.MULTILINE)
+    core = re.search(r'^__version__ = "(.+)"$', files["urbanfm_core/__init__.py"].decode(), re.MULTILINE)
+    if not plugin or not core or plugin[1].strip() != core[1]:
+        raise SystemExit("The versions in metadata.txt and urbanfm_core/__init__.py differ.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Assemble the QGIS plugin.")
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--folder", type=Path, help="folder in which to make the plugin folder 'urbanfm'")
+    group.add_argument("--zip", type=Path, help="archive to make")
+    options = parser.parse_args(arguments)
+    made = write_folder(options.folder) if options.folder else write_zip(options.zip)
+    print(made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

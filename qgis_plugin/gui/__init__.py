@@ -1,0 +1,1 @@
+"""Menu and dialogs; imported only when QGIS has a window."""

@@ -1,0 +1,89 @@
+"""The plugin's menu."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Callable
+
+from qgis.core import QgsApplication
+from qgis.PyQt.QtCore import QUrl
+from qgis.PyQt.QtGui import QDesktopServices, QIcon
+from qgis.PyQt.QtWidgets import QAction
+
+from .. import compat
+from ..i18n import tr
+from ..paths import metadata, resource
+
+TITLE = "UrbanFM"
+MODEL = "urbanfm_grid_then_embed.model3"
+
+
+class Menu:
+    """Entries under Plugins > UrbanFM.
+
+    Args:
+        iface: QGIS's window.
+    """
+
+    def __init__(self, iface: Any) -> None:
+        self._iface = iface
+        self._actions: list[QAction] = []
+
+    def install(self) -> None:
+        """Add the entries."""
+        icon = QIcon(str(resource("icons", "urbanfm.svg")))
+        self._add(tr("Set up environment…"), self.set_up, icon)
+        self._add(tr("Open sample city"), self.open_sample_city, icon)
+        self._add(tr("Add example model to the toolbox"), self.add_example_model, icon)
+        self._add(tr("Help"), self.open_help, icon)
+
+    def remove(self) -> None:
+        """Take the entries back."""
+        for action in self._actions:
+            self._iface.removePluginMenu(TITLE, action)
+            action.deleteLater()
+        self._actions.clear()
+
+    def set_up(self) -> None:
+        """Show the dialog that sets up the worker's environment."""
+        from .setup_dialog import SetupDialog
+
+        SetupDialog(self._iface.mainWindow()).exec()
+
+    def open_sample_city(self) -> None:
+        """Open a project with the small sample city."""
+        from .sample import SampleError, open_sample_city
+
+        try:
+            open_sample_city(self._iface)
+        except (SampleError, OSError) as error:
+            self._iface.messageBar().pushMessage(TITLE, str(error), compat.CRITICAL)
+
+    def add_example_model(self) -> None:
+        """Copy the example model to where the toolbox looks for models."""
+        folder = Path(QgsApplication.qgisSettingsDirPath()) / "processing" / "models"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(resource("models", MODEL), folder / MODEL)
+        except OSError as error:
+            self._iface.messageBar().pushMessage(TITLE, str(error), compat.CRITICAL)
+            return
+        provider = QgsApplication.processingRegistry().providerById("model")
+        if provider is not None:
+            provider.refreshAlgorithms()
+        self._iface.messageBar().pushMessage(
+            TITLE, tr("The model is in the Processing toolbox under Models > UrbanFM."), compat.SUCCESS
+        )
+
+    def open_help(self) -> None:
+        """Show the documentation."""
+        page = resource("help", "index.html")
+        url = QUrl.fromLocalFile(str(page)) if page.is_file() else QUrl(metadata("homepage"))
+        QDesktopServices.openUrl(url)
+
+    def _add(self, text: str, run: Callable[[], None], icon: QIcon) -> None:
+        action = QAction(icon, text, self._iface.mainWindow())
+        action.triggered.connect(lambda: run())
+        self._iface.addPluginToMenu(TITLE, action)
+        self._actions.append(action)

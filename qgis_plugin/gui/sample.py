@@ -1,0 +1,131 @@
+"""The sample city as a project with styled layers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Optional
+
+from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsFillSymbol,
+    QgsLineSymbol,
+    QgsMapLayer,
+    QgsMarkerSymbol,
+    QgsMultiBandColorRenderer,
+    QgsProject,
+    QgsRasterLayer,
+    QgsRendererCategory,
+    QgsSingleSymbolRenderer,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtGui import QColor
+
+from ..i18n import tr
+from ..paths import resource, user_folder
+
+PALETTE = ("#e15759", "#4e79a7", "#f28e2b", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#17becf")
+MOST_CATEGORIES = 20
+
+
+class SampleError(Exception):
+    """The sample city is not there, or cannot be opened; the text is for the user."""
+
+
+def copy_sample_city() -> Path:
+    """A writable copy of the shipped city in the user's profile; made once, and again for another version."""
+    source = resource("samplecity")
+    if not (source / "regions.gpkg").is_file():
+        raise SampleError(tr("The sample city is missing in {}. Install the plugin again.").format(source))
+    target = user_folder() / "samplecity"
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        copy = target / file.relative_to(source)
+        if not copy.is_file() or copy.stat().st_size != file.stat().st_size:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+    return target
+
+
+def sample_layers(folder: Path) -> list[QgsMapLayer]:
+    """The styled layers, the topmost first."""
+    layers: list[Optional[QgsMapLayer]] = [
+        _vector(folder / "pois.gpkg", tr("Points of interest"), _style_pois),
+        _vector(folder / "regions.gpkg", tr("Regions"), _style_regions),
+        _vector(folder / "roads.gpkg", tr("Roads"), _style_roads),
+        _vector(folder / "buildings.gpkg", tr("Buildings"), _style_buildings),
+        _raster(folder / "imagery.tif", tr("Imagery")),
+        _raster(folder / "embedding.tif", tr("Embedding raster")),
+    ]
+    return [layer for layer in layers if layer is not None]
+
+
+def open_sample_city(iface: Any) -> None:
+    """Make a new project of the sample city; QGIS asks first what becomes of unsaved changes."""
+    layers = sample_layers(copy_sample_city())
+    if not iface.newProject(True):
+        return
+    project = QgsProject.instance()
+    project.setTitle(tr("UrbanFM sample city"))
+    regions = next((layer for layer in layers if layer.name() == tr("Regions")), layers[0])
+    project.setCrs(regions.crs())
+    project.addMapLayers(layers, False)
+    for layer in layers:
+        node = project.layerTreeRoot().addLayer(layer)
+        node.setExpanded(False)
+        node.setItemVisibilityChecked(layer.name() != tr("Embedding raster"))
+    iface.mapCanvas().setExtent(regions.extent())
+    iface.mapCanvas().refresh()
+
+
+def _vector(path: Path, name: str, style: Any) -> Optional[QgsMapLayer]:
+    if not path.is_file():
+        return None
+    layer = QgsVectorLayer(str(path), name, "ogr")
+    if not layer.isValid():
+        raise SampleError(tr("{} cannot be opened: {}").format(path, layer.error().summary()))
+    style(layer)
+    return layer
+
+
+def _raster(path: Path, name: str) -> Optional[QgsMapLayer]:
+    if not path.is_file():
+        return None
+    layer = QgsRasterLayer(str(path), name, "gdal")
+    if not layer.isValid():
+        raise SampleError(tr("{} cannot be opened: {}").format(path, layer.error().summary()))
+    if layer.bandCount() >= 3 and not isinstance(layer.renderer(), QgsMultiBandColorRenderer):
+        layer.setRenderer(QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3))
+        layer.setDefaultContrastEnhancement()
+    return layer
+
+
+def _style_regions(layer: QgsVectorLayer) -> None:
+    symbol = QgsFillSymbol.createSimple({"style": "no", "outline_color": "#1d3557", "outline_width": "0.5"})
+    layer.setRenderer(QgsSingleSymbolRenderer(symbol))
+
+
+def _style_roads(layer: QgsVectorLayer) -> None:
+    layer.setRenderer(QgsSingleSymbolRenderer(QgsLineSymbol.createSimple({"color": "#ffffffb0", "width": "0.3"})))
+
+
+def _style_buildings(layer: QgsVectorLayer) -> None:
+    symbol = QgsFillSymbol.createSimple({"color": "#8d99ae80", "outline_color": "#4a4e69", "outline_width": "0.05"})
+    layer.setRenderer(QgsSingleSymbolRenderer(symbol))
+
+
+def _style_pois(layer: QgsVectorLayer) -> None:
+    field = next((name for name in ("category", "amenity", "type") if layer.fields().indexOf(name) >= 0), "")
+    values = sorted(str(value) for value in layer.uniqueValues(layer.fields().indexOf(field))) if field else []
+    if not values or len(values) > MOST_CATEGORIES:
+        layer.setRenderer(QgsSingleSymbolRenderer(_dot(PALETTE[0])))
+        return
+    categories = [
+        QgsRendererCategory(value, _dot(PALETTE[index % len(PALETTE)]), value) for index, value in enumerate(values)
+    ]
+    layer.setRenderer(QgsCategorizedSymbolRenderer(field, categories))
+
+
+def _dot(colour: str) -> QgsMarkerSymbol:
+    symbol = QgsMarkerSymbol.createSimple({"name": "circle", "size": "1.6", "outline_color": "#ffffff"})
+    symbol.setColor(QColor(colour))
+    return symbol

@@ -1,0 +1,1 @@
+"""The other process: finding its Python, giving it work, listening, stopping it."""
