@@ -16,7 +16,7 @@ from pyproj import CRS, Geod
 from shapely.geometry.base import BaseGeometry
 
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError
-from urbanfm_core.geo.assign import Assignment, assign_to_layout, assign_to_polygons
+from urbanfm_core.geo.assign import Assignment, assign_to_layout, assign_to_polygons, group_by_cell
 from urbanfm_core.geo.crs import (
     WGS84,
     layer_bounds,
@@ -190,9 +190,8 @@ class RegionSet:
         layout, cells = self.grid_origin.layout, self.grid_origin.cells
         cell = assign_to_layout(points, layout)
         place = np.minimum(np.searchsorted(cells, cell), len(cells) - 1)
-        point = np.flatnonzero((cell >= 0) & (cells[place] == cell))
-        order = np.argsort(place[point], kind="stable")
-        return Assignment(point[order].astype(np.int64), place[point][order].astype(np.int64))
+        starts, point = group_by_cell(np.where(cells[place] == cell, place, -1), len(cells))
+        return Assignment(point, np.repeat(np.arange(len(cells)), np.diff(starts)))
 
     def to_frame(self) -> geopandas.GeoDataFrame:
         """Ids, source fields and geometry as a GeoDataFrame; the id column comes first."""

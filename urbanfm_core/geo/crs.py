@@ -42,7 +42,8 @@ def require_crs(crs: Any, where: str) -> CRS:
             f"{where}: {str(crs)[:80]!r} is not a coordinate reference system that PROJ knows.",
             "Give it like EPSG:25830.",
         ) from error
-    if found.is_engineering or found.geodetic_crs is None:
+    # GeoPackage calls a missing one "Undefined geographic SRS" or "Undefined Cartesian SRS".
+    if found.is_engineering or found.geodetic_crs is None or found.name.lower().startswith("undefined"):
         raise CRSError(f"{where}: its coordinate system ({found.name}) has no place on the Earth.", remedy)
     return found
 

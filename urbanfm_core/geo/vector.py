@@ -137,15 +137,12 @@ def read_table(source: str | Path, columns: Sequence[str] | None = None) -> pd.D
     layer = place.layer if place.layer is not None else _only_layer(place)
     try:
         info = pyogrio.read_info(place.path, layer=layer) if place.suffix not in _ONE_LAYER_SUFFIXES else {}
-        frame = pyogrio.read_dataframe(
-            place.path,
-            layer=layer,
-            columns=columns,
-            where=place.where,
-            use_arrow=True,
-            fid_as_index=True,
-            **place.options,
-        )
+        wanted = {"layer": layer, "columns": columns, "where": place.where, "fid_as_index": True, **place.options}
+        try:
+            frame = pyogrio.read_dataframe(place.path, use_arrow=True, **wanted)
+        except NotImplementedError:
+            # Curved geometries do not pass through Arrow; the slower way makes them straight segments.
+            frame = pyogrio.read_dataframe(place.path, use_arrow=False, **wanted)
     except DataLayerError as error:
         raise ConfigError(
             f"{place.path}: there is no layer {layer!r}.", f"It holds: {_listed(_layers(place)[:, 0])}."

@@ -12,6 +12,11 @@ from urbanfm_core.geo.crs import layer_bounds, metric_crs, require_crs, same_crs
 
 GEO = CRS.from_epsg(4326)
 ENGINEERING = 'LOCAL_CS["site",UNIT["metre",1],AXIS["E",EAST],AXIS["N",NORTH]]'
+# What GeoPackage files say when the CRS was never set.
+UNDEFINED = (
+    'GEOGCS["Undefined geographic SRS",DATUM["unknown",SPHEROID["unknown",6378137,298.257223563]],'
+    'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]]'
+)
 
 
 @pytest.mark.parametrize("missing", [None, "", "  "])
@@ -20,7 +25,7 @@ def test_missing_crs_is_an_error_with_a_remedy(missing: object) -> None:
         require_crs(missing, "regions (a.gpkg)")
 
 
-@pytest.mark.parametrize("bad", ["EPSG:999999", "hello", ENGINEERING])
+@pytest.mark.parametrize("bad", ["EPSG:999999", "hello", ENGINEERING, UNDEFINED])
 def test_unusable_crs_is_an_error(bad: str) -> None:
     with pytest.raises(CRSError, match=r"^raster:"):
         require_crs(bad, "raster")

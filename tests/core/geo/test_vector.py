@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import sqlite3
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -257,3 +260,19 @@ def test_records_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="layers"):
         append_records(path, _records(1), crs=UTM, layer="b")
         next(iter_records(path))
+
+
+def test_curved_polygons_become_straight_segments(tmp_path: Path) -> None:
+    path = tmp_path / "curved.gpkg"
+    write_layer(geopandas.GeoDataFrame({"k": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs=UTM), path)
+    # A circle of radius 100 as CURVEPOLYGON(CIRCULARSTRING(...)), which shapely cannot write: ISO WKB by hand.
+    arc = struct.pack("<BII10d", 1, 8, 5, 0, 0, 100, 100, 200, 0, 100, -100, 0, 0)
+    blob = b"GP" + bytes([0, 1]) + struct.pack("<i", 25830) + struct.pack("<BII", 1, 10, 1) + arc
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f'DROP TRIGGER "{trigger}"')
+        database.execute("UPDATE curved SET geom = ?", (blob,))
+        database.commit()
+    polygon = read_layer(path).geometry.iloc[0]
+    assert polygon.geom_type == "Polygon"
+    assert polygon.area == pytest.approx(np.pi * 100**2, rel=0.01)
