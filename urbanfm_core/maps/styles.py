@@ -150,7 +150,7 @@ def write_ranking_style(path: str | Path, score: npt.NDArray[np.floating], field
             parts.append(f"{name} >= {float(edges[index])!r}")
         if index < classes - 1:
             parts.append(f"{name} < {float(edges[index + 1])!r}")
-        colour = SCORE_COLOURS[round((index + 1) / classes * (len(SCORE_COLOURS) - 1)) if classes > 1 else -1]
+        colour = SCORE_COLOURS[round(index / (classes - 1) * (len(SCORE_COLOURS) - 1)) if classes > 1 else -1]
         rules.append((" AND ".join(parts), f"{edges[index]:.3f} to {edges[index + 1]:.3f}", colour, None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
     _write(path, _vector_style(rules, borders=len(score) <= _BORDERS_UP_TO))
@@ -282,7 +282,7 @@ def _vector_style(rules: Sequence[tuple[str, str, str, str | None]], *, borders:
 
 def _fill_symbol(name: str, colour: str, expression: str | None, borders: bool) -> ET.Element:
     symbol = ET.Element("symbol", {"type": "fill", "name": name, "alpha": "1", "clip_to_extent": "1", "force_rhr": "0"})
-    layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
+    layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0"})
     outline = "255,255,255,150" if borders else _rgba(colour)
     _options(
         layer,

@@ -179,14 +179,14 @@ def load_transformers(folder: Path, spec: str) -> tuple[Any, Any]:
             f"The text encoder '{spec}' has no tokenizer: {folder} holds none of {', '.join(_VOCABULARIES)}.",
             "Save the tokenizer into the same folder with tokenizer.save_pretrained(folder).",
         )
-    # The folder is on this disk and safetensors only; no code of the model's author is run.
+    # The folder is on this disk, at a commit that its identity names, and safetensors only: nothing is fetched here,
+    # and no code of the model's author is run.
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         with _quiet(transformers):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, revision="main", **options)
-            model, found = transformers.AutoModel.from_pretrained(
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)  # nosec B615
+            model, found = transformers.AutoModel.from_pretrained(  # nosec B615
                 folder,
-                revision="main",
                 use_safetensors=True,
                 dtype=torch.float32,
                 output_loading_info=True,
