@@ -175,7 +175,7 @@ class EmbeddingRaster:
             valid = np.isfinite(values)
             if self._nodata is not None:
                 valid &= stored != self._nodata[:, None]
-        every = valid.all(axis=0, keepdims=True)
+        every: np.ndarray = np.asarray(valid.all(axis=0, keepdims=True))
         return every if (every == valid.any(axis=0)).all() else valid
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,7 +26,7 @@ from rasterio.windows import Window
 
 from urbanfm_core.errors import ConfigError, InputError, OutputError, ShapeError
 from urbanfm_core.files import atomic_path
-from urbanfm_core.geo.crs import require_crs
+from urbanfm_core.geo.crs import SCALE_TOLERANCE, require_crs, transform_xy
 
 CACHE_MB = 32
 STRIP_BYTES = 48 << 20
@@ -38,7 +39,7 @@ _DTYPES = ("float32", "float16", "int8", "uint8")
 @contextmanager
 def gdal_env(cache_mb: int = CACHE_MB) -> Iterator[None]:
     """GDAL settings under which memory stays flat: its own default block cache grows to 5 % of the machine."""
-    with rasterio.Env(GDAL_CACHEMAX=cache_mb, GDAL_PAM_ENABLED="YES"):
+    with rasterio.Env(GDAL_CACHEMAX=cache_mb):
         yield
 
 
@@ -100,8 +101,9 @@ class RasterInfo:
 def metres_per_pixel(info: RasterInfo, colrow: np.ndarray) -> np.ndarray:
     """Ground size of the pixels at some places.
 
-    A geographic raster's pixel shrinks eastward with latitude, so it is measured on the ellipsoid at each place;
-    a projected one is taken at the projection's word.
+    A geographic raster's pixel shrinks eastward with latitude, so it is measured on the ellipsoid at each place. A
+    projection is taken at its word where its metre is true to 2 % in the middle of the raster (UTM and national
+    grids); where it is not (Web Mercator), its own scale at each place corrects it.
 
     Args:
         info: The raster.
@@ -110,19 +112,42 @@ def metres_per_pixel(info: RasterInfo, colrow: np.ndarray) -> np.ndarray:
         Width and height of a pixel in metres, (N, 2), float64.
     """
     size = np.array([info.transform.a, -info.transform.e])
-    if not info.crs.is_geographic:
-        factors = [axis.unit_conversion_factor for axis in info.crs.axis_info[:2]]
-        return np.broadcast_to(size * np.array(factors if len(factors) == 2 else [1.0, 1.0]), (len(colrow), 2))
+    xy = np.column_stack(
+        [info.transform.c + colrow[:, 0] * size[0], info.transform.f - colrow[:, 1] * size[1]],
+    )
+    if info.crs.is_geographic:
+        ground: np.ndarray = _metres_per_degree(info, xy[:, 1]) * size
+        return ground
+    size = size * info.crs.axis_info[0].unit_conversion_factor
+    west, south, east, north = info.bounds
+    middle = _map_scale(info, np.array([[(west + east) / 2, (south + north) / 2]]))
+    if np.abs(middle - 1).max() <= SCALE_TOLERANCE:
+        return np.tile(size, (len(colrow), 1))
+    ground = size / _map_scale(info, xy)
+    return ground
+
+
+def _metres_per_degree(info: RasterInfo, latitude: np.ndarray) -> np.ndarray:
+    """Metres that one unit of a geographic CRS spans east and north at some latitudes, (N, 2)."""
     ellipsoid = info.crs.ellipsoid
     if ellipsoid is None:
-        raise InputError(f"{info.path}: its CRS names no ellipsoid, so metres cannot be told.", "Reproject it.")
+        raise InputError(f"Raster {info.path}: its CRS names no ellipsoid, so metres are unknown.", "Reproject it.")
     unit = info.crs.axis_info[0].unit_conversion_factor
-    latitude = (info.transform.f + info.transform.e * colrow[:, 1]) * unit
-    a, e2 = ellipsoid.semi_major_metre, 1 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2
-    w2 = 1 - e2 * np.sin(latitude) ** 2
-    parallel = a * np.cos(latitude) / np.sqrt(w2)
-    meridian = a * (1 - e2) / w2**1.5
-    return np.column_stack([parallel, meridian]) * unit * size
+    major, flat = ellipsoid.semi_major_metre, (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2
+    bend = 1 - (1 - flat) * np.sin(latitude * unit) ** 2
+    east = major * np.cos(latitude * unit) / np.sqrt(bend)
+    north = major * flat / bend**1.5
+    return np.column_stack([east, north]) * unit
+
+
+def _map_scale(info: RasterInfo, xy: np.ndarray) -> np.ndarray:
+    """Map metres per ground metre, east and north, at some places of a projected raster, (N, 2)."""
+    geodetic = info.crs.geodetic_crs
+    if geodetic is None:
+        return np.ones((len(xy), 2))
+    place = transform_xy(xy, info.crs, geodetic)
+    factors = pyproj.Proj(info.crs).get_factors(place[:, 0], place[:, 1])
+    return np.column_stack([factors.parallel_scale, factors.meridional_scale])
 
 
 def inspect_raster(path: str | Path) -> RasterInfo:
@@ -238,11 +263,11 @@ def plan_strips(info: RasterInfo, window: Window | None = None, memory_bytes: in
         rows = _grouped(rows, max(1, int(memory_bytes // max(1, row_bytes * window.width))))
     widest = max(np.diff(columns), default=1)
     tallest = max(1, int(_WHOLE_BLOCK_BYTES // (widest * info.pixel_bytes)))
-    rows = [start for a, b in zip(rows[:-1], rows[1:], strict=True) for start in range(a, b, tallest)] + rows[-1:]
+    rows = [start for a, b in pairwise(rows) for start in range(a, b, tallest)] + rows[-1:]
     return [
         Window(left, top, right - left, bottom - top)
-        for top, bottom in zip(rows[:-1], rows[1:], strict=True)
-        for left, right in zip(columns[:-1], columns[1:], strict=True)
+        for top, bottom in pairwise(rows)
+        for left, right in pairwise(columns)
     ]
 
 
@@ -314,7 +339,7 @@ class RasterReader:
             return None
         with gdal_env():
             try:
-                mask = self._handle().dataset_mask(window=self._stored(window)) != 0
+                mask: np.ndarray = np.asarray(self._handle().dataset_mask(window=self._stored(window))) != 0
             except (RasterioError, OSError) as error:
                 raise self._damage(window, error) from error
         return mask[::-1] if self.info.south_up else mask
@@ -338,7 +363,9 @@ class RasterReader:
         where = f"rows {window.row_off}-{window.row_off + window.height - 1}"
         for block in plan_strips(self.info, window, memory_bytes=1):
             try:
-                self._handle().read(window=self._stored(block))
+                # Afresh each time: a mosaic reports a lost tile only to the first reader of a handle.
+                with _open(self.info.path) as handle:
+                    handle.read(window=self._stored(block))
             except (RasterioError, OSError) as inner:
                 error = inner
                 stored = self._stored(block)
@@ -348,7 +375,7 @@ class RasterReader:
                 )
                 break
         return InputError(
-            f"Raster {self.info.path}: cannot read {where}: {error}.",
+            f"Raster {self.info.path}: cannot read {where}: {error.__cause__ or error}.",
             "The file is damaged or cut short, or a tile of the mosaic is missing: fetch it again.",
         )
 
@@ -366,7 +393,8 @@ def nodata_array(info: RasterInfo) -> np.ndarray | None:
             f"Raster {info.path}: some bands declare a nodata value and some none: {info.nodata}.",
             "Give all bands one with: gdal_edit.py -a_nodata VALUE FILE",
         )
-    return np.array(info.nodata, dtype=np.float64).astype(dtype)
+    marks: np.ndarray = np.array(info.nodata, dtype=np.float64).astype(dtype)
+    return marks
 
 
 def _can_hold(dtype: np.dtype, value: float) -> bool:

@@ -1,8 +1,9 @@
 """Mean of a raster's pixel vectors in disks and squares around points, all sizes in one pass over the raster.
 
 Each block adds to the windows that reach into it, so nothing is read twice and no halo is kept. Inside a block, a
-window is a stack of row stretches; running sums along the rows give each stretch as a difference of two numbers,
-however long it is. Blocks that no window touches are not read.
+window is a row of column stretches; running sums down the columns give each stretch as a difference of two numbers,
+however long it is. Down and not along, because then whole rows are added at once, which a processor does several
+times faster than a chain of additions. Blocks that no window touches are not read.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from urbanfm_core.progress import Meter, Progress
 
 _TILE_ROWS, _TILE_COLUMNS = 64, 128
 _GATHER = 8192
-# Pixels; far below what a coordinate can tell.
+# Share of the radius' square; far below what a coordinate can tell.
 _RIM = 1e-9
 _SORT_PX = 64
 
@@ -106,43 +107,45 @@ class _Windows:
             self._full = (2 * self.reach_row + 1) ** 2
         else:
             self.reach_column, self.reach_row = np.ceil(window.radius_m / size_m).astype(np.int64).T
-            self._full = np.concatenate([self._disk_pixels(some) for some in _groups(2 * self.reach_row + 1)])
+            self._full = np.concatenate([self._disk_pixels(some) for some in _groups(2 * self.reach_column + 1)])
             self._alone = self._full == 0
             self._full[self._alone] = 1
 
     def _disk_pixels(self, points: np.ndarray) -> np.ndarray:
-        number, row = repeat_ranges((self.row - self.reach_row)[points], 2 * self.reach_row[points] + 1)
-        start, stop = self._stretches(points[number], row)
+        number, column = repeat_ranges((self.column - self.reach_column)[points], 2 * self.reach_column[points] + 1)
+        start, stop = self._stretches(points[number], column)
         return np.bincount(number, stop - start, len(points)).astype(np.int64)
 
-    def _stretches(self, point: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Columns [start, stop) of a window's pixels in a row; stop <= start where it has none."""
+    def _stretches(self, point: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows [start, stop) of a window's pixels in a column; stop <= start where it has none."""
         if isinstance(self.window, Square):
-            return self.column[point] - self.reach_column[point], self.column[point] + self.reach_column[point] + 1
+            return self.row[point] - self.reach_row[point], self.row[point] + self.reach_row[point] + 1
         width, height = self._size_m[point].T
-        rest = self.window.radius_m**2 - ((row + 0.5 - self._y[point]) * height) ** 2
-        half = np.sqrt(np.maximum(rest, 0)) / width
+        rest = self.window.radius_m**2 - ((column + 0.5 - self._x[point]) * width) ** 2
         # A centre exactly on the rim belongs to the disk; rounding must not decide that.
-        start = np.ceil(self._x[point] - 0.5 - half - _RIM).astype(np.int64)
-        stop = np.floor(self._x[point] - 0.5 + half + _RIM).astype(np.int64) + 1
+        rest += _RIM * self.window.radius_m**2
+        half = np.sqrt(np.maximum(rest, 0)) / height
+        start = np.ceil(self._y[point] - 0.5 - half).astype(np.int64)
+        stop = np.floor(self._y[point] - 0.5 + half).astype(np.int64) + 1
         stop = np.where(rest >= 0, np.maximum(stop, start), start)
-        alone = self._alone[point] & (row == self.row[point])
-        return np.where(alone, self.column[point], start), np.where(alone, self.column[point] + 1, stop)
+        alone = self._alone[point] & (column == self.column[point])
+        return np.where(alone, self.row[point], start), np.where(alone, self.row[point] + 1, stop)
 
     def add(self, points: np.ndarray, tile: _Tile) -> None:
         """Add what a tile of pixels holds of the windows of some points."""
-        top = np.maximum(self.row[points] - self.reach_row[points], tile.top)
-        rows = np.maximum(np.minimum(self.row[points] + self.reach_row[points] + 1, tile.top + tile.height) - top, 0)
-        for some in _groups(rows):
-            number, row = repeat_ranges(top[some], rows[some])
-            start, stop = self._stretches(points[some][number], row)
-            start = np.clip(start - tile.left, 0, tile.width)
-            stop = np.clip(stop - tile.left, 0, tile.width)
+        left = np.maximum(self.column[points] - self.reach_column[points], tile.left)
+        right = np.minimum(self.column[points] + self.reach_column[points] + 1, tile.left + tile.width)
+        columns = np.maximum(right - left, 0)
+        for some in _groups(columns):
+            number, column = repeat_ranges(left[some], columns[some])
+            start, stop = self._stretches(points[some][number], column)
+            start = np.clip(start - tile.top, 0, tile.height)
+            stop = np.clip(stop - tile.top, 0, tile.height)
             kept = stop > start
             if not kept.any():
                 continue
-            number, line = number[kept], (row[kept] - tile.top) * tile.width
-            start, stop = line + start[kept], line + stop[kept]
+            number, column = number[kept], column[kept] - tile.left
+            start, stop = start[kept] * tile.width + column, stop[kept] * tile.width + column
             first = np.flatnonzero(np.concatenate([[True], number[1:] != number[:-1]]))
             target = points[some][number[first]]
             per_band = isinstance(self.window, Square)
@@ -166,7 +169,7 @@ class _Windows:
 
 
 class _Tile:
-    """Some rows and columns of the raster as running sums along the rows, made when first asked for.
+    """Some rows and columns of the raster as running sums down the columns, made when first asked for.
 
     Args:
         top, left: Raster row and column of the first pixel.
@@ -178,31 +181,32 @@ class _Tile:
     def __init__(self, top: int, left: int, shape: tuple[int, int], values: np.ndarray, valid: np.ndarray) -> None:
         self.top, self.left, (self.height, self.width) = top, left, shape
         self._values, self._valid = values, valid
-        self._whole = valid.all(axis=0, keepdims=True)
+        self._whole: np.ndarray = np.asarray(valid.all(axis=0, keepdims=True))
         self._running: dict[bool, np.ndarray] = {}
         self._counts: dict[bool, np.ndarray] = {}
 
     def running(self, per_band: bool) -> np.ndarray:
-        """Sum of the values before each position, (C, N + 1) float64."""
-        mixed = len(self._valid) > 1
-        key = per_band or not mixed
+        """Sum of the values above each pixel, (C, (height + 1) * width) float64."""
+        key = per_band or len(self._valid) == 1
         if key not in self._running:
             values = self._values if key else np.where(self._whole, self._values, np.float32(0))
-            self._running[key] = _running_sum(values, np.float64)
+            self._running[key] = self._sum_down(values, np.dtype(np.float64))
         return self._running[key]
 
     def running_count(self, per_band: bool) -> np.ndarray:
-        """Number of valid values before each position, (1, N + 1) or, per band, (C, N + 1)."""
-        if per_band not in self._counts:
-            self._counts[per_band] = _running_sum(self._valid if per_band else self._whole, np.int64)
-        return self._counts[per_band]
+        """Number of valid values above each pixel, (1, (height + 1) * width) or, per band, (C, ..), int64."""
+        key = per_band and len(self._valid) > 1
+        if key not in self._counts:
+            self._counts[key] = self._sum_down(self._valid if key else self._whole, np.dtype(np.int64))
+        return self._counts[key]
 
-
-def _running_sum(values: np.ndarray, dtype: type) -> np.ndarray:
-    out = np.empty((values.shape[0], values.shape[1] + 1), dtype)
-    out[:, 0] = 0
-    np.cumsum(values, axis=1, dtype=dtype, out=out[:, 1:])
-    return out
+    def _sum_down(self, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        rows = values.reshape(len(values), self.height, self.width)
+        out = np.empty((len(values), self.height + 1, self.width), dtype)
+        out[:, 0] = 0
+        for row in range(self.height):
+            np.add(out[:, row], rows[:, row], out=out[:, row + 1])
+        return out.reshape(len(values), -1)
 
 
 def _differences(running: np.ndarray, start: np.ndarray, stop: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -212,7 +216,7 @@ def _differences(running: np.ndarray, start: np.ndarray, stop: np.ndarray, first
 
 
 def _groups(sizes: np.ndarray) -> list[np.ndarray]:
-    """Positions 0 .. len - 1 in consecutive groups of about so many rows each, so that a group's work is small."""
+    """Positions 0 .. len - 1 in consecutive groups of about so many columns each, so that a group's work is small."""
     if not len(sizes):
         return [np.empty(0, np.int64)]
     bins = np.cumsum(sizes) // _GATHER
@@ -293,12 +297,13 @@ def _to_pixels(info: RasterInfo, xy: np.ndarray) -> np.ndarray:
 def _meeting(boxes: np.ndarray, window: Window) -> np.ndarray:
     """Which (4, P) boxes (top, bottom, left, right) share a pixel with a window, (P,) bool."""
     top, bottom, left, right = boxes
-    return (
+    meets: np.ndarray = (
         (top < window.row_off + window.height)
         & (bottom > window.row_off)
         & (left < window.col_off + window.width)
         & (right > window.col_off)
     )
+    return meets
 
 
 def _tiles(strip: Window) -> Iterator[Window]:

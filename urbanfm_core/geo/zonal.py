@@ -188,7 +188,7 @@ def _pool_strip(
         values, ok = raster.decode(
             stored[:, rows].reshape(len(stored), -1), None if mask is None else mask[rows].ravel()
         )
-        whole = ok[0] if len(ok) == 1 else ok.all(axis=0)
+        whole: np.ndarray = np.asarray(ok.all(axis=0))
         if len(ok) > 1:
             values[:, ~whole] = 0
         part = chunk.sums(values) if pixel_function is None else chunk.function_sums(values, whole, pixel_function)
