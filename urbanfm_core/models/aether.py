@@ -314,7 +314,7 @@ class Aether(Method):
                 f"{pooled.uncovered:,} of {len(regions.ids):,} regions hold no valid pixel and have no vector."
             )
         if source.zero_pixels:
-            notes.append(f"{source.zero_pixels:,} pixels that are zero in all bands were left out.")
+            notes.append(f"{source.zero_pixels:,} pixels in and beside the regions are zero in all bands: left out.")
         return RegionVectors(pooled.mean, {"embedding_raster": pooled.coverage.astype(np.float32)}, notes)
 
     def pixel_function(self, trained: Trained) -> PixelFunction:
@@ -415,7 +415,7 @@ class _Directed:
         if short.any():
             columns = np.flatnonzero(short)
             lengths = np.linalg.norm(values[:, columns], axis=0)
-            zero = columns[(lengths < SMALLEST_NORM) & valid.all(axis=0)[columns]]
+            zero = columns[(lengths < SMALLEST_NORM) & np.asarray(valid.all(axis=0))[columns]]
             if len(zero):
                 self.zero_pixels += len(zero)
                 valid = valid.copy()

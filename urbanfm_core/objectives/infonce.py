@@ -95,7 +95,8 @@ class _ClosedForm(torch.autograd.Function):
         ctx.save_for_backward(a, b, exponentials, rows, columns)
         ctx.scale = scale
         positive = torch.linalg.vecdot(a, b)
-        return 0.5 * (rows.log() + columns.log()).mean() + scale * (1.0 - positive.mean())
+        loss: Tensor = 0.5 * (rows.log() + columns.log()).mean() + scale * (1.0 - positive.mean())
+        return loss
 
     @staticmethod
     @once_differentiable
