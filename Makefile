@@ -35,10 +35,12 @@ demo: setup ## generate a sample city, embed its regions through qgis_process, d
 	@$(PY) tests/demo.py --out demo
 
 test: setup lint ## all tests: the library, the plugin, and both end to end
-	$(PY) -m pytest tests
+	# Wheels of rasterio and QGIS bring two copies of GDAL, which one process cannot hold: hence two runs.
+	$(PY) -m pytest tests/core tests/contract -p no:pytest_qgis
+	$(PY) -m pytest tests/plugin
 
 test-qgis: setup ## only the tests that need QGIS
-	$(PY) -m pytest tests/plugin tests/contract
+	$(PY) -m pytest tests/contract -p no:pytest_qgis && $(PY) -m pytest tests/plugin
 
 lint: setup ## style, types and the import order
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

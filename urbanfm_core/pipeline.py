@@ -6,14 +6,24 @@ data) and what a Python caller can use (`value`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
-from urbanfm_core.errors import ConfigError, CRSError, InputError, OutputError
+from urbanfm_core.errors import ConfigError, OutputError
+from urbanfm_core.inputs import (
+    city_of,
+    grid_over,
+    load_model,
+    method_config,
+    model_name,
+    regions_identity,
+    regions_of,
+    store_of,
+    training_settings,
+)
 from urbanfm_core.progress import Progress
 from urbanfm_core.stages import (
     CheckStage,
@@ -33,11 +43,10 @@ from urbanfm_core.stages import (
 
 if TYPE_CHECKING:
     from urbanfm_core.data.city import CityInputs
-    from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.data.store import SampleStore
     from urbanfm_core.inference.table import EmbeddingTable
     from urbanfm_core.maps.search import Ranking
-    from urbanfm_core.models.method import Method, Prepared, Trained
+    from urbanfm_core.models.method import Method, Prepared
     from urbanfm_core.training.checkpoint import Checkpoint
 
 
@@ -149,7 +158,7 @@ def grid(stage: GridStage, progress: Progress) -> Result:
     from urbanfm_core.geo.vector import write_layer
 
     if stage.over is not None:
-        regions = _grid_over(stage.over, stage.grid_size, stage.grid_shape)
+        regions = grid_over(stage.over, stage.grid_size, stage.grid_shape)
     elif stage.extent_crs is None:
         raise ConfigError("An extent needs its coordinate reference system.", "Add --extent-crs, such as EPSG:4326.")
     else:
@@ -176,26 +185,26 @@ def train(stage: TrainStage, progress: Progress) -> Result:
 def embed(stage: EmbedStage, progress: Progress) -> Result:
     from urbanfm_core.inference.table import EmbeddingTable
 
-    city = _city(stage)
+    city = city_of(stage)
     notes: list[str] = []
     path, share = stage.checkpoint, 0.0
     training: dict[str, Any] = {}
-    regions = _regions(stage, city)
+    regions = regions_of(stage, city)
     if path is None:
         path, share = _checkpoint_to_train(stage), 0.7
         trained_now, notes = _train(stage, Path(path), progress.part(0.0, share))
         training = _training_summary(trained_now, path)
-    method, trained, checkpoint = _load(path, stage, progress)
+    method, trained, checkpoint = load_model(path, stage, progress)
     city.require(*method.embeds_from)
     made_from = {
-        "regions": _regions_identity(regions),
+        "regions": regions_identity(regions),
         "weights": checkpoint.manifest["weights_sha256"],
         "rule": stage.rule,
     }
-    store = _store(stage, "embed", {**city.identity(*method.embeds_from), **made_from})
+    store = store_of(stage, "embed", {**city.identity(*method.embeds_from), **made_from})
     found = method.embed(trained, city, regions, store, progress.part(share, 0.9), rule=stage.rule)
     provenance = {
-        "model": _model_name(checkpoint),
+        "model": model_name(checkpoint),
         "method": method.name,
         "checkpoint": checkpoint.manifest["weights_sha256"],
         "urbanfm": urbanfm_core.__version__,
@@ -219,9 +228,9 @@ def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
     from urbanfm_core.inference.raster import map_raster, require_bands
     from urbanfm_core.maps.styles import write_raster_style
 
-    city = _city(stage)
+    city = city_of(stage)
     city.require("embedding_raster")
-    method, trained, checkpoint = _load(stage.checkpoint, stage, progress)
+    method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
     function = method.pixel_function(trained)
     with city.open_embedding_raster() as source:
         require_bands(source, trained.preprocessing["bands"])
@@ -231,7 +240,7 @@ def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
             stage.out,
             dtype=stage.dtype,
             compress=stage.compress,
-            tags={"model": _model_name(checkpoint), "checkpoint": checkpoint.manifest["weights_sha256"]},
+            tags={"model": model_name(checkpoint), "checkpoint": checkpoint.manifest["weights_sha256"]},
             names="emb_{:03d}".format,
             progress=progress,
         )
@@ -245,7 +254,7 @@ def search(stage: SearchStage, progress: Progress) -> Result:
     from urbanfm_core.maps.search import rank
     from urbanfm_core.maps.styles import write_score_style
 
-    method, trained, checkpoint = _load(stage.checkpoint, stage, progress)
+    method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
     trained = replace(trained, text_encoder=stage.text_encoder)
     query = method.text_vectors(trained, [stage.query], progress.part(0.0, 0.2))[0]
     summary: dict[str, Any] = {"query": stage.query, "out": stage.out, "raster": stage.raster}
@@ -269,7 +278,7 @@ def search(stage: SearchStage, progress: Progress) -> Result:
         if stage.out is not None:
             _write_ranking(table, value, stage.out)
     if stage.raster is not None:
-        city = _city(stage)
+        city = city_of(stage)
         with city.open_embedding_raster() as source:
             require_bands(source, trained.preprocessing["bands"])
             summary |= map_raster(
@@ -334,41 +343,19 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
 }
 
 
-def _city(stage: Any) -> CityInputs:
-    """The inputs of a stage; one that it does not have is not given."""
-    from urbanfm_core.data.city import CityInputs
-    from urbanfm_core.data.poi import PoiColumns
-
-    columns = {name: getattr(stage, f"poi_{name}", None) for name in PoiColumns.__dataclass_fields__}
-    return CityInputs(
-        pois=getattr(stage, "pois", None),
-        poi_columns=PoiColumns(**columns),
-        embedding_raster=getattr(stage, "embedding_raster", None),
-        quantization=getattr(stage, "quantization", "auto"),
-    )
-
-
-def _store(stage: Any, purpose: str, made_from: dict[str, Any]) -> SampleStore:
-    from urbanfm_core.data.store import SampleStore, default_cache
-
-    root = Path(stage.cache) if stage.cache else default_cache()
-    return SampleStore(root / purpose, {"purpose": purpose, **made_from})
-
-
 def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Prepared, SampleStore]:
     """The method, its preset, a city ready to train on, and where that is kept."""
-    from urbanfm_core.models import get_method, load_preset, make_config
+    from urbanfm_core.models import get_method, load_preset
     from urbanfm_core.models.device import describe_device, resolve_device
 
     preset = load_preset(stage.preset)
     method = get_method(preset["method"])
-    city = _city(stage)
+    city = city_of(stage)
     city.require(*method.needs)
-    overrides = dict(_parse_override(text) for text in stage.overrides)
-    config = make_config(method.config_class, {**preset["model"], "text_encoder": stage.text_encoder, **overrides})
+    config = method_config(stage, method, preset)
     device = resolve_device(stage.device)
     progress.log("info", f"{method.title} ({stage.preset}) on {describe_device(device)}")
-    store = _store(stage, "samples", city.identity(*method.needs))
+    store = store_of(stage, "samples", city.identity(*method.needs))
     prepared = method.prepare(config, city, store, device, progress)
     return method, preset, prepared, store
 
@@ -377,15 +364,12 @@ def _train(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[
     """Train what a stage describes, and write the checkpoint."""
     from urbanfm_core.models.device import resolve_device
     from urbanfm_core.training.run import train as run_training
-    from urbanfm_core.training.task import TrainingConfig
 
     method, preset, prepared, store = _prepare(stage, progress.part(0.0, 0.4))
-    given = {name: getattr(stage, name) for name in ("epochs", "batch_size", "learning_rate", "precision", "seed")}
-    training = TrainingConfig(**{**preset["training"], **{k: v for k, v in given.items() if v is not None}})
     checkpoint = run_training(
         method,
         prepared,
-        training,
+        training_settings(stage, preset),
         device=resolve_device(stage.device),
         out=out,
         data_fingerprint=store.fingerprint,
@@ -393,56 +377,6 @@ def _train(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[
         preset=stage.preset,
     )
     return checkpoint, checkpoint.manifest["notes"]
-
-
-def _load(path: str, stage: Any, progress: Progress) -> tuple[Method, Trained, Checkpoint]:
-    from urbanfm_core.models.device import describe_device, resolve_device
-    from urbanfm_core.training.checkpoint import Checkpoint, restore
-
-    checkpoint = Checkpoint.load(path)
-    method, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size or 65536)
-    progress.log("info", f"{method.title} ({_model_name(checkpoint)}) on {describe_device(trained.device)}")
-    return method, trained, checkpoint
-
-
-def _model_name(checkpoint: Checkpoint) -> str:
-    return str(checkpoint.manifest.get("preset") or checkpoint.method)
-
-
-def _regions(stage: EmbedStage, city: CityInputs) -> RegionSet:
-    """The regions that were given, else a grid over the raster."""
-    from urbanfm_core.data.regions import RegionSet
-
-    if stage.regions is not None:
-        return RegionSet.from_layer(stage.regions, stage.region_id)
-    city.require("embedding_raster")
-    return _grid_over(str(city.embedding_raster), stage.grid_size, stage.grid_shape)
-
-
-def _grid_over(source: str, size_m: float, shape: Literal["square", "hexagon"]) -> RegionSet:
-    """A grid over a layer, or over the extent of a raster."""
-    from urbanfm_core.data.regions import RegionSet
-    from urbanfm_core.geo.raster import inspect_raster
-
-    try:
-        info = inspect_raster(source)
-    except CRSError:
-        raise
-    except InputError:  # not a raster, so a layer
-        return RegionSet.grid(source, size_m, shape)
-    return RegionSet.grid(info.bounds, size_m, shape, crs=info.crs)
-
-
-def _regions_identity(regions: RegionSet) -> str:
-    import hashlib
-
-    import shapely
-
-    digest = hashlib.sha256(regions.crs.to_wkt().encode())
-    digest.update(repr(regions.ids.tolist()).encode())
-    for wkb in shapely.to_wkb(regions.geometry):
-        digest.update(wkb)
-    return digest.hexdigest()
 
 
 def _checkpoint_to_train(stage: EmbedStage) -> str:
@@ -453,7 +387,7 @@ def _checkpoint_to_train(stage: EmbedStage) -> str:
     if stage.checkpoint_out is not None:
         return stage.checkpoint_out
     method = get_method(load_preset(stage.preset)["method"])
-    city = _city(stage)
+    city = city_of(stage)
     city.require(*method.needs)
     made_from = {**city.identity(*method.needs), **{name: getattr(stage, name) for name in TrainingParams.model_fields}}
     root = Path(stage.cache) if stage.cache else default_cache()
@@ -473,18 +407,19 @@ def _training_summary(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any
 def _write_embeddings(stage: EmbedStage, table: EmbeddingTable, city: CityInputs, progress: Progress) -> None:
     from urbanfm_core.inference.raster import write_region_raster
     from urbanfm_core.maps.plot import plot_map
-    from urbanfm_core.maps.styles import principal_rgb
+    from urbanfm_core.maps.styles import principal_rgb, write_region_style
 
     progress.update(0.0, "Writing")
+    components, rgb = principal_rgb(table.vectors)
     if stage.parquet is not None:
         table.to_parquet(stage.parquet)
     if stage.out is not None:
         table.to_layer(stage.out, columns=stage.columns)
+        write_region_style(Path(stage.out).with_suffix(".qml"), components)
     if stage.raster is not None:
         with city.open_embedding_raster() as source:
             write_region_raster(table, source.info, stage.raster, progress=progress.part(0.3, 1.0))
     if stage.map is not None:
-        _, rgb = principal_rgb(table.vectors)
         plot_map(
             stage.map, table.regions.geometry, table.regions.crs, rgb, f"Region embeddings, {table.provenance['model']}"
         )
@@ -515,17 +450,6 @@ def _write_checkpoint_report(path: str, folder: str, checkpoint: Checkpoint, sum
         report.picture("Loss by epoch", checkpoint.plot),
         report.notes("Notes", checkpoint.manifest.get("notes", [])),
     )
-
-
-def _parse_override(text: str) -> tuple[str, Any]:
-    """ "field=value" as a pair; the value is read as JSON where it is JSON."""
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise ConfigError(f"'{text}' is not a change to a preset.", "Write field=value, such as lambda_image=0.5.")
-    try:
-        return name.strip(), json.loads(value)
-    except ValueError:
-        return name.strip(), value.strip()
 
 
 def _parse_extent(text: str) -> tuple[float, float, float, float]:

@@ -35,7 +35,14 @@ def param(
     **limits: Any,
 ) -> Any:
     """A stage parameter. `of` names the parameter whose layer a field belongs to; `limits` are pydantic's ge, gt, le."""
-    extra = {"label": label, "kind": kind, "unit": unit, "of": of, "advanced": advanced, "output": output}
+    extra: dict[str, Any] = {
+        "label": label,
+        "kind": kind,
+        "unit": unit,
+        "of": of,
+        "advanced": advanced,
+        "output": output,
+    }
     return Field(default, description=help, json_schema_extra=extra, **limits)
 
 

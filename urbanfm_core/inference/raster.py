@@ -74,8 +74,8 @@ def map_raster(
         writing: Future[None] | None = None
         for position, stored, mask in read_ahead(source, strips, progress):
             window = strips[position]
-            values, valid = source.decode(stored.reshape(info.count, -1), None if mask is None else mask.ravel())
-            valid = valid.all(axis=0)
+            values, per_band = source.decode(stored.reshape(info.count, -1), None if mask is None else mask.ravel())
+            valid = np.asarray(per_band.all(axis=0))
             block = _apply(function, values, valid, width).reshape(width, int(window.height), int(window.width))
             valid_pixels += int(valid.sum())
             if writing is not None:
@@ -90,7 +90,7 @@ def map_raster(
 def _apply(function: PixelFunction, values: np.ndarray, valid: np.ndarray, width: int) -> np.ndarray:
     """(C, N) -> (D, N) float32, NaN where not valid."""
     if valid.all():
-        return function(np.ascontiguousarray(values.T)).T
+        return np.asarray(function(np.ascontiguousarray(values.T)).T)
     result = np.full((width, values.shape[1]), np.nan, np.float32)
     if valid.any():
         result[:, valid] = function(np.ascontiguousarray(values[:, valid].T)).T

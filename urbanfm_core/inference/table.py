@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import InputError, ShapeError
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.vector import read_layer, write_layer
-from urbanfm_core.maps.styles import principal_rgb, write_region_style
+from urbanfm_core.inference.components import principal_components
 
 _METADATA_KEY = b"urbanfm"
+_ROW = "__row"
 _OWN_COLUMNS = ("emb_dim", "emb_model", "emb_pca1", "emb_pca2", "emb_pca3", "embedding")
 
 
@@ -59,7 +60,7 @@ class EmbeddingTable:
     @property
     def covered(self) -> np.ndarray:
         """(R,) bool: whether the region has a vector."""
-        return np.isfinite(self.vectors).all(axis=1)
+        return np.asarray(np.isfinite(self.vectors).all(axis=1))
 
     def to_parquet(self, path: str | Path) -> None:
         """Write a GeoParquet: id, source fields, coverage, `geometry`, and `embedding` as lists of float32 (exact)."""
@@ -104,17 +105,22 @@ class EmbeddingTable:
     def _from_frame(
         cls, frame: gpd.GeoDataFrame, vectors: np.ndarray, id_name: str | None, provenance: dict[str, Any]
     ) -> EmbeddingTable:
-        coverage = {
-            name.removeprefix("coverage_"): frame[name].to_numpy(np.float32)
-            for name in frame.columns
-            if str(name).startswith("coverage_")
-        }
         dropped = [name for name in frame.columns if _is_own(str(name))]
-        regions = RegionSet.from_layer(frame.drop(columns=dropped), id_name)
-        return cls(regions, vectors, coverage, provenance)
+        coverage = {name: frame[name] for name in dropped if name.startswith("coverage_")}
+        numbered = frame.drop(columns=dropped).assign(**{_ROW: np.arange(len(frame))})
+        regions = RegionSet.from_layer(numbered, id_name)
+        # Features without a polygon are no regions; their vectors go with them.
+        kept = regions.attributes[_ROW].to_numpy()
+        regions = replace(regions, attributes=regions.attributes.drop(columns=_ROW))
+        return cls(
+            regions,
+            vectors[kept],
+            {name.removeprefix("coverage_"): values.to_numpy(np.float32)[kept] for name, values in coverage.items()},
+            provenance,
+        )
 
     def to_layer(self, path: str | Path, *, columns: bool = False) -> None:
-        """Write a layer for a GIS, and a `.qml` style beside it.
+        """Write a layer for a GIS.
 
         Source fields, then emb_dim, emb_model, emb_pca1..3, a coverage field per modality, and the vector as JSON text
         in `embedding` (nine significant digits, which is exact for float32).
@@ -125,7 +131,7 @@ class EmbeddingTable:
         """
         frame = self._source_frame()
         width = self.vectors.shape[1]
-        components, _ = principal_rgb(self.vectors)
+        components = principal_components(self.vectors)
         new: dict[str, Any] = {
             "emb_dim": np.full(len(frame), width, np.int32),
             "emb_model": np.full(len(frame), str(self.provenance.get("model", "")), dtype=object),
@@ -140,7 +146,6 @@ class EmbeddingTable:
             digits = max(3, len(str(width - 1)))
             new |= {f"emb_{axis:0{digits}d}": self.vectors[:, axis].astype(np.float64) for axis in range(width)}
         write_layer(frame.assign().join(pd.DataFrame(new, index=frame.index)), path)
-        write_region_style(Path(path).with_suffix(".qml"), components)
 
     def _source_frame(self) -> gpd.GeoDataFrame:
         """Source fields with the id first; a source field that bears one of our names gives way, renamed `src_…`."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from urbanfm_core.errors import ShapeError
 from urbanfm_core.files import atomic_path
+from urbanfm_core.inference.components import principal_components
 from urbanfm_core.maps.plot import GREY, plot_map
 
 __all__ = [
@@ -43,52 +43,26 @@ _SAMPLE_PX = 128
 def principal_rgb(vectors: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
     """First three principal components of region vectors, and the colours they make as red, green and blue.
 
-    The sign of each component is fixed so that its largest loading is positive, hence the same vectors give the
-    same colours everywhere. Each component is stretched from its 2nd to its 98th percentile.
+    Each component is stretched from its 2nd to its 98th percentile.
 
     Args:
         vectors: (R, D). A row with a value that is not finite is a region without a vector.
 
     Returns:
-        Components, (R, 3), NaN for a region without a vector, zero for components that do not exist (D < 3, or
-        fewer than four distinct vectors); and colours, (R, 3), grey for a region without a vector.
+        Components, (R, 3), as `principal_components` gives them; and colours, (R, 3), grey for a region without a
+        vector.
 
     Raises:
         ShapeError: not a matrix.
     """
-    if vectors.ndim != 2:
-        raise ShapeError(f"Vectors to colour are (R, D), found {vectors.shape}.")
-    covered = np.isfinite(vectors).all(axis=1)
-    components = np.full((len(vectors), 3), np.nan)
-    components[covered] = _principal_components(vectors[covered])
+    components = principal_components(vectors)
+    covered = np.isfinite(components).all(axis=1)
     rgb = np.tile(np.array(GREY, dtype=np.uint8), (len(vectors), 1))
     for axis, (low, high) in enumerate(stretch_limits(components)):
         span = high - low
         unit = (components[covered, axis] - low) / span if span > 0 else np.full(int(covered.sum()), 0.5)
         rgb[covered, axis] = np.rint(np.clip(unit, 0, 1) * 255)
     return components, rgb
-
-
-def _principal_components(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """(R, 3) of complete vectors, (R, D)."""
-    from sklearn.decomposition import PCA
-
-    rows, width = vectors.shape
-    result = np.zeros((rows, 3))
-    count = min(3, width, rows - 1)
-    if count < 1:
-        return result
-    solver = "covariance_eigh" if rows >= width else "full"
-    pca = PCA(count, svd_solver=solver).fit(vectors.astype(np.float64))
-    loadings = pca.components_
-    largest = np.abs(loadings).argmax(axis=1)
-    signs = np.where(loadings[np.arange(count), largest] < 0, -1.0, 1.0)
-    result[:, :count] = (vectors.astype(np.float64) - pca.mean_) @ (loadings.T * signs)
-    # A component without variance holds rounding noise, which a stretch would blow up to full colour.
-    noise = pca.explained_variance_ <= 1e-12 * max(pca.explained_variance_[0], np.finfo(float).tiny)
-    scale = float(np.abs(vectors).max()) ** 2 * np.finfo(np.float32).eps ** 2
-    result[:, :count][:, noise | (pca.explained_variance_ <= scale)] = 0.0
-    return result
 
 
 def stretch_limits(values: npt.NDArray[np.floating]) -> Limits:

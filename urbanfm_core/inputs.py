@@ -1,0 +1,117 @@
+"""From the parameters of a stage to the things that they name: inputs, regions, configurations, models, stores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from urbanfm_core.errors import ConfigError, CRSError, InputError
+from urbanfm_core.progress import Progress
+
+if TYPE_CHECKING:
+    from urbanfm_core.data.city import CityInputs
+    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.data.store import SampleStore
+    from urbanfm_core.models.method import Method, Trained
+    from urbanfm_core.training.checkpoint import Checkpoint
+    from urbanfm_core.training.task import TrainingConfig
+
+
+def city_of(stage: Any) -> CityInputs:
+    """The inputs of a stage; one that it does not have is not given."""
+    from urbanfm_core.data.city import CityInputs
+    from urbanfm_core.data.poi import PoiColumns
+
+    columns = {name: getattr(stage, f"poi_{name}", None) for name in PoiColumns.__dataclass_fields__}
+    return CityInputs(
+        pois=getattr(stage, "pois", None),
+        poi_columns=PoiColumns(**columns),
+        embedding_raster=getattr(stage, "embedding_raster", None),
+        quantization=getattr(stage, "quantization", "auto"),
+    )
+
+
+def store_of(stage: Any, purpose: str, made_from: dict[str, Any]) -> SampleStore:
+    from urbanfm_core.data.store import SampleStore, default_cache
+
+    root = Path(stage.cache) if stage.cache else default_cache()
+    return SampleStore(root / purpose, {"purpose": purpose, **made_from})
+
+
+def regions_of(stage: Any, city: CityInputs) -> RegionSet:
+    """The regions that were given, else a grid over the raster."""
+    from urbanfm_core.data.regions import RegionSet
+
+    if stage.regions is not None:
+        return RegionSet.from_layer(stage.regions, stage.region_id)
+    city.require("embedding_raster")
+    return grid_over(str(city.embedding_raster), stage.grid_size, stage.grid_shape)
+
+
+def grid_over(source: str, size_m: float, shape: Literal["square", "hexagon"]) -> RegionSet:
+    """A grid over a layer, or over the extent of a raster."""
+    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.geo.raster import inspect_raster
+
+    try:
+        info = inspect_raster(source)
+    except CRSError:
+        raise
+    except InputError:  # not a raster, so a layer
+        return RegionSet.grid(source, size_m, shape)
+    return RegionSet.grid(info.bounds, size_m, shape, crs=info.crs)
+
+
+def regions_identity(regions: RegionSet) -> str:
+
+    import shapely
+
+    digest = hashlib.sha256(regions.crs.to_wkt().encode())
+    digest.update(repr(regions.ids.tolist()).encode())
+    for wkb in shapely.to_wkb(regions.geometry):
+        digest.update(wkb)
+    return digest.hexdigest()
+
+
+def method_config(stage: Any, method: Method, preset: dict[str, Any]) -> Any:
+    """The method's configuration: the preset's, the text encoder, and the user's changes over both."""
+    from urbanfm_core.models import make_config
+
+    overrides = dict(_parse_override(text) for text in stage.overrides)
+    values = {**preset["model"], "text_encoder": stage.text_encoder, **overrides}
+    return make_config(method.config_class, values)
+
+
+def training_settings(stage: Any, preset: dict[str, Any]) -> TrainingConfig:
+    """Settings of the loop: the preset's, and what the user gave over them."""
+    from urbanfm_core.training.task import TrainingConfig
+
+    given = {name: getattr(stage, name) for name in ("epochs", "batch_size", "learning_rate", "precision", "seed")}
+    return TrainingConfig(**{**preset["training"], **{name: v for name, v in given.items() if v is not None}})
+
+
+def load_model(path: str, stage: Any, progress: Progress) -> tuple[Method, Trained, Checkpoint]:
+    from urbanfm_core.models.device import describe_device, resolve_device
+    from urbanfm_core.training.checkpoint import Checkpoint, restore
+
+    checkpoint = Checkpoint.load(path)
+    method, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size or 65536)
+    progress.log("info", f"{method.title} ({model_name(checkpoint)}) on {describe_device(trained.device)}")
+    return method, trained, checkpoint
+
+
+def model_name(checkpoint: Checkpoint) -> str:
+    return str(checkpoint.manifest.get("preset") or checkpoint.method)
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    """ "field=value" as a pair; the value is read as JSON where it is JSON."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(f"'{text}' is not a change to a preset.", "Write field=value, such as lambda_image=0.5.")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value.strip()

@@ -1,0 +1,291 @@
+"""`--dry-run`: what a stage would read and write, on which device, in how much memory and time.
+
+Nothing here is a guess from a table. A small part of the job is really done (a pilot of a few hundred points, one strip
+of the raster) and scaled up; what was not measured is said to be unknown.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from urbanfm_core.inputs import city_of, load_model, method_config, regions_of, training_settings
+from urbanfm_core.progress import Progress, duration
+from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, SearchStage, Stage, TrainStage
+
+_PILOT_POINTS = (64, 320)
+_PILOT_STEPS = 5
+_PILOT_PIXELS = 1 << 18
+_STRIP_BYTES = 8 << 20
+
+
+@dataclass
+class Plan:
+    """What a stage would do.
+
+    Attributes:
+        reads: Input and what it holds.
+        writes: Paths that would be made.
+        device: Where it would compute; empty for stages that compute nothing heavy.
+        seconds: Expected time of each step; None where it was not measured.
+        memory_bytes: Expected peak of the process; None if not measured.
+        notes: What else there is to know, in sentences.
+    """
+
+    stage: str
+    reads: list[tuple[str, str]] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
+    device: str = ""
+    seconds: dict[str, float | None] = field(default_factory=dict)
+    memory_bytes: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The plan as a person reads it."""
+        out = [f"Dry run of '{self.stage}': nothing is written."]
+        out += [f"  reads {name}: {what}" for name, what in self.reads]
+        out += [f"  would write {path}" for path in self.writes]
+        if self.device:
+            out.append(f"  device: {self.device}")
+        out += [f"  {step}: {'not measured' if s is None else duration(s)}" for step, s in self.seconds.items()]
+        known = [s for s in self.seconds.values() if s is not None]
+        if len(known) > 1:
+            out.append(f"  in all: {duration(sum(known))}")
+        if self.memory_bytes is not None:
+            out.append(f"  memory: about {self.memory_bytes / 2**30:.1f} GiB at the peak")
+        return out + [f"  note: {note}" for note in self.notes]
+
+
+def plan(name: str, stage: Stage, progress: Progress) -> Plan:
+    """Measure a small part of a stage and say what the whole would take.
+
+    Raises:
+        UrbanFMError: an input is not usable; the dry run finds it like the run would.
+    """
+    from urbanfm_core.pipeline import check_outputs
+
+    check_outputs(stage)
+    made = Plan(name)
+    for field_name, item in type(stage).model_fields.items():
+        extra: Any = item.json_schema_extra
+        value = getattr(stage, field_name)
+        if extra["output"] and value is not None:
+            made.writes.append(str(value))
+    _describe_inputs(stage, made)
+    if isinstance(stage, (TrainStage, PrepareStage)):
+        _plan_training(stage, made, progress)
+    elif isinstance(stage, EmbedStage):
+        _plan_embedding(stage, made, progress)
+    elif isinstance(stage, (EmbedRasterStage, SearchStage)):
+        _plan_pixels(stage, made, progress)
+    return made
+
+
+def _describe_inputs(stage: Stage, made: Plan) -> None:
+    from urbanfm_core.data.poi import PoiSet
+    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.geo.raster import inspect_raster
+    from urbanfm_core.training.checkpoint import Checkpoint
+
+    regions, pois, raster, checkpoint = (
+        getattr(stage, name, None) for name in ("regions", "pois", "embedding_raster", "checkpoint")
+    )
+    if isinstance(regions, str):
+        found = RegionSet.from_layer(regions, getattr(stage, "region_id", None))
+        made.reads.append(("regions", f"{len(found.ids):,} polygons, {found.crs.name}"))
+    if isinstance(pois, str):
+        points = PoiSet.from_source(pois, city_of(stage).poi_columns)
+        told = sum(sentence is not None for sentence in points.sentences())
+        made.reads.append(("pois", f"{len(points):,} points, {told:,} with text, {points.crs.name}"))
+    if isinstance(raster, str):
+        info = inspect_raster(raster)
+        made.reads.append(
+            (
+                "embedding_raster",
+                f"{info.width:,} x {info.height:,} pixels, {info.count} bands, {info.dtype}, {info.crs.name}",
+            )
+        )
+    if isinstance(checkpoint, str):
+        summary = Checkpoint.load(checkpoint).summary()
+        made.reads.append(("checkpoint", f"{summary['method']}, {checkpoint}"))
+
+
+def _plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
+    """Pilot runs of two sizes: their difference scales with the points, the rest is paid once."""
+    from urbanfm_core.models import get_method, load_preset
+    from urbanfm_core.models.device import describe_device, resolve_device
+
+    device = resolve_device(stage.device)
+    made.device = describe_device(device)
+    preset = load_preset(stage.preset)
+    method = get_method(preset["method"])
+    city = city_of(stage)
+    city.require(*method.needs)
+    settings = training_settings(stage, preset)
+    config = method_config(stage, method, preset)
+    if stage.text_encoder.startswith("openai:"):
+        _estimate_service(stage, made, city)
+        return None
+    points = city.read_pois()
+    usable = np.flatnonzero([sentence is not None for sentence in points.sentences()])
+    timed, prepared = [], None
+    for count in _PILOT_POINTS:
+        progress.update(0.2, f"Trying {count} points of interest")
+        rows = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)] if len(usable) else usable
+        with _pilot_city(city, points.take(rows)) as (small, store):
+            started = time.perf_counter()
+            prepared = method.prepare(config, small, store, device, Progress())
+            timed.append((len(rows), time.perf_counter() - started))
+    (few, fast), (many, slow) = timed
+    each = max(slow - fast, 0.0) / max(many - few, 1)
+    made.seconds["preparing"] = fast + each * (len(usable) - few)
+    if prepared is None or isinstance(stage, PrepareStage):
+        return prepared
+    made.seconds["training"], step_bytes = _time_training(method, prepared, settings, device, len(usable))
+    sample_bytes = sum(t.nbytes for t in _tensors(prepared.samples)) / max(len(prepared.samples), 1)
+    made.memory_bytes = _peak_bytes() + int(sample_bytes * len(usable)) + step_bytes
+    made.notes.append(f"{settings.epochs} epochs of {len(usable):,} samples in batches of {settings.batch_size}.")
+    return prepared
+
+
+def _plan_embedding(stage: EmbedStage, made: Plan, progress: Progress) -> None:
+    from urbanfm_core.models import get_method, load_preset
+    from urbanfm_core.models.device import resolve_device
+    from urbanfm_core.models.method import Trained
+
+    if stage.checkpoint is not None:
+        method, trained, _ = load_model(stage.checkpoint, stage, progress)
+    else:
+        prepared = _plan_training(stage, made, progress)
+        if prepared is None:
+            return
+        method = get_method(load_preset(stage.preset)["method"])
+        device = resolve_device(stage.device)
+        model = method.build(prepared.config).to(device).eval()
+        trained = Trained(prepared.config, model, prepared.preprocessing, device)
+
+    city = city_of(stage)
+    if "pixels" not in method.can:
+        made.seconds["embedding"] = None
+        return
+    regions = regions_of(stage, city)
+    _time_pixels(city, method.pixel_function(trained), made, "embedding", regions)
+    width = trained.config.embedding_dim
+    made.memory_bytes = (made.memory_bytes or _peak_bytes()) + len(regions.ids) * width * 40
+    _name_device(made, trained.device)
+
+
+def _plan_pixels(stage: Any, made: Plan, progress: Progress) -> None:
+
+    method, trained, _ = load_model(stage.checkpoint, stage, progress)
+    _name_device(made, trained.device)
+    city = city_of(stage)
+    if city.embedding_raster is not None and getattr(stage, "raster", "yes") is not None:
+        _time_pixels(city, method.pixel_function(trained), made, "reading and embedding pixels", None)
+        made.seconds["writing"] = None
+        made.notes.append("Writing runs beside the computation; it is not part of the estimate.")
+    made.memory_bytes = _peak_bytes()
+
+
+def _time_pixels(city: Any, function: Callable[[np.ndarray], np.ndarray], made: Plan, step: str, regions: Any) -> None:
+    """One strip read, decoded and projected; scaled to the pixels that the regions' bounds hold."""
+    from urbanfm_core.geo.crs import transform_geometry
+    from urbanfm_core.geo.raster import plan_strips
+
+    with city.open_embedding_raster() as raster:
+        info = raster.info
+        strips = plan_strips(info, memory_bytes=_STRIP_BYTES)
+        started = time.perf_counter()
+        pixels = raster.read(strips[len(strips) // 2])
+        reading = (time.perf_counter() - started) / pixels[0].size
+        flat = pixels.reshape(info.count, -1).T
+        valid = np.ascontiguousarray(flat[np.isfinite(flat).all(axis=1)][:_PILOT_PIXELS])
+        computing = 0.0
+        if len(valid):
+            function(valid[:64])
+            started = time.perf_counter()
+            function(valid)
+            computing = (time.perf_counter() - started) / len(valid)
+    total = float(info.width * info.height)
+    if regions is not None:
+        import shapely
+
+        left, bottom, right, top = shapely.total_bounds(transform_geometry(regions.geometry, regions.crs, info.crs))
+        west, south, east, north = info.bounds
+        wide = max(0.0, min(right, east) - max(left, west)) / info.transform.a
+        high = max(0.0, min(top, north) - max(bottom, south)) / -info.transform.e
+        total = wide * high
+    made.seconds[step] = total * (reading + computing)
+
+
+def _time_training(method: Any, prepared: Any, settings: Any, device: Any, samples: int) -> tuple[float, int]:
+    """Seconds of the whole training from a few timed steps, and the bytes of weights and optimiser."""
+    import torch
+
+    model = method.build(prepared.config).to(device)
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    indices = torch.zeros(settings.batch_size, dtype=torch.int64, device=device)
+    batch = prepared.samples.to(device).batch(indices)
+    elapsed = []
+    for _ in range(_PILOT_STEPS):
+        started = time.perf_counter()
+        method.losses(model, batch, prepared.config)["loss"].backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        elapsed.append(time.perf_counter() - started)
+    step = float(np.median(elapsed))
+    steps = max(1, samples // settings.batch_size) * settings.epochs
+    return step * steps, 4 * weights
+
+
+def _estimate_service(stage: Any, made: Plan, city: Any) -> None:
+    from urbanfm_core.models.text import estimate
+
+    texts = [sentence for sentence in city.read_pois().sentences() if sentence is not None]
+    made.notes.append(f"Text encoder {stage.text_encoder}: {estimate(stage.text_encoder, texts).describe()}")
+    made.seconds |= {"preparing": None, "training": None}
+    made.notes.append("Nothing is sent in a dry run, so time is not measured.")
+
+
+@contextmanager
+def _pilot_city(city: Any, points: Any) -> Iterator[tuple[Any, Any]]:
+    """The city with only these points, and a store that goes away."""
+    import geopandas as gpd
+
+    from urbanfm_core.data.poi import PoiColumns
+    from urbanfm_core.data.store import SampleStore
+    from urbanfm_core.geo.vector import write_layer
+
+    names = ("name", "category", "subcategory")
+    with tempfile.TemporaryDirectory() as folder:
+        frame = gpd.GeoDataFrame(
+            {name: getattr(points, name) for name in names},
+            geometry=gpd.points_from_xy(points.xy[:, 0], points.xy[:, 1]),
+            crs=points.crs,
+        )
+        path = Path(folder) / "pois.gpkg"
+        write_layer(frame, path)
+        columns = PoiColumns(name="name", category="category", subcategory="subcategory")
+        yield replace(city, pois=path, poi_columns=columns), SampleStore(folder, {"pilot": len(points)})
+
+
+def _tensors(samples: Any) -> list[Any]:
+    return [value for value in vars(samples).values() if hasattr(value, "nbytes")]
+
+
+def _name_device(made: Plan, device: Any) -> None:
+    from urbanfm_core.models.device import describe_device
+
+    made.device = describe_device(device)
+
+
+def _peak_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)
