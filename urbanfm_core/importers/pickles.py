@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from urbanfm_core.errors import CheckpointError
+
+# The restricted unpickler meets damaged files with whatever its stack machine stumbles over.
+_STUMBLES = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+)
 
 
 def load_plain_pickle(path: str | Path) -> dict[str, Any]:
@@ -21,6 +36,7 @@ def load_plain_pickle(path: str | Path) -> dict[str, Any]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}.", "Check the path.")
+    _check_sums(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -30,11 +46,21 @@ def load_plain_pickle(path: str | Path) -> dict[str, Any]:
             f"{f' ({reason[0]})' if reason else ''}.",
             "Ask its author for a file that holds weights only.",
         ) from error
-    # The restricted unpickler meets damaged files with whatever its stack machine stumbles over.
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is not a whole torch file: {error}.", "Download it again.") from error
-    except (zipfile.BadZipFile, UnicodeDecodeError, AssertionError) as error:
+    except _STUMBLES as error:
         raise CheckpointError(f"{path} is not a whole torch file: {error}.", "Download it again.") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds {type(content).__name__}, expected a dict of weights and settings.")
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the checksums of a zip archive, which torch does not."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, *_STUMBLES) as error:
+        raise CheckpointError(f"{path} is not a whole torch file: {error}.", "Download it again.") from error
+    if broken is not None:
+        raise CheckpointError(f"{path} is damaged: the checksum of {broken} is wrong.", "Download it again.")

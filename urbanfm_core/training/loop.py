@@ -186,10 +186,7 @@ class _Run:
         self._close_epoch(clock)
 
     def _step(self, indices: Tensor, step: int) -> None:
-        rate = self.training.learning_rate * cosine_share(
-            self.state.epoch * self.steps + step, self.training.epochs * self.steps, self.training.final_lr_share
-        )
-        set_learning_rate(self.optimizer, rate)
+        set_learning_rate(self.optimizer, self._learning_rate(step))
         bfloat16 = self.training.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
             losses: dict[str, Tensor] = self.wrapped(self.samples.batch(indices))
@@ -200,6 +197,12 @@ class _Run:
             self.state.loss_names = list(losses)
             self.state.losses = torch.zeros(self.steps, len(losses), device=self.device)
         self.state.losses[step] = torch.stack([value.detach().float() for value in losses.values()])
+
+    def _learning_rate(self, step: int) -> float:
+        share = cosine_share(
+            self.state.epoch * self.steps + step, self.training.epochs * self.steps, self.training.final_lr_share
+        )
+        return self.training.learning_rate * share
 
     def _stop_or_save(self) -> None:
         cancel = self.progress.cancelled()
@@ -251,7 +254,7 @@ class _Run:
     def _close_epoch(self, clock: _Clock) -> None:
         state = self.state
         means = self._mean_losses()
-        rate = self.optimizer.param_groups[0]["lr"]
+        rate = self._learning_rate(self.steps - 1)
         state.epoch, state.step, state.losses = state.epoch + 1, 0, None
         record = {"epoch": state.epoch, **means, "learning_rate": rate, "samples_per_s": round(clock.rate(), 1)}
         state.history.append(record)

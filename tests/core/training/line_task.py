@@ -1,0 +1,56 @@
+"""A tiny method for tests of the loop."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from urbanfm_core.models.method import Method, TensorSamples
+from urbanfm_core.objectives.infonce import info_nce
+
+
+@dataclass(frozen=True)
+class LineConfig:
+    width: int = 4
+    dropout: float = 0.3
+
+
+class Line(Method):
+    """Fits targets with a small network whose dropout makes the random state matter."""
+
+    name, title, paper = "line", "Line", "none"
+    needs = embeds_from = ()
+    config_class = LineConfig
+
+    def prepare(self, config, city, store, device, progress):
+        raise NotImplementedError
+
+    def embed(self, trained, city, regions, store, progress, *, rule="centre"):
+        raise NotImplementedError
+
+    def build(self, config):
+        return nn.Sequential(
+            nn.Linear(3, config.width), nn.Tanh(), nn.Dropout(config.dropout), nn.Linear(config.width, 1)
+        )
+
+    def losses(self, model, batch, config):
+        error = (model(batch["x"])[:, 0] - batch["y"]).square().mean()
+        return {"loss": error, "half": error / 2}
+
+
+def line_samples(rows=64):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(rows, 3, generator=generator)
+    return TensorSamples({"x": x, "y": x @ torch.tensor([1.0, -2.0, 0.5])})
+
+
+class Pairs(Line):
+    """Contrasts two halves of the network's inner layer over the joint batch of all processes."""
+
+    def losses(self, model, batch, config):
+        inner = model[1](model[0](batch["x"]))
+        a, b = (normalize(part, dim=1) for part in inner.chunk(2, dim=1))
+        fitted = super().losses(model, batch, config)["loss"]
+        contrast = info_nce(a, b, 0.2)
+        return {"loss": fitted + contrast, "contrast": contrast}
