@@ -151,7 +151,6 @@ def _centre_runs(edges: np.ndarray, region: np.ndarray, height: int, width: int)
 
 
 def _coverage_runs(edges: np.ndarray, region: np.ndarray, height: int, width: int) -> Runs:
-    edges = edges[:, [0, 1, 2, 3]]
     sloped = edges[:, 1] != edges[:, 3]
     x0, y0, x1, y1 = edges[sloped].T
     region = region[sloped]
