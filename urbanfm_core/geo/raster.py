@@ -116,15 +116,13 @@ def metres_per_pixel(info: RasterInfo, colrow: np.ndarray) -> np.ndarray:
         [info.transform.c + colrow[:, 0] * size[0], info.transform.f - colrow[:, 1] * size[1]],
     )
     if info.crs.is_geographic:
-        ground: np.ndarray = _metres_per_degree(info, xy[:, 1]) * size
-        return ground
+        return np.asarray(_metres_per_degree(info, xy[:, 1]) * size)
     size = size * info.crs.axis_info[0].unit_conversion_factor
     west, south, east, north = info.bounds
     middle = _map_scale(info, np.array([[(west + east) / 2, (south + north) / 2]]))
     if np.abs(middle - 1).max() <= SCALE_TOLERANCE:
         return np.tile(size, (len(colrow), 1))
-    ground = size / _map_scale(info, xy)
-    return ground
+    return np.asarray(size / _map_scale(info, xy))
 
 
 def _metres_per_degree(info: RasterInfo, latitude: np.ndarray) -> np.ndarray:
