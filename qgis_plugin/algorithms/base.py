@@ -237,7 +237,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         layer = exchange.open_result(path)
         vector = self.collector.vectors.get(self.SINK_SOURCE.upper())
         source = vector.fields if vector is not None else QgsFields()
-        fields, positions = exchange.result_fields(layer.fields(), source, self.keeps_numbers(outcome, source))
+        fields, positions = exchange.result_fields(layer, source, self.keeps_numbers(outcome, source))
         features = exchange.converted(layer.getFeatures(), fields, positions)
         sink, dest = self._open_sink(p, parameters, context, fields, layer.wkbType(), layer.crs())
         total = max(layer.featureCount(), 1)

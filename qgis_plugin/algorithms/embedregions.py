@@ -17,6 +17,7 @@ from ..runtime.job import Job
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import EMBEDDINGS
+from .trainmodel import last_loss
 from .values import given
 
 
@@ -38,6 +39,7 @@ class EmbedRegions(UrbanFMAlgorithm):
         self.addOutput(QgsProcessingOutputNumber("DIMENSIONS", tr("Dimensions of the embedding")))
         self.addOutput(QgsProcessingOutputNumber("UNCOVERED", tr("Regions without data")))
         self.addOutput(QgsProcessingOutputString("MODEL", tr("Model")))
+        self.addOutput(QgsProcessingOutputNumber("LOSS", tr("Last loss, if a model was trained")))
 
     def check_together(self, parameters: dict[str, Any]) -> str:
         if not any(given(parameters, key) for key in ("REGIONS", "EMBEDDING_RASTER")):
@@ -66,6 +68,7 @@ class EmbedRegions(UrbanFMAlgorithm):
         if not given(parameters, "CHECKPOINT"):
             # Training is the expensive part: its result is kept even when nobody asked where.
             results["CHECKPOINT_OUT"] = said.get("checkpoint")
+            results["LOSS"] = last_loss(said.get("training"), outcome)
             feedback.pushInfo(tr("The trained model is kept in {}").format(said.get("checkpoint")))
         results["REGION_COUNT"] = said.get("regions")
         results["DIMENSIONS"] = said.get("dimensions")

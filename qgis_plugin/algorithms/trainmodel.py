@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 from qgis.core import (
     QgsProcessingContext,
@@ -56,14 +56,19 @@ class TrainModel(UrbanFMAlgorithm):
         results["METHOD"] = said.get("method")
         results["SAMPLES"] = said.get("samples")
         results["BEST_EPOCH"] = said.get("best_epoch")
-        results["LOSS"] = last_loss(outcome)
+        results["LOSS"] = last_loss(said, outcome)
         return results
 
 
-def last_loss(outcome: Outcome) -> Any:
-    """The loss at the end of training, as the library reports it or as it was last heard of."""
-    metrics = outcome.result.get("metrics") or {}
+def last_loss(training: Optional[dict[str, Any]], outcome: Outcome) -> Optional[float]:
+    """The loss at the end of training, as the library sums it up or as it was last heard of.
+
+    Args:
+        training: What the library says of the training.
+        outcome: Of the run.
+    """
+    metrics = (training or {}).get("metrics") or {}
     if "loss" in metrics:
-        return metrics["loss"]
+        return float(metrics["loss"])
     heard = outcome.metrics.get("loss")
     return heard[-1][1] if heard else None

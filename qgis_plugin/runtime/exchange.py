@@ -117,6 +117,8 @@ def _write(vector: VectorInput, path: Path, feedback: QgsProcessingFeedback, *, 
                 feedback.setProgressText(tr("Reading {:,}/{:,} features").format(written, vector.count))
         number, attributes = original.id(), original.attributes()
         if numbers_in_field and attributes[number_field] != number:
+            # Closed first: the file is written again, and a traceback would keep the writer alive.
+            del writer
             raise _NotNumbered
         feature = QgsFeature(fields, number if number >= 0 else UNSAVED_FROM - number)
         feature.setAttributes([_plain(attributes[index]) for index in kept])
@@ -152,12 +154,21 @@ def _settle(path: Path) -> None:
     if path.suffix == ".gpkg":
         with closing(sqlite3.connect(path)) as database, database:
             database.execute("UPDATE gpkg_contents SET last_change = '2000-01-01T00:00:00.000Z'")
+        _reset_change_counter(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     date_ns = int.from_bytes(digest.digest()[:7], "big")
     os.utime(path, ns=(date_ns, date_ns))
+
+
+def _reset_change_counter(path: Path) -> None:
+    """SQLite counts the transactions of a file in its header, twice (bytes 24 and 92); GDAL's number of them varies."""
+    with path.open("r+b") as file:
+        for position in (24, 92):
+            file.seek(position)
+            file.write((1).to_bytes(4, "big"))
 
 
 def open_result(path: Path) -> QgsVectorLayer:
@@ -174,7 +185,7 @@ def open_result(path: Path) -> QgsVectorLayer:
     return layer
 
 
-def result_fields(result: QgsFields, source: QgsFields, with_numbers: bool) -> tuple[QgsFields, list[int]]:
+def result_fields(result: QgsVectorLayer, source: QgsFields, with_numbers: bool) -> tuple[QgsFields, list[int]]:
     """Fields of an output layer: as the worker wrote them, with the source's exact types where it has them.
 
     Args:
@@ -186,9 +197,9 @@ def result_fields(result: QgsFields, source: QgsFields, with_numbers: bool) -> t
         The fields, and the position of each in `result`.
     """
     fields, positions = QgsFields(), []
-    for index in range(result.count()):
-        field = result.at(index)
-        if field.name().lower() in (FID, "urbanfm_fid") and not with_numbers:
+    numbers = result.primaryKeyAttributes()
+    for index, field in enumerate(result.fields()):
+        if index in numbers and not (with_numbers and field.name().lower() == FID):
             continue
         original = source.indexOf(field.name())
         if original >= 0 and source.at(original).type() in compat.PLAIN_FIELDS:

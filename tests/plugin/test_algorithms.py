@@ -1,0 +1,412 @@
+"""Algorithms from check to result, with a worker that only pretends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugin.helpers import Fake, Feedback, make_raster, memory_layer, run, square
+from qgis.core import (
+    QgsFeatureRequest,
+    QgsField,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProcessingOutputLayerDefinition,
+    QgsProcessingUtils,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QVariant
+
+from qgis_plugin import styling
+from qgis_plugin.algorithms.checkenvironment import CheckEnvironment
+from qgis_plugin.algorithms.creategridregions import CreateGridRegions
+from qgis_plugin.algorithms.embedraster import EmbedRaster
+from qgis_plugin.algorithms.embedregions import EmbedRegions
+from qgis_plugin.algorithms.importcheckpoint import ImportCheckpoint
+from qgis_plugin.algorithms.searchbytext import SearchByText
+from qgis_plugin.algorithms.trainmodel import TrainModel
+
+MEMORY = "TEMPORARY_OUTPUT"
+
+
+def embed_parameters(regions: Any, raster: str, checkpoint: str, **more: Any) -> dict[str, Any]:
+    return {"REGIONS": regions, "EMBEDDING_RASTER": raster, "CHECKPOINT": checkpoint, "OUT": MEMORY, **more}
+
+
+def refusal(algorithm: Any, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+    fine, message = algorithm().create({}).checkParameterValues(parameters, context)
+    assert not fine
+    return message
+
+
+def test_embed_keeps_all_fields_with_their_types_and_adds_the_vector(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    results = run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint), context, Feedback())
+    layer = QgsProcessingUtils.mapLayerFromString(results["OUT"], context)
+    assert layer.fields().names() == [
+        "code", "people", "tags", "emb_dim", "emb_model", "emb_pca1", "emb_pca2", "emb_pca3", "embedding",
+    ]  # fmt: skip
+    assert layer.fields().field("people").type() == QVariant.Int
+    rows = {feature["code"]: feature for feature in layer.getFeatures()}
+    assert set(rows) == {f"ä{i}" for i in range(5)}
+    assert [rows[f"ä{i}"]["people"] for i in (0, 1, 3)] == [0, 1, 3]
+    assert rows["ä2"]["people"] == QVariant() or rows["ä2"]["people"] is None
+    assert rows["ä4"]["embedding"] == "[1,2]"
+    assert rows["ä4"].geometry().boundingBox().xMinimum() == 400
+    assert layer.crs().authid() == "EPSG:32630"
+    numbers = {name: results[name] for name in ("REGION_COUNT", "DIMENSIONS", "UNCOVERED", "MODEL")}
+    assert numbers == {"REGION_COUNT": 5, "DIMENSIONS": 4, "UNCOVERED": 1, "MODEL": "fake"}
+    assert "CHECKPOINT_OUT" not in results
+
+
+def test_only_what_was_given_reaches_the_worker(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint, SEED=0, COLUMNS=False), context, Feedback())
+    params = dict(fake.job["params"])
+    assert Path(params.pop("regions")).name == "regions.gpkg"
+    assert params == {"embedding_raster": raster, "checkpoint": checkpoint, "seed": 0, "columns": False}
+    assert set(fake.job["outputs"]) == {"out"}
+
+
+def test_values_of_every_kind_reach_the_worker(
+    fake: Fake,
+    regions: QgsVectorLayer,
+    pois: QgsVectorLayer,
+    raster: str,
+    tmp_path: Path,
+    context: QgsProcessingContext,
+) -> None:
+    more = {
+        "POIS": pois.id(), "POI_NAME": "name", "POI_CRS": "EPSG:4326", "PRESET": "aether-tiny", "EPOCHS": 3,
+        "LEARNING_RATE": 0.5, "OVERRIDES": "lambda_image=0.5\nbase_m=25; x=[1,2]", "COLUMNS": True, "REGION_ID": "code",
+        "GRID_SIZE": 250, "DEVICE": "cuda:1", "CACHE": str(tmp_path / "cache"), "CHECKPOINT": None,
+        "PARQUET": str(tmp_path / "a.parquet"), "CHECKPOINT_OUT": str(tmp_path / "ckpt"),
+    }  # fmt: skip
+    results = run(EmbedRegions, embed_parameters(regions.id(), raster, "", **more), context, Feedback())
+    params = fake.job["params"]
+    expected = {
+        "poi_name": "name", "poi_crs": "EPSG:4326", "preset": "aether-tiny", "epochs": 3, "learning_rate": 0.5,
+        "overrides": ["lambda_image=0.5", "base_m=25", "x=[1,2]"], "columns": True, "region_id": "code",
+        "grid_size": 250.0, "device": "cuda:1", "cache": str(tmp_path / "cache"),
+    }  # fmt: skip
+    assert {name: params[name] for name in expected} == expected
+    assert results["PARQUET"] == str(tmp_path / "a.parquet")
+    assert results["CHECKPOINT_OUT"] == str(tmp_path / "ckpt")
+
+
+def test_a_checkpoint_that_nobody_asked_for_is_an_output_all_the_same(
+    fake: Fake, regions: QgsVectorLayer, pois: QgsVectorLayer, raster: str, context: QgsProcessingContext
+) -> None:
+    feedback = Feedback()
+    results = run(EmbedRegions, embed_parameters(regions.id(), raster, "", POIS=pois.id()), context, feedback)
+    assert results["CHECKPOINT_OUT"] == "/kept/here"
+    assert any("/kept/here" in info for info in feedback.infos)
+
+
+def test_selected_features_only(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    regions.selectByIds([2, 4])
+    source = QgsProcessingFeatureSourceDefinition(regions.id(), True)
+    results = run(EmbedRegions, embed_parameters(source, raster, checkpoint), context, Feedback())
+    layer = QgsProcessingUtils.mapLayerFromString(results["OUT"], context)
+    assert {feature["code"] for feature in layer.getFeatures()} == {"ä1", "ä3"}
+
+
+def test_nothing_selected_is_an_error_that_says_so(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    source = QgsProcessingFeatureSourceDefinition(regions.id(), True)
+    with pytest.raises(QgsProcessingException, match="selected features only"):
+        run(EmbedRegions, embed_parameters(source, raster, checkpoint), context, Feedback())
+
+
+def test_a_field_called_fid_that_is_not_unique_does_no_harm(
+    fake: Fake, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    rows = [(square(i * 100, 0), [7, f"r{i}"]) for i in range(3)]
+    fields = [QgsField("fid", QVariant.Int), QgsField("code", QVariant.String)]
+    merged = memory_layer("Polygon", "EPSG:32630", fields, rows)
+    results = run(EmbedRegions, embed_parameters(merged.id(), raster, checkpoint), context, Feedback())
+    layer = QgsProcessingUtils.mapLayerFromString(results["OUT"], context)
+    assert sorted((feature["fid"], feature["code"]) for feature in layer.getFeatures()) == [
+        (7, "r0"), (7, "r1"), (7, "r2"),
+    ]  # fmt: skip
+
+
+def test_the_same_input_makes_the_same_file_so_that_a_stopped_run_goes_on(
+    regions: QgsVectorLayer, tmp_path: Path
+) -> None:
+    from qgis_plugin.runtime.exchange import VectorInput, export
+
+    made = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        source = QgsProcessingUtils.variantToSource(regions, QgsProcessingContext())
+        vector = VectorInput(source, regions.fields(), regions.crs(), regions.wkbType())
+        export(vector, folder / "regions.gpkg", Feedback())
+        made.append(folder / "regions.gpkg")
+    assert made[0].read_bytes() == made[1].read_bytes()
+    assert made[0].stat().st_mtime_ns == made[1].stat().st_mtime_ns
+    regions.dataProvider().changeAttributeValues({1: {0: "other"}})
+    vector.source = QgsProcessingUtils.variantToSource(regions, QgsProcessingContext())
+    changed = tmp_path / "regions.gpkg"
+    export(vector, changed, Feedback())
+    assert changed.stat().st_mtime_ns != made[0].stat().st_mtime_ns
+
+
+def test_a_table_without_geometry_goes_to_the_worker_as_csv(
+    fake: Fake, regions: QgsVectorLayer, raster: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    table = tmp_path / "pois.csv"
+    table.write_text("name,lon,lat\nBar,1.5,2.5\n")
+    run(EmbedRegions, embed_parameters(regions.id(), raster, "", POIS=str(table)), context, Feedback())
+    assert fake.job["params"]["pois"].endswith("pois.csv")
+
+
+def test_a_parquet_goes_to_the_worker_as_it_is(
+    fake: Fake, regions: QgsVectorLayer, raster: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    table = tmp_path / "pois.parquet"
+    table.write_bytes(b"PAR1")
+    run(EmbedRegions, embed_parameters(regions.id(), raster, "", POIS=str(table)), context, Feedback())
+    assert fake.job["params"]["pois"] == str(table)
+    message = refusal(EmbedRegions, embed_parameters(regions.id(), raster, "", POIS="/no/pois.parquet"), context)
+    assert "/no/pois.parquet" in message
+
+
+def test_cancelling_before_and_during_the_worker(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    fake.behave("slow")
+    feedback = Feedback(stop_at="4/6,000")
+    assert run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint), context, feedback) == {}
+    fake.record.unlink()
+    early = Feedback()
+    early.cancel()
+    assert run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint), context, early) == {}
+    assert not fake.record.exists()
+
+
+def test_a_worker_error_fails_the_algorithm_with_its_words(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    fake.behave("error")
+    with pytest.raises(QgsProcessingException, match="Choose another layer"):
+        run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint), context, Feedback())
+
+
+def test_a_result_in_a_file_has_its_style_beside_it(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    out = tmp_path / "out.gpkg"
+    run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint, OUT=str(out)), context, Feedback())
+    layer = QgsVectorLayer(str(out), "out", "ogr")
+    assert "emb_pca1" in out.with_suffix(".qml").read_text()
+    colours = {colour_of(layer, feature) for feature in layer.getFeatures()}
+    assert len(colours) > 1
+
+
+def colour_of(layer: QgsVectorLayer, feature: Any) -> str:
+    """The fill that the layer's style gives a feature."""
+    from qgis.core import QgsExpressionContext, QgsExpressionContextUtils, QgsRenderContext, QgsSymbolLayer
+
+    symbol = layer.renderer().symbols(QgsRenderContext())[0].symbolLayer(0)
+    scope = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    scope.setFeature(feature)
+    value, _ = symbol.dataDefinedProperties().property(QgsSymbolLayer.PropertyFillColor).value(scope)
+    return str(value)
+
+
+def test_a_loaded_result_is_coloured_by_a_post_processor_that_lives(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    out = QgsProcessingOutputLayerDefinition(MEMORY, QgsProject.instance())
+    results = run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint, OUT=out), context, Feedback())
+    layer = QgsProcessingUtils.mapLayerFromString(results["OUT"], context)
+    context.layerToLoadOnCompletionDetails(results["OUT"]).postProcessor().postProcessLayer(layer, context, Feedback())
+    assert "emb_pca1" in layer.renderer().dump() or colour_of(layer, next(layer.getFeatures()))
+
+
+def test_a_style_that_fails_costs_nothing(
+    fake: Fake,
+    regions: QgsVectorLayer,
+    raster: str,
+    checkpoint: str,
+    context: QgsProcessingContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(self: Any, layer: Any) -> None:
+        raise RuntimeError("no paint")
+
+    monkeypatch.setattr(styling.PrincipalComponentColours, "measure", fail)
+    feedback = Feedback()
+    results = run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint), context, feedback)
+    assert QgsProcessingUtils.mapLayerFromString(results["OUT"], context).featureCount() == 5
+    assert any("no paint" in warning for warning in feedback.warnings)
+
+
+def test_search_ranks_an_embedding_layer(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    embedded = run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint), context, Feedback())
+    parameters = {"QUERY": "quiet", "CHECKPOINT": checkpoint, "EMBEDDINGS": embedded["OUT"], "OUT": MEMORY}
+    results = run(SearchByText, parameters, context, Feedback())
+    layer = QgsProcessingUtils.mapLayerFromString(results["OUT"], context)
+    assert layer.fields().names()[-3:] == ["score", "rank", "percentile"]
+    assert "embedding" in layer.fields().names()
+    assert (results["BEST"], results["BEST_SCORE"], results["REGION_COUNT"]) == ("a", 0.9, 5)
+
+
+def test_a_search_in_pixels_makes_no_layer_even_if_the_dialog_offers_one(
+    fake: Fake, raster: str, checkpoint: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    parameters = {
+        "QUERY": "x", "CHECKPOINT": checkpoint, "EMBEDDING_RASTER": raster, "OUT": MEMORY,
+        "RASTER": str(tmp_path / "s.tif"),
+    }  # fmt: skip
+    fake.behave("error")
+    with pytest.raises(QgsProcessingException):
+        run(SearchByText, parameters, context, Feedback())
+    assert fake.job["outputs"] == {"raster": str(tmp_path / "s.tif")}
+
+
+def test_train_reports_numbers(
+    fake: Fake, pois: QgsVectorLayer, raster: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    out = str(tmp_path / "model")
+    results = run(TrainModel, {"POIS": pois.id(), "EMBEDDING_RASTER": raster, "OUT": out}, context, Feedback())
+    assert results["OUT"] == out
+    assert (results["METHOD"], results["SAMPLES"], results["LOSS"]) == ("aether", 7, 0.25)
+
+
+def test_grid_over_a_memory_layer_and_over_an_extent(
+    fake: Fake, pois: QgsVectorLayer, context: QgsProcessingContext
+) -> None:
+    results = run(CreateGridRegions, {"OVER": pois.id(), "GRID_SIZE": 100, "OUT": MEMORY}, context, Feedback())
+    assert fake.job["params"]["over"].endswith("over.gpkg")
+    assert results["REGION_COUNT"] == 1
+    assert QgsProcessingUtils.mapLayerFromString(results["OUT"], context).fields().names() == ["region_id"]
+    run(CreateGridRegions, {"EXTENT": "0,10,20,40 [EPSG:3857]", "OUT": MEMORY}, context, Feedback())
+    assert fake.job["params"] == {"extent": "0.0,20.0,10.0,40.0", "extent_crs": "EPSG:3857"}
+
+
+def test_grid_over_a_raster(fake: Fake, raster: str, context: QgsProcessingContext) -> None:
+    run(CreateGridRegions, {"OVER": raster, "OUT": MEMORY}, context, Feedback())
+    assert fake.job["params"]["over"] == raster
+
+
+def test_import_and_embed_raster_pass_files_on(
+    fake: Fake, raster: str, checkpoint: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    weights = tmp_path / "w.pth"
+    weights.write_bytes(b"x")
+    results = run(ImportCheckpoint, {"SOURCE": str(weights), "OUT": str(tmp_path / "c")}, context, Feedback())
+    assert fake.job["params"] == {"source": str(weights)}
+    assert results["CHECKPOINT_METHOD"] == "aether"
+    parameters = {"EMBEDDING_RASTER": raster, "CHECKPOINT": checkpoint, "OUT": str(tmp_path / "o.tif"), "DTYPE": "int8"}
+    results = run(EmbedRaster, parameters, context, Feedback())
+    assert fake.job["params"]["dtype"] == "int8"
+    assert (results["OUT"], results["DIMENSIONS"]) == (str(tmp_path / "o.tif"), 4)
+
+
+def test_check_environment_runs_without_one_and_says_what_to_do(tmp_path: Path, context: QgsProcessingContext) -> None:
+    report = tmp_path / "r.html"
+    results = run(CheckEnvironment, {"REPORT": str(report)}, context, Feedback())
+    assert results["READY"] is False
+    assert "Set up environment" in results["REMEDY"]
+    assert "Set up environment" in report.read_text()
+
+
+def test_check_environment_with_one(fake: Fake, tmp_path: Path, context: QgsProcessingContext) -> None:
+    results = run(CheckEnvironment, {"REPORT": str(tmp_path / "r.html")}, context, Feedback())
+    assert (results["READY"], results["INTERPRETER"], results["REMEDY"]) == (True, str(fake.python), "")
+
+
+def test_a_picture_service_is_refused_with_the_remedy(regions: QgsVectorLayer, context: QgsProcessingContext) -> None:
+    tiles = QgsRasterLayer("type=xyz&url=file:///none/{z}/{x}/{y}.png", "tiles", "wms")
+    QgsProject.instance().addMapLayer(tiles)
+    message = refusal(EmbedRegions, embed_parameters(regions.id(), tiles.id(), ""), context)
+    assert "tiles" in message and "Save As" in message
+
+
+@pytest.mark.parametrize("name", ["out.shp", "OUT.SHP"])
+def test_a_shapefile_is_refused_with_the_reason(
+    regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext, name: str
+) -> None:
+    message = refusal(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint, OUT=f"/tmp/{name}"), context)
+    assert "10 letters" in message and ".gpkg" in message
+
+
+def test_missing_coordinate_systems_are_named(
+    regions: QgsVectorLayer, raster: str, checkpoint: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    lost = memory_layer("Polygon", "", [QgsField("a", QVariant.Int)], [(square(0, 0), [1])])
+    assert "no coordinate reference system" in refusal(
+        EmbedRegions, embed_parameters(lost.id(), raster, checkpoint), context
+    )
+    bare = make_raster(tmp_path / "bare.tif", epsg=0)
+    assert "no coordinate reference system" in refusal(
+        EmbedRegions, embed_parameters(regions.id(), bare, checkpoint), context
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"CHECKPOINT": None}, "points of interest to train"),
+        ({"REGIONS": None, "EMBEDDING_RASTER": None}, "Give regions"),
+        ({"CHECKPOINT": "/no/such/folder"}, "/no/such/folder"),
+        ({"DEVICE": "gpu"}, "'gpu'"),
+        ({"GRID_SIZE": 0}, "greater than 0"),
+        ({"SEED": -1}, "SEED"),
+        ({"PRESET": "giant"}, "PRESET"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_before_anything_runs(
+    regions: QgsVectorLayer,
+    raster: str,
+    checkpoint: str,
+    context: QgsProcessingContext,
+    change: dict[str, Any],
+    text: str,
+) -> None:
+    parameters = {**embed_parameters(regions.id(), raster, checkpoint), **change}
+    message = refusal(EmbedRegions, parameters, context)
+    labels = {"SEED": "Seed", "PRESET": "Preset"}
+    assert text in message or labels.get(text, text) in message
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(
+    regions: QgsVectorLayer, raster: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    message = refusal(EmbedRegions, embed_parameters(regions.id(), raster, str(tmp_path)), context)
+    assert "manifest.json" in message
+
+
+def test_training_and_searching_name_what_is_missing(
+    pois: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    assert "raster" in refusal(TrainModel, {"POIS": pois.id(), "OUT": "/tmp/x"}, context)
+    assert "points of interest" in refusal(TrainModel, {"EMBEDDING_RASTER": raster, "OUT": "/tmp/x"}, context)
+    assert "search in" in refusal(SearchByText, {"QUERY": "x", "CHECKPOINT": checkpoint, "OUT": MEMORY}, context)
+    both = {"OVER": pois.id(), "EXTENT": "0,1,0,1 [EPSG:4326]", "OUT": MEMORY}
+    assert "not both" in refusal(CreateGridRegions, both, context)
+
+
+def test_invalid_polygons_are_left_to_the_library(
+    fake: Fake, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    bow_tie = memory_layer(
+        "Polygon", "EPSG:32630", [QgsField("a", QVariant.Int)], [("POLYGON((0 0,10 10,10 0,0 10,0 0))", [1])]
+    )
+    context.setInvalidGeometryCheck(QgsFeatureRequest.GeometryAbortOnInvalid)
+    results = run(EmbedRegions, embed_parameters(bow_tie.id(), raster, checkpoint), context, Feedback())
+    assert results["REGION_COUNT"] == 1
