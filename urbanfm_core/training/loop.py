@@ -7,6 +7,7 @@ every batch. The order of the samples depends on seed and epoch only, hence is t
 
 from __future__ import annotations
 
+import atexit
 import json
 import random
 import time
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
@@ -124,6 +126,7 @@ class _Run:
         clock = _Clock(self)
         while self.state.epoch < self.training.epochs:
             self._epoch(clock)
+        self.accelerator.wait_for_everyone()
         weights = {name: tensor.cpu() for name, tensor in self.state.best.items()}
         return Fitted(weights, self.state.history, self.state.best_epoch, self.notes, self.main)
 
@@ -319,7 +322,15 @@ def _accelerator(device: torch.device) -> Accelerator:
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
     if accelerator.num_processes == 1 and accelerator.device != device:
         accelerator.state.device = device
+    if accelerator.num_processes > 1:
+        # Left to the end of the interpreter, the threads of the process group may abort it.
+        atexit.register(_leave_process_group)
     return accelerator
+
+
+def _leave_process_group() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @contextmanager

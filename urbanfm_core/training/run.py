@@ -17,6 +17,7 @@ from urbanfm_core.progress import Progress
 from urbanfm_core.training.checkpoint import Checkpoint, guard_replacing
 from urbanfm_core.training.loop import SAVE_EVERY_S, fit
 from urbanfm_core.training.plot import plot_losses
+from urbanfm_core.training.resume import FILE as STATE_FILE
 from urbanfm_core.training.task import Task, TrainingConfig
 
 
@@ -71,15 +72,20 @@ def train(
         torch.manual_seed(training.seed)
         model = method.build(prepared.config)
     task = Task(method, prepared.config, model, prepared.samples)
-    fitted = fit(
-        task,
-        training,
-        device=device,
-        folder=folder,
-        data_fingerprint=data_fingerprint,
-        progress=progress,
-        save_every_s=save_every_s,
-    )
+    try:
+        fitted = fit(
+            task,
+            training,
+            device=device,
+            folder=folder,
+            data_fingerprint=data_fingerprint,
+            progress=progress,
+            save_every_s=save_every_s,
+        )
+    except BaseException:
+        if not (folder / STATE_FILE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     notes = [*prepared.notes, *fitted.notes]
     plot = None
     if importlib.util.find_spec("matplotlib") is None:

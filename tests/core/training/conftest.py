@@ -2,7 +2,7 @@ import socket
 
 import pytest
 import torch
-from line_task import Line, LineConfig, line_samples
+from core.training.line_task import Line, LineConfig, line_samples
 
 from urbanfm_core.training.task import Task
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from line_task import Line, LineConfig
+from core.training.line_task import Line, LineConfig
 from safetensors.torch import save_file
 
 from urbanfm_core.errors import CheckpointError
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def checkpoint(monkeypatch):
-    monkeypatch.setitem(METHODS, "line", "line_task:Line")
+    monkeypatch.setitem(METHODS, "line", "core.training.line_task:Line")
     torch.manual_seed(0)
     weights = Line().build(LineConfig()).state_dict()
     history = [{"epoch": 1, "loss": 0.5, "learning_rate": 0.1}, {"epoch": 2, "loss": 0.25, "learning_rate": 0.01}]

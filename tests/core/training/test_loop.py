@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from line_task import Line, LineConfig, Pairs
+from core.training.line_task import Line, LineConfig, Pairs
 from safetensors.torch import load_file
 from torch import nn
 
@@ -282,7 +282,7 @@ SCRIPT = """
 import sys, time, torch
 from pathlib import Path
 sys.path.insert(0, {here!r})
-from line_task import {method}, LineConfig, line_samples
+from core.training.line_task import {method}, LineConfig, line_samples
 from urbanfm_core.progress import Progress
 from urbanfm_core.training.loop import fit
 from urbanfm_core.training.task import Task, TrainingConfig
@@ -311,7 +311,7 @@ main()
 
 def start(tmp_path, folder, slow=0.0, method="Line", dropout=0.3, **environment):
     script = tmp_path / f"script{len(list(tmp_path.glob('*.py')))}.py"
-    script.write_text(SCRIPT.format(here=str(Path(__file__).parent), method=method, dropout=dropout))
+    script.write_text(SCRIPT.format(here=str(Path(__file__).parents[2]), method=method, dropout=dropout))
     root = str(Path(__file__).parents[3])
     return subprocess.Popen(
         [sys.executable, str(script), str(folder), str(slow)],
