@@ -18,6 +18,7 @@ from urbanfm_core.data.samplecity.plots import Frame
 from urbanfm_core.data.samplecity.streets import Layout
 
 LEVEL_M = 3.2
+_TREELESS = frozenset({"pitch", "track", "court", "parking", "pool", "drive", "lane", "helipad"})
 
 
 @dataclass
@@ -97,14 +98,18 @@ class _Builder:
         self.green = float(share(block.values.greenery))
         self.tall = float(share(block.values.height))
         self.rich = float(share(block.values.ses))
+        self.taken: list[tuple[float, float, float, float]] = []
 
     def build(self) -> None:
         getattr(self, f"_{self.block.function}")()
 
     def add_ground(self, kind: str, u0: float, v0: float, u1: float, v1: float) -> None:
         self.block.ground.append(Ground(kind, self.frame.rect(u0, v0, u1, v1)))
+        if kind in _TREELESS:
+            self.taken.append((u0, v0, u1, v1))
 
     def add(self, box: tuple[float, float, float, float], use: str, levels: float, roof: str, palette: str) -> None:
+        self.taken.append(box)
         colours = plots.ROOFS[palette]
         colour = np.array(colours[self.rng.integers(len(colours))]) + self.rng.integers(-9, 10)
         count = max(1, round(levels))
@@ -114,7 +119,10 @@ class _Builder:
 
     def scatter_trees(self, count: float, low: float = 0.03, high: float = 0.97, size: float = 2.6) -> None:
         for _ in range(self.rng.poisson(max(count, 0.0))):
-            x, y = self.frame.point(*self.rng.uniform(low, high, 2))
+            u, v = self.rng.uniform(low, high, 2)
+            if any(u0 < u < u1 and v0 < v < v1 for u0, v0, u1, v1 in self.taken):
+                continue
+            x, y = self.frame.point(u, v)
             self.block.trees.append((x, y, float(size * self.rng.uniform(0.65, 1.45))))
 
     def line_trees(self, u0: float, v0: float, u1: float, v1: float, spacing_m: float, rate: float) -> None:
@@ -126,8 +134,8 @@ class _Builder:
 
     def street_trees(self) -> None:
         rate = 0.15 + 0.75 * self.green
-        for side in ((0, 0.0, 1, 0.0), (0, 1.0, 1, 1.0), (0.0, 0, 0.0, 1), (1.0, 0, 1.0, 1)):
-            self.line_trees(*side, spacing_m=9.0, rate=rate * 0.7)
+        for side in ((0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 1.0, 1.0), (0.0, 0.0, 0.0, 1.0), (1.0, 0.0, 1.0, 1.0)):
+            self.line_trees(*side, 9.0, rate * 0.7)
 
     def parking(self, u0: float, v0: float, u1: float, v1: float, fill: float) -> None:
         """A car park with stalls in double rows."""
@@ -139,7 +147,9 @@ class _Builder:
                     x, y = self.frame.point(u0 + u * (u1 - u0), v0 + float(v) * (v1 - v0))
                     self.block.cars.append((x, y, self.frame.angle + np.pi / 2))
 
-    def perimeter(self, use: str, depth_m: float, front_m: float, levels: float, roof: str, palette: str, gap: float) -> None:
+    def perimeter(
+        self, use: str, depth_m: float, front_m: float, levels: float, roof: str, palette: str, gap: float
+    ) -> None:
         """Rows of buildings along all four streets, with a court inside."""
         deep_v, deep_u = min(0.36, depth_m / self.frame.depth), min(0.3, depth_m / self.frame.width)
         for v0, v1 in ((0.02, 0.02 + deep_v), (0.98 - deep_v, 0.98)):
@@ -167,33 +177,38 @@ class _Builder:
 
     def _houses(self) -> None:
         lot_m = 14.0 + 9.0 * self.rich + 6.0 * (0.5 - self.dense)
-        count = max(2, round(self.frame.width / lot_m))
-        two_rows = self.frame.depth > 42
-        for row in range(2 if two_rows else 1):
+        depth = self.frame.depth
+        rows = [(0.0, 1), (1.0, -1)] if depth > 42 else [(0.0, 1)]
+        if depth > 68 and self.rng.random() < 0.35 + 0.6 * self.dense:
+            half_lane = 2.6 / depth
+            self.add_ground("lane", 0.0, 0.5 - half_lane, 1.0, 0.5 + half_lane)
+            rows += [(0.5 - half_lane, -1), (0.5 + half_lane, 1)]
+        for front, sign in rows:
+            count = max(2, round(self.frame.width / lot_m))
             for lot in range(count):
-                u0, u1 = lot / count, (lot + 1) / count
-                self._house(row, u0, u1)
-        self.scatter_trees(26 * self.green, 0.05, 0.95, 2.4)
+                self._house(lot / count, (lot + 1) / count, front, sign)
+        self.scatter_trees(34 * self.green, 0.03, 0.97, 2.4)
 
-    def _house(self, row: int, u0: float, u1: float) -> None:
-        lot = (u1 - u0) * self.frame.width
+    def _house(self, u0: float, u1: float, front: float, sign: int) -> None:
+        """A detached house on the lot u0..u1, its front at v = `front`, its garden in the direction of `sign`."""
+        lot, depth = (u1 - u0) * self.frame.width, self.frame.depth
         wide, deep = min(lot * self.rng.uniform(0.5, 0.68), 17.0), self.rng.uniform(8.5, 12.5)
-        setback, side = self.rng.uniform(3.5, 7.0), self.rng.uniform(0.1, 0.3)
-        start, depth = u0 + side * (u1 - u0), self.frame.depth
-        span = (setback / depth, (setback + deep) / depth)
-        v0, v1 = span if row == 0 else (1 - span[1], 1 - span[0])
+        setback = self.rng.uniform(3.5, 7.0) if front in (0.0, 1.0) else 3.0
+        start = u0 + self.rng.uniform(0.1, 0.3) * (u1 - u0)
         end = start + wide / self.frame.width
+        near, far = front + sign * setback / depth, front + sign * (setback + deep) / depth
         levels = 1 + (self.rng.random() < 0.35 + 0.3 * self.tall)
-        self.add((start, v0, end, v1), "house", levels, "gable", "tile" if self.rng.random() < 0.75 else "slate")
+        palette = "tile" if self.rng.random() < 0.75 else "slate"
+        self.add((start, min(near, far), end, max(near, far)), "house", levels, "gable", palette)
         drive = (end + 0.004, min(end + 3.2 / self.frame.width, u1))
-        front = (0.0, v1) if row == 0 else (v0, 1.0)
-        self.add_ground("drive", drive[0], front[0], drive[1], front[1])
+        self.add_ground("drive", drive[0], min(front, far), drive[1], max(front, far))
         if self.rng.random() < 0.55:
-            x, y = self.frame.point(sum(drive) / 2, front[0] + 5 / depth if row == 0 else 1 - 5 / depth)
+            x, y = self.frame.point(sum(drive) / 2, front + sign * 5 / depth)
             self.block.cars.append((x, y, self.frame.angle + np.pi / 2))
-        if self.rng.random() < 0.5 * max(0.0, self.rich - 0.45) + 0.02:
-            back = v1 + 5 / depth if row == 0 else v0 - 9 / depth
-            self.add_ground("pool", start, back, start + 8 / self.frame.width, back + 4 / depth)
+        if front in (0.0, 1.0) and self.rng.random() < 0.5 * max(0.0, self.rich - 0.45) + 0.02:
+            back = far + sign * 2.0 / depth
+            low, high = min(back, back + sign * 4 / depth), max(back, back + sign * 4 / depth)
+            self.add_ground("pool", start, low, start + 7 / self.frame.width, high)
 
     def _terraces(self) -> None:
         deep = 10.0 / self.frame.depth
@@ -214,7 +229,9 @@ class _Builder:
         else:
             side = 24 / self.frame.width
             for u0, v0 in ((0.1, 0.1), (0.6, 0.12), (0.12, 0.62), (0.6, 0.6)):
-                self.add((u0, v0, u0 + side, v0 + 22 / self.frame.depth), "apartments", levels * 1.3, "flat", "concrete")
+                self.add(
+                    (u0, v0, u0 + side, v0 + 22 / self.frame.depth), "apartments", levels * 1.3, "flat", "concrete"
+                )
             self.add_ground("path", 0.0, 0.46, 1.0, 0.5)
         self.scatter_trees(30 * self.green)
 
@@ -301,7 +318,12 @@ class _Builder:
         if draw < 0.4 and self.dense > 0.3:
             self.add_ground("paving", 0, 0, 1, 1)
             self.add_ground("pitch", 0.26, 0.28, 0.74, 0.72)
-            for box in ((0.1, 0.08, 0.9, 0.24), (0.1, 0.76, 0.9, 0.92), (0.08, 0.27, 0.22, 0.73), (0.78, 0.27, 0.92, 0.73)):
+            for box in (
+                (0.1, 0.08, 0.9, 0.24),
+                (0.1, 0.76, 0.9, 0.92),
+                (0.08, 0.27, 0.22, 0.73),
+                (0.78, 0.27, 0.92, 0.73),
+            ):
                 self.add(box, "stadium", 4, "shed", "bright")
             return
         for ends in ((0.0, 0.0, 1.0, 1.0), (0.0, 1.0, 1.0, 0.0)):
@@ -340,4 +362,4 @@ class _Builder:
         low, high = -0.12, 1.12
         self.add_ground(kind, low, low, high, high)
         for edge in ((low, low, high, low), (low, low, low, high)):
-            self.line_trees(*edge, spacing_m=6.0, rate=0.45)
+            self.line_trees(*edge, 6.0, 0.45)

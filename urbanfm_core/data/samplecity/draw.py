@@ -23,6 +23,7 @@ GROUND = {
     "gravel": (164, 156, 146),
     "parking": (118, 118, 122),
     "drive": (172, 168, 160),
+    "lane": (132, 131, 132),
     "path": (206, 196, 172),
     "pitch": (92, 146, 78),
     "track": (178, 96, 74),
@@ -66,15 +67,13 @@ class Sheet:
         low, high = ring.min(axis=0) - margin_m, ring.max(axis=0) + margin_m
         west, north = self.corner
         return bool(
-            high[0] > west
-            and low[0] < west + self.size_m[0]
-            and high[1] > north - self.size_m[1]
-            and low[1] < north
+            high[0] > west and low[0] < west + self.size_m[0] and high[1] > north - self.size_m[1] and low[1] < north
         )
 
     def to_px(self, xy: Floats, scale: float | None = None) -> list[float]:
         """Flat pixel coordinates of local metres (N, 2)."""
-        flipped = (xy - self.corner) * np.array([1.0, -1.0]) * (scale or self.scale)
+        grow = scale or self.scale
+        flipped = (xy - self.corner) * (grow, -grow)
         return list(flipped.ravel().tolist())
 
     def polygon(self, ring: Floats, colour: tuple[int, int, int]) -> None:
@@ -123,16 +122,16 @@ def markings(sheet: Sheet, kind: str, ends: Floats) -> None:
     for offset in offsets:
         line = shift(ends, offset)
         if abs(offset) == 0.3:
-            sheet.line(np.stack([line[0] + 11 * unit, line[1] - 11 * unit]), (216, 190, 96), 0.35)
+            sheet.line(np.array([line[0] + 11 * unit, line[1] - 11 * unit]), (216, 190, 96), 0.35)
             continue
         for start in np.arange(12.0, length - 14.0, 7.0):
-            sheet.line(np.stack([line[0] + start * unit, line[0] + (start + 3.0) * unit]), MARK, 0.35)
+            sheet.line(np.array([line[0] + start * unit, line[0] + (start + 3.0) * unit]), MARK, 0.35)
     if kind != "local" and sheet.scale >= 1:
         reach = {"arterial": 7.0, "collector": 3.6}[kind]
         for start in (10.0, length - 13.0):
             for offset in np.arange(-reach, reach + 0.1, 1.5):
                 line = shift(ends, float(offset))
-                sheet.line(np.stack([line[0] + start * unit, line[0] + (start + 3.0) * unit]), MARK, 0.7)
+                sheet.line(np.array([line[0] + start * unit, line[0] + (start + 3.0) * unit]), MARK, 0.7)
 
 
 def ground(sheet: Sheet, block: Block) -> None:
@@ -147,13 +146,15 @@ def ground(sheet: Sheet, block: Block) -> None:
             extra(sheet, item.ring)
 
 
-def _mix(ring: Floats, u: float, v: float) -> Floats:
+def _span(ring: Floats, *uv: tuple[float, float]) -> Floats:
+    """Places (u, v) on a four-cornered ring, as local metres (N, 2)."""
+    u, v = np.array(uv).T[..., None]
     a, b, c, d = ring
-    return (1 - u) * (1 - v) * a + u * (1 - v) * b + u * v * c + (1 - u) * v * d
+    return np.asarray((a + u * (b - a)) * (1 - v) + (d + u * (c - d)) * v)
 
 
 def _box(ring: Floats, u0: float, v0: float, u1: float, v1: float) -> Floats:
-    return np.stack([_mix(ring, u0, v0), _mix(ring, u1, v0), _mix(ring, u1, v1), _mix(ring, u0, v1), _mix(ring, u0, v0)])
+    return _span(ring, (u0, v0), (u1, v0), (u1, v1), (u0, v1), (u0, v0))
 
 
 def _pitch(sheet: Sheet, ring: Floats) -> None:
@@ -161,8 +162,8 @@ def _pitch(sheet: Sheet, ring: Floats) -> None:
         sheet.polygon(_box(ring, step / 10, 0, (step + 1) / 10, 1), (100, 154, 84))
     for box in ((0.04, 0.05, 0.96, 0.95), (0.04, 0.3, 0.16, 0.7), (0.84, 0.3, 0.96, 0.7)):
         sheet.line(_box(ring, *box), MARK, 0.5)
-    sheet.line(np.stack([_mix(ring, 0.5, 0.05), _mix(ring, 0.5, 0.95)]), MARK, 0.5)
-    x, y = _mix(ring, 0.5, 0.5)
+    sheet.line(_span(ring, (0.5, 0.05), (0.5, 0.95)), MARK, 0.5)
+    x, y = _span(ring, (0.5, 0.5))[0]
     reach = 0.14 * float(np.hypot(*(ring[3] - ring[0])))
     turn = np.linspace(0, 2 * np.pi, 24)
     sheet.line(np.stack([x + reach * np.cos(turn), y + reach * np.sin(turn)], axis=1), MARK, 0.5)
@@ -171,7 +172,7 @@ def _pitch(sheet: Sheet, ring: Floats) -> None:
 def _court(sheet: Sheet, ring: Floats) -> None:
     sheet.polygon(_box(ring, 0.12, 0.12, 0.88, 0.88), (108, 148, 112))
     sheet.line(_box(ring, 0.12, 0.12, 0.88, 0.88), MARK, 0.4)
-    sheet.line(np.stack([_mix(ring, 0.12, 0.5), _mix(ring, 0.88, 0.5)]), MARK, 0.4)
+    sheet.line(_span(ring, (0.12, 0.5), (0.88, 0.5)), MARK, 0.4)
 
 
 def _track(sheet: Sheet, ring: Floats) -> None:
@@ -185,12 +186,12 @@ def _parking(sheet: Sheet, ring: Floats) -> None:
     for v in np.arange(4.0, deep - 2.0, 8.0) / max(deep, 1.0):
         for u in np.arange(1.05, wide - 0.5, 2.9) / max(wide, 1.0):
             low, high = max(0.0, v - 2.4 / deep), min(1.0, v + 2.4 / deep)
-            sheet.line(np.stack([_mix(ring, u, low), _mix(ring, u, high)]), (186, 186, 184), 0.3)
+            sheet.line(_span(ring, (u, low), (u, high)), (186, 186, 184), 0.3)
 
 
 def _furrows(sheet: Sheet, ring: Floats) -> None:
     for v in np.linspace(0.02, 0.98, 22):
-        sheet.line(np.stack([_mix(ring, 0, v), _mix(ring, 1, v)]), (166, 158, 108), 0.8)
+        sheet.line(_span(ring, (0, v), (1, v)), (166, 158, 108), 0.8)
 
 
 def _pool(sheet: Sheet, ring: Floats) -> None:
@@ -234,12 +235,13 @@ def shadows(sheet: Sheet, blocks: list[Block]) -> None:
             pen.polygon(sheet.to_px(far), fill=1)
             following = np.roll(np.arange(len(far)), -1)
             for start, end in zip(range(len(far)), following, strict=True):
-                side = np.stack([building.ring[start], building.ring[end], far[end], far[start]])
+                side = np.array([building.ring[start], building.ring[end], far[end], far[start]])
                 pen.polygon(sheet.to_px(side), fill=1)
-        for x, y, radius in block.trees:
-            cx, cy = sheet.to_px(np.array([[x, y]]) + SUN * radius * 0.9)
-            size = radius * sheet.scale
-            pen.ellipse((cx - size, cy - size, cx + size, cy + size), fill=1)
+        if block.trees:
+            spots = np.array(block.trees)
+            places = np.array(sheet.to_px(spots[:, :2] + SUN * 0.9 * spots[:, 2:])).reshape(-1, 2)
+            for (x, y), size in zip(places.tolist(), (spots[:, 2] * sheet.scale).tolist(), strict=True):
+                pen.ellipse((x - size, y - size, x + size, y + size), fill=1)
     shade = mask.point([0, 118] + [0] * 254)
     sheet.image.paste((34, 38, 58), (0, 0), shade)
 
@@ -262,12 +264,12 @@ def roof(sheet: Sheet, building: Building) -> None:
         lit = float(np.dot(normal, -SUN)) > 0
         sheet.polygon(_box(ring, 0, 0, 1, 0.5), _tint(colour, 0.84 if lit else 1.14))
         sheet.polygon(_box(ring, 0, 0.5, 1, 1), _tint(colour, 1.14 if lit else 0.84))
-        sheet.line(np.stack([_mix(ring, 0, 0.5), _mix(ring, 1, 0.5)]), _tint(colour, 0.66), 0.4)
+        sheet.line(_span(ring, (0, 0.5), (1, 0.5)), _tint(colour, 0.66), 0.4)
     elif building.roof == "shed":
         sheet.polygon(ring, colour)
         for u in np.arange(4.0, wide - 1, 4.0) / wide:
-            sheet.line(np.stack([_mix(ring, u, 0), _mix(ring, u, 1)]), _tint(colour, 0.87), 0.6)
-        sheet.line(np.stack([_mix(ring, 0, 0.5), _mix(ring, 1, 0.5)]), _tint(colour, 1.12), 0.8)
+            sheet.line(_span(ring, (u, 0), (u, 1)), _tint(colour, 0.87), 0.6)
+        sheet.line(_span(ring, (0, 0.5), (1, 0.5)), _tint(colour, 1.12), 0.8)
     else:
         sheet.polygon(ring, _tint(colour, 1.1))
         rim_u, rim_v = min(0.2, 0.9 / wide), min(0.2, 0.9 / deep)
@@ -285,10 +287,21 @@ def roof(sheet: Sheet, building: Building) -> None:
 def trees(sheet: Sheet, blocks: list[Block]) -> None:
     """Crowns with a lit side."""
     for block in blocks:
-        for index, (x, y, radius) in enumerate(block.trees):
+        if not block.trees:
+            continue
+        spots = np.array(block.trees)
+        places = np.array(sheet.to_px(spots[:, :2])).reshape(-1, 2)
+        for index, ((x, y), radius) in enumerate(
+            zip(places.tolist(), (spots[:, 2] * sheet.scale).tolist(), strict=True)
+        ):
             tone = (index * 37 % 23) - 11
-            sheet.disk(x, y, radius, (66 + tone, 96 + tone, 54 + tone // 2))
-            sheet.disk(x - 0.22 * radius, y - 0.24 * radius, radius * 0.68, (88 + tone, 120 + tone, 66 + tone // 2))
+            sheet.pen.ellipse(
+                (x - radius, y - radius, x + radius, y + radius), fill=(66 + tone, 96 + tone, 54 + tone // 2)
+            )
+            x, y, small = x - 0.22 * radius, y + 0.24 * radius, radius * 0.68
+            sheet.pen.ellipse(
+                (x - small, y - small, x + small, y + small), fill=(88 + tone, 120 + tone, 66 + tone // 2)
+            )
 
 
 def cars(sheet: Sheet, places: list[tuple[float, float, float]]) -> None:
@@ -302,4 +315,4 @@ def cars(sheet: Sheet, places: list[tuple[float, float, float]]) -> None:
     for spot, ahead, left, pick in zip(spots[:, :2], forward, side, picks, strict=True):
         for length, width, colour in ((2.1, 0.9, _CARS[pick]), (0.9, 0.75, _tint(_CARS[pick], 0.6))):
             a, b = ahead * length, left * width
-            sheet.polygon(np.stack([spot - a - b, spot + a - b, spot + a + b, spot - a + b]), colour)
+            sheet.polygon(np.array([spot - a - b, spot + a - b, spot + a + b, spot - a + b]), colour)

@@ -21,9 +21,9 @@ from urbanfm_core.data.samplecity.fields import FUNCTIONS, Floats, Latents, Smoo
 BANDS, PIXEL_M, NODATA = 64, 10, -128
 FORM_GAIN, LINEAR_GAIN, HIDDEN_GAIN, NUISANCE_GAIN = 0.55, 0.11, 0.10, 0.30
 NOISE, COMPACT_NOISE = 0.03, 0.01
-LINEAR_CLARITY, HIDDEN_CLARITY, SES_CLARITY = 0.45, 0.75, 0.25
+LINEAR_CLARITY, HIDDEN_CLARITY, SES_CLARITY = 0.6, 0.85, 0.3
 """Correlation of the seen with the true function logits (linear and hidden part) and with SES (hidden part only)."""
-NODATA_LEVEL = 2.45
+NODATA_LEVEL = 1.85
 """A cloud-like field above this many standard deviations has no data."""
 
 _NUISANCES = 8
@@ -71,7 +71,7 @@ class EmbeddingModel:
         total += NUISANCE_GAIN * nuisance @ self._nuisance.T + grain
         total /= np.linalg.norm(total, axis=1, keepdims=True)
         total[cloud[:, 0] > NODATA_LEVEL] = np.nan
-        return total
+        return np.asarray(total)
 
     def window(self, west: float, south: float, shares: Floats, coarse: bool = False) -> NDArray[np.int8]:
         """Stored values of a window, first row at the south.
@@ -90,7 +90,9 @@ class EmbeddingModel:
         rows, columns = height // step, width // step
         x = west + PIXEL_M * step * (np.arange(columns) + 0.5)
         y = south + PIXEL_M * step * (np.arange(rows) + 0.5)
-        built, green = shares[:, : rows * step, : columns * step].reshape(2, rows, step, columns, step).mean((2, 4)).reshape(2, -1)
+        built, green = (
+            shares[:, : rows * step, : columns * step].reshape(2, rows, step, columns, step).mean((2, 4)).reshape(2, -1)
+        )
         rng = generator(self.seed, "embedding noise", int(west // 10), int(south // 10))
         noise = rng.normal(0.0, COMPACT_NOISE if coarse else NOISE, (rows * columns, BANDS))
         vectors = self.vectors(x, y, built, green, noise)

@@ -29,7 +29,7 @@ FORM_LINKS = {  # function: (constant, weight of density, weight of the greenery
     "leisure": (-0.35, -0.35, 0.45),
     "civic": (-0.75, 0.1, 0.0),
 }
-LENGTH_M = 420.0
+LENGTH_M = 230.0
 WAVES = 48
 _LOGIT_SCALE = 1.7
 _BASE = ("density", "greenery", "height", "ses")
@@ -82,14 +82,17 @@ class SmoothFields:
     def at(self, xy: Floats) -> Floats:
         """Values at local coordinates in metres: (N, 2) -> (N, fields)."""
         waves = np.cos(xy @ self._omega + self._phase)
-        return np.sqrt(2.0 / WAVES) * waves.reshape(len(xy), len(self.names), WAVES).sum(axis=2)
+        return np.asarray(np.sqrt(2.0 / WAVES) * waves.reshape(len(xy), len(self.names), WAVES).sum(axis=2))
 
     def on_grid(self, x: Floats, y: Floats) -> Floats:
         """The same on a grid, much faster: x (W,), y (H,) -> (H * W, fields), row by row."""
         shape = (-1, len(self.names), WAVES)
-        across = np.exp(1j * x[:, None] * self._omega[0]).reshape(shape).transpose(1, 2, 0)
-        along = np.exp(1j * (y[:, None] * self._omega[1] + self._phase)).reshape(shape).transpose(1, 0, 2)
-        return np.sqrt(2.0 / WAVES) * (along @ across).real.reshape(len(self.names), -1).T
+        across = (x[:, None] * self._omega[0]).reshape(shape).transpose(1, 2, 0)
+        along = (y[:, None] * self._omega[1] + self._phase).reshape(shape).transpose(1, 0, 2)
+        # cos(a + b) = cos a cos b - sin a sin b turns the sum over waves into one matrix product per field.
+        left = np.concatenate([np.cos(along), -np.sin(along)], axis=2)
+        right = np.concatenate([np.cos(across), np.sin(across)], axis=1)
+        return np.asarray(np.sqrt(2.0 / WAVES) * np.matmul(left, right).reshape(len(self.names), -1).T)
 
 
 @dataclass(frozen=True)

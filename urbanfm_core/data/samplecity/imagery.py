@@ -115,7 +115,9 @@ class Painter:
         height, width = picture.shape[:2]
         step = 10.0
         columns, rows = int(width / self.scale / step) + 1, int(height / self.scale / step) + 1
-        tone = self._tone.on_grid(west + step * np.arange(columns), north - step * np.arange(rows))
+        x = west + step * np.arange(columns, dtype=np.float64)
+        y = north - step * np.arange(rows, dtype=np.float64)
+        tone = self._tone.on_grid(x, y)
         tone = tone.reshape(rows, columns, 2)
         grow = (step * self.scale * (rows - 1) + 1) / rows, (step * self.scale * (columns - 1) + 1) / columns
         smooth = [zoom(tone[..., layer], grow, order=1)[:height, :width].astype(np.float32) for layer in (0, 1)]

@@ -11,15 +11,21 @@ from collections.abc import Sequence
 import numpy as np
 
 _LOW = "Bargain|Discount|Budget|Value|Super Saver|Easy|Quick|Pound|Cheap & Cheerful|Penny|Family|Mega|24h|Lucky|Thrifty"
-_MIDDLE = "Central|Corner|City|Green|Sunny|Village|Old Town|New|Star|Golden|Blue|Park|Riverside|Modern|Friendly|Bright|Union"
-_HIGH = "Fine|Royal|Maison|Atelier|Heritage|Grand|Private|Bespoke|Prestige|Boutique|Belle|Noble|Gilded|Signature|Premier"
+_MIDDLE = (
+    "Central|Corner|City|Green|Sunny|Village|Old Town|New|Star|Golden|Blue|Park|Riverside|Modern|Friendly|Bright|Union"
+)
+_HIGH = (
+    "Fine|Royal|Maison|Atelier|Heritage|Grand|Private|Bespoke|Prestige|Boutique|Belle|Noble|Gilded|Signature|Premier"
+)
 ADJECTIVES = tuple(tuple(words.split("|")) for words in (_LOW, _MIDDLE, _HIGH))
 """Adjectives of low, middle and high socio-economic level."""
 
 _SURNAMES = (
     tuple("Kowal Diaz Okafor Singh Nguyen Petrov Haddad Silva Brown Murphy Jones Rahman Popescu Osei Demir".split()),
     tuple("Moreau Weber Rossi Tanaka Novak Larsen Costa Keller Marin Olsen Fischer Duarte Hansen Blanc Mori".split()),
-    tuple("Ashcombe Vasseur Harrington Montclair Beaumont Whitlock Delacroix Sinclair Aldenham Lisle Thornbury".split()),
+    tuple(
+        "Ashcombe Vasseur Harrington Montclair Beaumont Whitlock Delacroix Sinclair Aldenham Lisle Thornbury".split()
+    ),
 )
 _PLACES = (
     "Larch Alder Rowan Hazel Willow Heron Plover Osprey Kestrel Harbour Lantern Tollgate Foundry Tanner Weaver Orchard "
@@ -34,8 +40,26 @@ _CHAINS = (
 )
 
 _FOREIGN = {
-    "Cafe": ("Café {p}", "Кафе «{c}»", "Καφέ Ήλιος", "喫茶 さくら", "مقهى النجمة", "Kaffeehaus {s}", "Çay Evi {s}", "咖啡时光"),
-    "Restaurant": ("Trattoria da {s}", "Ресторан «{c}»", "金龙饭店", "مطعم البيت", "Taverna {s}", "Casa {s}", "Quán {s}", "할매식당"),
+    "Cafe": (
+        "Café {p}",
+        "Кафе «{c}»",
+        "Καφέ Ήλιος",
+        "喫茶 さくら",
+        "مقهى النجمة",
+        "Kaffeehaus {s}",
+        "Çay Evi {s}",
+        "咖啡时光",
+    ),
+    "Restaurant": (
+        "Trattoria da {s}",
+        "Ресторан «{c}»",
+        "金龙饭店",
+        "مطعم البيت",
+        "Taverna {s}",
+        "Casa {s}",
+        "Quán {s}",
+        "할매식당",
+    ),
     "Fast Food": ("Döner {s}", "شاورما الشام", "Шаурма 24", "Tacos {s}", "炸鸡先生", "Bánh Mì {s}"),
     "Bakery": ("Boulangerie {s}", "Bäckerei {s}", "Пекарня «{c}»", "مخبز الفجر", "Φούρνος", "面包房", "Panadería {s}"),
     "Convenience Store": ("Мини-маркет", "بقالة الأمل", "便利店", "Alimentación {s}", "किराना स्टोर", "Sklep {s}"),
@@ -57,7 +81,9 @@ def tier(rng: np.random.Generator, ses: float) -> int:
     return 0 if draw < -0.55 else (2 if draw > 0.65 else 1)
 
 
-def invent(rng: np.random.Generator, subcategory: str, nouns: Sequence[str], style: str, ses: float, street: str) -> str:
+def invent(
+    rng: np.random.Generator, subcategory: str, nouns: Sequence[str], style: str, ses: float, street: str
+) -> str:
     """One name.
 
     Args:
@@ -85,7 +111,9 @@ def invent(rng: np.random.Generator, subcategory: str, nouns: Sequence[str], sty
     if style == "firm":
         if level == 2:
             return pick((f"{surname} & {pick(_SURNAMES[2])}", f"{surname} {noun} Partners", f"{place} Capital {noun}"))
-        return pick((f"{place} {noun}", f"{surname} {noun} Ltd", f"{pick(ADJECTIVES[level])} {noun}", f"{noun} {number}"))
+        return pick(
+            (f"{place} {noun}", f"{surname} {noun} Ltd", f"{pick(ADJECTIVES[level])} {noun}", f"{noun} {number}")
+        )
     if style == "pub" and rng.random() < 0.5:
         return f"The {pick(_ANIMALS)} & {pick(_THINGS)}"
     patterns = (

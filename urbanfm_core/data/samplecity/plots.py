@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from urbanfm_core.data.samplecity.fields import Floats
@@ -36,7 +38,7 @@ class Frame:
         """Local metres at (u, v): (N,), (N,) -> (N, 2)."""
         u, v = np.asarray(u, dtype=np.float64)[:, None], np.asarray(v, dtype=np.float64)[:, None]
         a, b, c, d = self._quad
-        return (1 - u) * (1 - v) * a + u * (1 - v) * b + u * v * c + (1 - u) * v * d
+        return np.asarray((1 - u) * (1 - v) * a + u * (1 - v) * b + u * v * c + (1 - u) * v * d)
 
     def point(self, u: float, v: float) -> tuple[float, float]:
         """Local metres at one (u, v)."""
@@ -72,4 +74,4 @@ def split(rng: np.random.Generator, start: float, end: float, size: float) -> li
     count = max(1, round((end - start) / max(size, 1e-3)))
     cuts = np.linspace(start, end, count + 1)
     cuts[1:-1] += rng.uniform(-0.2, 0.2, count - 1) * (end - start) / count
-    return [(float(low), float(high)) for low, high in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [(float(low), float(high)) for low, high in pairwise(cuts)]

@@ -199,7 +199,18 @@ def _place(rng: np.random.Generator, block: Block) -> tuple[float, float]:
 def _tags(rng: np.random.Generator, kind: Kind, ses: float) -> str:
     tags = [kind.tag]
     if kind.category == "Food and Drink" and rng.random() < 0.5:
-        cuisines = ("burger", "kebab", "pizza", "regional", "italian", "asian", "coffee_shop", "vegan", "french", "sushi")
+        cuisines = (
+            "burger",
+            "kebab",
+            "pizza",
+            "regional",
+            "italian",
+            "asian",
+            "coffee_shop",
+            "vegan",
+            "french",
+            "sushi",
+        )
         place = int(np.clip(rng.normal(4.5 + 1.8 * ses, 2.0), 0, 9))
         tags.append(f"cuisine={cuisines[place]}")
     if rng.random() < 0.3:

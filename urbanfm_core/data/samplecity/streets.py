@@ -131,7 +131,7 @@ class Layout:
         plain = np.stack([i, j], axis=-1) * BLOCK_M
         lines = np.stack([hash_unit(self.seed, "line/x", i), hash_unit(self.seed, "line/y", j)], axis=-1)
         jitter = np.stack([hash_unit(self.seed, "node/x", i, j), hash_unit(self.seed, "node/y", i, j)], axis=-1)
-        warp = _WARP_M * np.tanh(self._warp.at(plain) * 26.0 / _WARP_M)
+        warp = _WARP_M * np.tanh(self._warp.at(np.asarray(plain, dtype=np.float64)) * 26.0 / _WARP_M)
         return plain + warp + (2 * lines - 1) * _LINE_SHIFT_M + (2 * jitter - 1) * _JITTER_M
 
     def _quad(self, i: int, j: int) -> Floats:
@@ -183,9 +183,11 @@ class Layout:
         high = low + np.ceil((high - low) / step_m) * step_m
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
-    def blocks_in(self, west: float, south: float, east: float, north: float) -> list[tuple[int, int]]:
-        """Every street block, of the city or around it, that may reach into a rectangle."""
-        reach = MAX_SHIFT_M + 30.0
+    def blocks_in(
+        self, west: float, south: float, east: float, north: float, reach_m: float = 30.0
+    ) -> list[tuple[int, int]]:
+        """Every street block, of the city or around it, that may come within some metres of a rectangle."""
+        reach = MAX_SHIFT_M + reach_m
         columns = range(int((west - reach) // BLOCK_M), int((east + reach) // BLOCK_M) + 1)
         rows = range(int((south - reach) // BLOCK_M), int((north + reach) // BLOCK_M) + 1)
         return [(i, j) for j in rows for i in columns]

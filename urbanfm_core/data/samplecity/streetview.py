@@ -77,16 +77,32 @@ def viewpoint(layout: Layout, row: int, column: int, compact: bool) -> Viewpoint
     return Viewpoint(round(float(x + side[0]), 2), round(float(y + side[1]), 2), round(bearing, 1))
 
 
-def surroundings(blocks: Blocks, view: Viewpoint) -> list[Block]:
-    """The street blocks that can be seen from a viewpoint."""
-    reach = 0.75 * BLOCK_M
-    found = blocks.layout.blocks_in(view.x - reach, view.y - reach, view.x + reach, view.y + reach)
+@dataclass(frozen=True)
+class Surroundings:
+    """What can be seen from a viewpoint: blocks, their buildings as rings (N, 4, 2), trees and cars as spots (M, 2)."""
+
+    blocks: list[Block]
+    rings: Floats
+    owners: list[tuple[Building, Block, int]]
+    spots: Floats
+    things: list[tuple[str, tuple[float, float, float]]]
+
+
+def surroundings(blocks: Blocks, view: Viewpoint) -> Surroundings:
+    """Collect what can be seen from a viewpoint."""
+    found = blocks.layout.blocks_in(view.x, view.y, view.x, view.y, reach_m=0.75 * BLOCK_M)
     here = np.array([view.x, view.y])
-    near = [blocks.get(i, j) for i, j in found]
-    return [block for block in near if np.hypot(*(block.plot.mean(axis=0) - here)) < _FAR_M]
+    seen = [block for i, j in found if np.hypot(*((block := blocks.get(i, j)).plot.mean(axis=0) - here)) < _FAR_M]
+    owners = [(item, block, number) for block in seen for number, item in enumerate(block.buildings)]
+    things = [("tree", place) for block in seen for place in block.trees]
+    things += [("car", place) for block in seen for place in block.cars]
+    rings = np.array([building.ring for building, _, _ in owners]).reshape(-1, 4, 2)
+    return Surroundings(seen, rings, owners, np.array([place[:2] for _, place in things]).reshape(-1, 2), things)
 
 
-def picture(blocks: Blocks, view: Viewpoint, heading_deg: float, seen: list[Block], size: tuple[int, int]) -> Image.Image:
+def picture(
+    blocks: Blocks, view: Viewpoint, heading_deg: float, seen: Surroundings, size: tuple[int, int]
+) -> Image.Image:
     """Paint one street-view picture.
 
     Args:
@@ -98,11 +114,11 @@ def picture(blocks: Blocks, view: Viewpoint, heading_deg: float, seen: list[Bloc
     """
     scene = _Scene(view, heading_deg, (size[0] * 2, size[1] * 2))
     scene.sky(generator(blocks.layout.seed, "sky", round(view.x), round(view.y)))
-    for block in seen:
+    for block in seen.blocks:
         scene.ground(block.plot, SIDEWALK if block.function != "rural" else GROUND["meadow"])
         for item in block.ground:
             scene.ground(item.ring, GROUND[item.kind])
-    for block in seen:
+    for block in seen.blocks:
         for vertical in (False, True):
             _carriageway(scene, blocks.layout.street(block.i, block.j, vertical))
     scene.solids(seen)
@@ -117,7 +133,7 @@ def _carriageway(scene: _Scene, street: Street) -> None:
     band = left * look.carriageway_m / 2
     colour = WATER if street.kind == "river" else ASPHALT
     scene.ground(np.concatenate([street.ends - band, (street.ends + band)[::-1]]), colour)
-    if look.lanes:
+    if look.lanes and scene.near(street.ends.mean(axis=0), 75.0):
         for step in np.arange(8.0, length - 8.0, 9.0):
             line = street.ends[0] + along * np.array([[step], [step + 4.0]])
             scene.ground(np.concatenate([line - 0.09 * left, (line + 0.09 * left)[::-1]]), (222, 222, 216))
@@ -135,24 +151,27 @@ class _Scene:
 
     def local(self, xy: Floats) -> Floats:
         """Camera coordinates (right, ahead) of local metres (N, 2)."""
-        return (xy - self._here) @ self._axes
+        return np.asarray((xy - self._here) @ self._axes)
 
     def pixels(self, right: Floats, ahead: Floats, up: Floats) -> Floats:
         """Pixels (N, 2) of camera coordinates; `up` is metres above the ground."""
         depth = np.maximum(ahead, 0.3)
-        x = self._size[0] / 2 + self._focal * right / depth
-        return np.stack([x, self._horizon - self._focal * (up - _EYE_M) / depth], axis=-1)
+        scale = self._focal / depth
+        found = np.empty((*depth.shape, 2))
+        found[..., 0] = self._size[0] / 2 + right * scale
+        found[..., 1] = self._horizon - (up - _EYE_M) * scale
+        return found
 
     def sky(self, rng: np.random.Generator) -> None:
         width, height = self._size
-        tone = rng.uniform(-14, 10)
+        tone = float(rng.uniform(-14, 10))
         for y in range(0, int(self._horizon) + 1, 2):
             part = y / self._horizon
             colour = (int(136 + 74 * part + tone), int(178 + 42 * part + tone), int(222 + 16 * part + tone / 2))
             self.pen.rectangle((0, y, width, y + 2), fill=colour)
         for _ in range(int(rng.integers(0, 5))):
-            x, y, size = rng.uniform(0, width), rng.uniform(0, 0.3 * height), rng.uniform(14, 40)
-            self.pen.ellipse((x - size, y - size * 0.22, x + size, y + size * 0.22), fill=(238, 242, 246))
+            x, top, size = rng.uniform(0, width), rng.uniform(0, 0.3 * height), rng.uniform(14, 40)
+            self.pen.ellipse((x - size, top - size * 0.22, x + size, top + size * 0.22), fill=(238, 242, 246))
 
     def ground(self, ring: Floats, colour: Colour) -> None:
         flat = self.local(ring)
@@ -167,39 +186,35 @@ class _Scene:
             shown = tuple(int(c + (206 - c) * 0.5 * haze) for c in colour)
             self.pen.polygon(self.pixels(flat[:, 0], flat[:, 1], np.zeros(len(flat))).ravel().tolist(), fill=shown)
 
-    def solids(self, seen: list[Block]) -> None:
-        items: list[tuple[float, object]] = []
-        for block in seen:
-            for number, building in enumerate(block.buildings):
-                items += [(item[0], item[1:]) for item in self._facades(building, block, number)]
-            places = [(place, "tree") for place in block.trees] + [(place, "car") for place in block.cars]
-            if places:
-                spots = self.local(np.array([place[:2] for place, _ in places]))
-                for (right, ahead), (place, kind) in zip(spots, places, strict=True):
-                    if 2.5 < ahead < 90 and abs(right) < ahead * 0.95 + 4:
-                        items.append((float(np.hypot(right, ahead)), (kind, right, ahead, place)))
-        for _, item in sorted(items, key=lambda pair: -pair[0]):
-            assert isinstance(item, tuple)
-            if item[0] == "tree":
-                self._tree(*item[1:])
-            elif item[0] == "car":
-                self._car(*item[1:])
-            else:
-                self._facade(*item[1:])
+    def near(self, xy: Floats, distance_m: float) -> bool:
+        """Whether a place lies within a distance of the camera, and not far behind it."""
+        right, ahead = self.local(xy)
+        return bool(ahead > -60 and np.hypot(right, ahead) < distance_m)
 
-    def _facades(self, building: Building, block: Block, number: int) -> list[tuple[object, ...]]:
-        ring = self.local(building.ring)
-        if ring[:, 1].max() < _NEAR_M or np.abs(ring[:, 0]).min() > ring[:, 1].max() + 5:
-            return []
-        found: list[tuple[object, ...]] = []
-        for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-            if start[0] * end[1] - start[1] * end[0] >= 0:  # the wall looks away
-                continue
-            wall = _clip_line(start, end)
-            if wall is not None:
-                distance = float(np.hypot(*wall.mean(axis=0)))
-                found.append((distance, "wall", wall, building, block, number))
-        return found
+    def solids(self, seen: Surroundings) -> None:
+        """Paint walls, trees and cars from far to near."""
+        items: list[tuple[float, int, int]] = []
+        rings, spots = self.local(seen.rings), self.local(seen.spots)
+        ends = np.roll(rings, -1, axis=1)
+        faces = rings[..., 0] * ends[..., 1] - rings[..., 1] * ends[..., 0] < 0
+        ahead = np.maximum(rings[..., 1], ends[..., 1])
+        beside = np.minimum(np.abs(rings[..., 0]), np.abs(ends[..., 0])) > ahead + 5
+        crossing = rings[..., 0] * ends[..., 0] < 0
+        visible = faces & (ahead > _NEAR_M) & (crossing | ~beside)
+        walls: list[Floats] = []
+        for building, side in zip(*np.nonzero(visible), strict=True):
+            wall = _clip_line(rings[building, side], ends[building, side])
+            items.append((-float(np.hypot(*wall.mean(axis=0))), len(walls), int(building)))
+            walls.append(wall)
+        shown = (spots[:, 1] > 2.5) & (spots[:, 1] < 90) & (np.abs(spots[:, 0]) < spots[:, 1] * 0.95 + 4)
+        items += [(-float(np.hypot(*spots[index])), -1, int(index)) for index in np.nonzero(shown)[0]]
+        for _, wall_index, index in sorted(items):
+            if wall_index >= 0:
+                self._facade(walls[wall_index], *seen.owners[index])
+            elif seen.things[index][0] == "tree":
+                self._tree(spots[index], seen.things[index][1])
+            else:
+                self._car(spots[index], seen.things[index][1])
 
     def _facade(self, wall: Floats, building: Building, block: Block, number: int) -> None:
         palette = _FACADES.get(building.use, _OTHER_FACADE)
@@ -232,7 +247,7 @@ class _Scene:
         first = 1 if shop else 0
         rows = range(first, min(building.levels, 12)) if not shed else range(1)
         for level in rows:
-            low, high = ((0.0, min(4.0, eaves * 0.7)) if shed else (level * floor + 0.9, level * floor + floor * 0.78))
+            low, high = (0.0, min(4.0, eaves * 0.7)) if shed else (level * floor + 0.9, level * floor + floor * 0.78)
             heights = np.tile([[low, high]], (count, 1))
             self._quads(wall, spans, heights, (120, 124, 124) if shed else pane)
         if shop:
@@ -241,7 +256,12 @@ class _Scene:
             top = min(3.7, eaves)
             self._quads(wall, np.array([[0.02, 0.98]]), np.array([[top - 0.9, top]]), sign)
             letters = np.linspace(0.25, 0.7, 6)
-            self._quads(wall, np.stack([letters, letters + 0.05], axis=1), np.tile([[top - 0.65, top - 0.25]], (6, 1)), (244, 240, 226))
+            self._quads(
+                wall,
+                np.stack([letters, letters + 0.05], axis=1),
+                np.tile([[top - 0.65, top - 0.25]], (6, 1)),
+                (244, 240, 226),
+            )
         elif not shed:
             door = min(0.46, 0.5 - 0.6 / max(length, 2))
             self._quads(wall, np.array([[door, door + 1.2 / max(length, 2.4)]]), np.array([[0.0, 2.1]]), (88, 60, 48))
@@ -253,7 +273,8 @@ class _Scene:
         for quad in self.pixels(corners[..., 0], corners[..., 1], up):
             self.pen.polygon(quad.ravel().tolist(), fill=colour)
 
-    def _tree(self, right: float, ahead: float, place: tuple[float, float, float]) -> None:
+    def _tree(self, spot: Floats, place: tuple[float, float, float]) -> None:
+        right, ahead = spot
         radius, tall = place[2], 2.6 * place[2] + 1.2
         (x, foot), (_, top), (edge, _) = self.pixels(
             np.array([right, right, right + radius]), np.array([ahead] * 3), np.array([0.0, tall, 0.0])
@@ -263,10 +284,13 @@ class _Scene:
         tone = int(place[0] * 13) % 22 - 11
         self.pen.ellipse((x - wide, middle - wide, x + wide, middle + wide * 0.9), fill=(64 + tone, 96 + tone, 52))
         small = wide * 0.62
-        spot = (x - 0.3 * wide, middle - 0.35 * wide)
-        self.pen.ellipse((spot[0] - small, spot[1] - small, spot[0] + small, spot[1] + small), fill=(86 + tone, 120 + tone, 64))
+        lit = (x - 0.3 * wide, middle - 0.35 * wide)
+        self.pen.ellipse(
+            (lit[0] - small, lit[1] - small, lit[0] + small, lit[1] + small), fill=(86 + tone, 120 + tone, 64)
+        )
 
-    def _car(self, right: float, ahead: float, place: tuple[float, float, float]) -> None:
+    def _car(self, spot: Floats, place: tuple[float, float, float]) -> None:
+        right, ahead = spot
         points = self.pixels(np.array([right - 1.6, right + 1.6]), np.array([ahead] * 2), np.array([0.0, 1.4]))
         (x0, foot), (x1, top) = points
         colour = _CARS[int(abs(place[0] * 3.7 + place[1])) % len(_CARS)]
@@ -289,10 +313,9 @@ def _clip(ring: Floats) -> Floats:
     return np.array(out).reshape(-1, 2)
 
 
-def _clip_line(start: Floats, end: Floats) -> Floats | None:
-    if max(start[1], end[1]) <= _NEAR_M:
-        return None
-    wall = np.stack([start, end])
+def _clip_line(start: Floats, end: Floats) -> Floats:
+    """The part of a wall in front of the camera; one end at least must be."""
+    wall = np.array([start, end])
     for index in (0, 1):
         if wall[index, 1] < _NEAR_M:
             other = wall[1 - index]

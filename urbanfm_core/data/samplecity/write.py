@@ -56,7 +56,14 @@ SCHEMAS: dict[str, dict[str, str]] = {
     },
     "pois": {"poi_id": TEXT, "name": TEXT, "category": TEXT, "subcategory": TEXT, "tags": TEXT},
     "roads": {"road_id": TEXT, "class": TEXT, "name": TEXT, "lanes": COUNT, "width_m": NUMBER, "bridge": COUNT},
-    "buildings": {"building_id": TEXT, "function": TEXT, "use": TEXT, "height_m": NUMBER, "levels": COUNT, "roof": TEXT},
+    "buildings": {
+        "building_id": TEXT,
+        "function": TEXT,
+        "use": TEXT,
+        "height_m": NUMBER,
+        "levels": COUNT,
+        "roof": TEXT,
+    },
     "streetview": {"image_id": TEXT, "group_id": TEXT, "region_id": TEXT, "heading": NUMBER, "path": TEXT},
 }
 """Fields of each GeoPackage, beside the geometry."""
@@ -179,8 +186,13 @@ class _City:
         blocks = [self.blocks.get(i, j) for i, j in layout.blocks_of_region(row, column)]
         observed, truth = indicators.observe(layout, row, column, blocks)
         shape = shapely.union_all(shapely.polygons([layout.quad(block.i, block.j) for block in blocks]))
-        names = (street_name(layout.seed, layout.rows * 3 + column, True, "rail").split()[0], "NSEW"[(row + column) % 4])
-        rows["regions"].append({"region_id": region_id, "name": f"{names[0]} {names[1]}{row}", **observed, "geometry": shape})
+        names = (
+            street_name(layout.seed, layout.rows * 3 + column, True, "rail").split()[0],
+            "NSEW"[(row + column) % 4],
+        )
+        rows["regions"].append(
+            {"region_id": region_id, "name": f"{names[0]} {names[1]}{row}", **observed, "geometry": shape}
+        )
         rows["truth"].append({"region_id": region_id, **truth})
         self._buildings(rows["buildings"], blocks)
         for block in blocks:
@@ -235,7 +247,7 @@ class _City:
                     "geometry": shapely.Point(view.x, view.y),
                 }
             )
-            facts = captions.view_facts(view, heading, seen)
+            facts = captions.view_facts(view, heading, seen.blocks)
             self._captions(rows["captions"], (row, column, number), region_id, "street", path, facts)
 
     def _captions(
@@ -294,9 +306,7 @@ class _City:
         if not rows and path.exists():
             return
         dtypes = {TEXT: "object", NUMBER: "float64", COUNT: "int32"}
-        columns = {
-            field: pd.Series([row[field] for row in rows], dtype=dtypes[kind]) for field, kind in schema.items()
-        }
+        columns = {field: pd.Series([row[field] for row in rows], dtype=dtypes[kind]) for field, kind in schema.items()}
         shapes = np.array([row["geometry"] for row in rows], dtype=object)
         if name == "regions":
             # A fixed start corner, so that the file does not depend on the GEOS version.
@@ -344,7 +354,7 @@ class _City:
             "ZLEVEL": 9 if self.compact else 6,
             "blockxsize": WINDOW_M // PIXEL_M,
             "blockysize": WINDOW_M // PIXEL_M,
-            "interleave": "band",
+            "interleave": "pixel",
         }
         common: dict[str, Any] = {"driver": "GTiff", "crs": CRS, "tiled": True, "BIGTIFF": "IF_SAFER"}
         corners = [(x, y) for y in range(0, tall, WINDOW_M) for x in range(0, wide, WINDOW_M)]
@@ -373,7 +383,7 @@ class _City:
         """What the manifest says."""
         west, south, east, north = self.bounds
         bounds = [west + ORIGIN_M[0], south + ORIGIN_M[1], east + ORIGIN_M[0], north + ORIGIN_M[1]]
-        files = sorted(entry.name for entry in os.scandir(self.folder)) + [MANIFEST]
+        files = [*sorted(entry.name for entry in os.scandir(self.folder)), MANIFEST]
         return {
             "bounds": bounds,
             "compact": self.compact,
