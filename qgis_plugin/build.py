@@ -7,6 +7,8 @@ byte, whenever the sources are.
 from __future__ import annotations
 
 import argparse
+import html
+import json
 import re
 import shutil
 import sys
@@ -14,6 +16,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tomllib
 
@@ -59,11 +62,56 @@ def contents() -> dict[str, bytes]:
     """
     files = {name: path.read_bytes() for name, path in sources()}
     files["requirements.txt"] = requirements().encode()
+    files.update(help_pages(files))
     for needed in ("__init__.py", "metadata.txt", "LICENSE", "resources/contract.json", "urbanfm_core/__init__.py"):
         if needed not in files:
             raise SystemExit(f"{needed} is missing.")
     _check_versions(files)
     return dict(sorted(files.items()))
+
+
+def help_pages(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The documentation: hand-written pages in one frame, with tables of parameters from the contract.
+
+    Args:
+        files: Contents of the plugin; the pages in `resources/help` and the contract are taken from it.
+    """
+    stages = json.loads(files["resources/contract.json"])["stages"]
+    sources_ = {name: text.decode() for name, text in files.items() if re.fullmatch(r"resources/help/\w+\.html", name)}
+    titles = {name.rsplit("/", 1)[1]: re.search(r"<h1>(.+)</h1>", text)[1] for name, text in sources_.items()}
+    titles.pop("index.html")
+    links = "".join(f'<li><a href="{name}">{title}</a></li>' for name, title in sorted(titles.items()))
+    pages = {}
+    for name, text in sources_.items():
+        stage = re.search(r"<!-- stage: (\w+) -->", text)
+        table = _parameter_table(stages[stage[1]]["parameters"]) if stage else ""
+        body = text.replace("<!-- parameters -->", table).replace("<!-- contents -->", f"<ul>{links}</ul>")
+        back = "" if name.endswith("/index.html") else '<p><a href="index.html">UrbanFM in QGIS</a></p>'
+        pages[name] = f"{_PAGE_HEAD}{back}{body}</body></html>\n".encode()
+    return pages
+
+
+def _parameter_table(parameters: list[dict[str, Any]]) -> str:
+    rows = []
+    for p in sorted(parameters, key=lambda item: (item["output"], item["advanced"])):
+        default = "" if p["default"] in (None, "", []) else f"{p['default']} {p['unit']}".strip()
+        name = f"<b>{html.escape(p['label'])}</b><br><code>{p['name'].upper()}</code>"
+        kind = "output" if p["output"] else "advanced" if p["advanced"] else ""
+        rows.append(
+            f"<tr><td>{name}</td><td>{html.escape(p['help'])}</td><td>{html.escape(default)}</td><td>{kind}</td></tr>"
+        )
+    head = "<tr><th>Parameter</th><th>Meaning</th><th>Default</th><th></th></tr>"
+    return f"<h2>Parameters</h2><table>{head}{''.join(rows)}</table>"
+
+
+_PAGE_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>UrbanFM</title><style>
+body { font: 16px/1.5 sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+h1, h2 { line-height: 1.2; } table { border-collapse: collapse; } pre, code { background: #f2f2f2; }
+pre { padding: .6rem; overflow-x: auto; } td, th { border-bottom: 1px solid #ddd; padding: .4rem; text-align: left;
+vertical-align: top; }
+</style></head><body>
+"""
 
 
 def write_folder(parent: Path) -> Path:

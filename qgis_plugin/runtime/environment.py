@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import subprocess  # nosec B404: its own interpreter is started, without a shell
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -186,7 +186,7 @@ def _site_stamp(python: Path) -> int:
 def _probe(python: Path) -> Verdict:
     command = [str(python), "-I", "-c", _PROBE, *PACKAGES]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B603: the interpreter that the user chose, no shell
             command, env=scrubbed(os.environ), capture_output=True, text=True, timeout=60, check=False,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
