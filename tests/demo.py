@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from qgis_run import QgisProcess
+from running import QgisProcess
 
 import urbanfm_core
 

@@ -10,7 +10,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,8 @@ from urbanfm_core.geo.crs import SCALE_TOLERANCE, require_crs, transform_xy
 
 CACHE_MB = 32
 STRIP_BYTES = 48 << 20
+# Side of the blocks that are written: 128 bands of floats make 32 MiB of them.
+BLOCK_PX = 256
 _WHOLE_BLOCK_BYTES = 4 * STRIP_BYTES
 _SERVICES = {"WMS", "WMTS", "WCS", "OGCAPI", "EEDAI", "PLMOSAIC", "DAAS"}
 _COMPRESSIONS = ("zstd", "deflate", "none")
@@ -279,6 +281,23 @@ def _grouped(edges: list[int], size: int) -> list[int]:
     return [*edges[:-1:size], edges[-1]]
 
 
+def plan_output(info: RasterInfo, memory_bytes: int = STRIP_BYTES) -> Iterator[tuple[Window, list[Window]]]:
+    """Windows to read from a raster, each with the windows to write in turn onto the same grid.
+
+    As far as the blocks of both files allow it, each stored block is read once and each written block is whole.
+
+    Args:
+        info: The raster that is read.
+        memory_bytes: Bytes of one read window as stored, all bands.
+    """
+    rows, columns = (-(-size // BLOCK_PX) * BLOCK_PX if BLOCK_PX % size == 0 else size for size in info.block_shape)
+    for window in plan_strips(replace(info, block_shape=(rows, columns)), memory_bytes=memory_bytes):
+        parts = plan_strips(
+            replace(info, block_shape=(BLOCK_PX, BLOCK_PX), block_offset=(0, 0)), window, memory_bytes=1
+        )
+        yield window, parts
+
+
 class RasterReader:
     """Reads windows of one raster; safe to share between threads, since each gets a GDAL handle of its own.
 
@@ -411,7 +430,7 @@ class RasterWriter:
         path: File to make.
         grid: Raster whose width, height, transform and CRS are taken.
         count: Bands.
-        dtype: float32, float16 (GDAL 3.11 or newer), int8 or uint8.
+        dtype: float32, float16 (kept as float32 with 16 stored bits, which any GDAL reads), int8 or uint8.
         nodata: Missing-value marker.
         compress: zstd, deflate or none. Whole numbers get the horizontal predictor, float32 the floating-point one.
         descriptions: Name of each band.
@@ -439,12 +458,6 @@ class RasterWriter:
                 f"Raster {path}: cannot write {dtype} with compression {compress}.",
                 f"Choose a type of {', '.join(_DTYPES)} and a compression of {', '.join(_COMPRESSIONS)}.",
             )
-        if dtype == "float16" and not _writes_float16():
-            raise ConfigError(
-                f"Raster {path}: float16 needs GDAL 3.11 or newer and a rasterio that knows it; "
-                f"found GDAL {rasterio.__gdal_version__}, rasterio {rasterio.__version__}.",
-                "Choose float32 or int8.",
-            )
         if descriptions is not None and len(descriptions) != count:
             raise ShapeError(f"Raster {path}: {count} bands, but {len(descriptions)} band names.")
         self.path, self.count, self.dtype = Path(path), count, dtype
@@ -454,17 +467,19 @@ class RasterWriter:
             "width": grid.width,
             "height": grid.height,
             "count": count,
-            "dtype": dtype,
+            "dtype": "float32" if dtype == "float16" else dtype,
             "crs": rasterio.crs.CRS.from_wkt(grid.crs.to_wkt()),
             "transform": grid.transform,
             "nodata": nodata,
             "tiled": True,
-            "blockxsize": 512,
-            "blockysize": 512,
+            "blockxsize": BLOCK_PX,
+            "blockysize": BLOCK_PX,
             "interleave": "band",
             "BIGTIFF": "IF_SAFER",
             "NUM_THREADS": "ALL_CPUS",
         }
+        if dtype == "float16":
+            self._profile["nbits"] = 16
         if compress != "none":
             self._profile |= {"compress": compress, "predictor": 3 if dtype.startswith("float") else 2}
             self._profile |= {"zstd_level": 3} if compress == "zstd" else {"zlevel": 3}
@@ -488,7 +503,7 @@ class RasterWriter:
 
         Args:
             array: (D, h, w), row 0 in the north; cast to the file's type.
-            window: North-up pixels. Whole 512 x 512 blocks avoid rewriting.
+            window: North-up pixels. Whole blocks of BLOCK_PX are compressed once; parts of one, again and again.
         Raises:
             OutputError: the disk refused.
         """
@@ -496,7 +511,9 @@ class RasterWriter:
         if array.shape != shape:
             raise ShapeError(f"Raster {self.path}: window {window} takes an array {shape}, got {array.shape}.")
         try:
-            self._dataset.write(array.astype(self.dtype, copy=False), window=window)
+            # To half floats and back: GDAL would cut the last bits off, NumPy rounds them.
+            stored = array.astype(self.dtype, copy=False).astype(self._profile["dtype"], copy=False)
+            self._dataset.write(stored, window=window)
         except (RasterioError, OSError) as error:
             raise OutputError(f"Raster {self.path}: cannot be written ({error}).", "Is the disk full?") from error
 
@@ -517,8 +534,3 @@ class RasterWriter:
             self._target.__exit__(kind, error, trace)
         finally:
             self._env.__exit__(None, None, None)
-
-
-def _writes_float16() -> bool:
-    major, minor = (int(part) for part in rasterio.__gdal_version__.split(".")[:2])
-    return (major, minor) >= (3, 11) and "float16" in rasterio.dtypes.dtype_rev

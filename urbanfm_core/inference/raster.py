@@ -13,18 +13,17 @@ import numpy as np
 import shapely
 from affine import Affine
 from rasterio.features import rasterize
+from rasterio.transform import array_bounds
 from rasterio.windows import Window
 
 from urbanfm_core.data.embedding_raster import ALPHAEARTH_NODATA, EmbeddingRaster, quantize_alphaearth
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.geo.crs import transform_geometry
-from urbanfm_core.geo.raster import RasterInfo, RasterWriter, plan_strips
+from urbanfm_core.geo.raster import RasterInfo, RasterWriter, plan_output
 from urbanfm_core.geo.streaming import read_ahead
 from urbanfm_core.inference.table import EmbeddingTable
 from urbanfm_core.models.method import PixelFunction
 from urbanfm_core.progress import Meter, Progress
-
-_STRIP_BYTES = 32 << 20
 
 
 def map_raster(
@@ -55,7 +54,7 @@ def map_raster(
     """
     info = source.info
     width = int(function(np.ones((1, info.count), np.float32)).shape[1])
-    strips = plan_strips(info, memory_bytes=max(1, _STRIP_BYTES * info.pixel_bytes // (4 * width)))
+    plan = list(plan_output(info))
     meter = Meter(progress, "pixels", info.width * info.height)
     valid_pixels = 0
     with (
@@ -72,25 +71,37 @@ def map_raster(
         ThreadPoolExecutor(1, "write") as pool,
     ):
         writing: Future[None] | None = None
-        for position, stored, mask in read_ahead(source, strips, progress):
-            window = strips[position]
-            values, per_band = source.decode(stored.reshape(info.count, -1), None if mask is None else mask.ravel())
-            valid = np.asarray(per_band.all(axis=0))
-            block = _apply(function, values, valid, width).reshape(width, int(window.height), int(window.width))
-            valid_pixels += int(valid.sum())
-            if writing is not None:
-                writing.result()
-            writing = pool.submit(_write, writer, block, window, dtype)
-            meter.advance(int(window.width * window.height))
+        for position, stored, mask in read_ahead(source, [window for window, _ in plan], progress):
+            window, parts = plan[position]
+            for part in parts:
+                progress.check()
+                inside = _relative(part, window)
+                values, per_band = source.decode(
+                    np.ascontiguousarray(stored[(slice(None), *inside)]).reshape(info.count, -1),
+                    None if mask is None else mask[inside].ravel(),
+                )
+                valid = np.asarray(per_band.all(axis=0))
+                block = _apply(function, values, valid, width).reshape(width, int(part.height), int(part.width))
+                valid_pixels += int(valid.sum())
+                if writing is not None:
+                    writing.result()
+                writing = pool.submit(_write, writer, block, part, dtype)
+                meter.advance(int(part.width * part.height))
         if writing is not None:
             writing.result()
     return {"dimensions": width, "valid_pixels": valid_pixels}
 
 
+def _relative(part: Window, window: Window) -> tuple[slice, slice]:
+    """Rows and columns of a part inside the window that holds it."""
+    top, left = int(part.row_off - window.row_off), int(part.col_off - window.col_off)
+    return slice(top, top + int(part.height)), slice(left, left + int(part.width))
+
+
 def _apply(function: PixelFunction, values: np.ndarray, valid: np.ndarray, width: int) -> np.ndarray:
     """(C, N) -> (D, N) float32, NaN where not valid."""
     if valid.all():
-        return np.asarray(function(np.ascontiguousarray(values.T)).T)
+        return np.asarray(function(np.ascontiguousarray(values.T))).T
     result = np.full((width, values.shape[1]), np.nan, np.float32)
     if valid.any():
         result[:, valid] = function(np.ascontiguousarray(values[:, valid].T)).T
@@ -125,19 +136,17 @@ def write_region_raster(
     lookup = np.vstack([np.full((1, width), np.nan, np.float32), table.vectors])
     tags = {"model": str(table.provenance.get("model", ""))}
     names = [f"emb_{band:03d}" for band in range(width)]
-    rows = max(1, _STRIP_BYTES // (4 * width * info.width))
-    windows = [Window(0, top, info.width, min(rows, info.height - top)) for top in range(0, info.height, rows)]
-    bounds = shapely.bounds(shapes)
+    windows = [part for _, parts in plan_output(info) for part in parts]
+    tree = shapely.STRtree(shapes)
     with RasterWriter(
         path, info, width, dtype="float32", nodata=np.nan, compress=compress, descriptions=names, tags=tags
     ) as writer:
-        for window in progress.track(windows, "strips"):
+        for window in progress.track(windows, "blocks"):
             transform = info.transform @ Affine.translation(window.col_off, window.row_off)
-            north, south = transform.f, transform.f + transform.e * window.height
-            near = np.flatnonzero((bounds[:, 1] <= north) & (bounds[:, 3] >= south))
+            near = tree.query(shapely.box(*array_bounds(window.height, window.width, transform)))
             labels = np.zeros((window.height, window.width), np.int32)
             if len(near):
-                numbered = [(shapes[row], int(row) + 1) for row in near]
+                numbered = [(shapes[row], int(row) + 1) for row in np.sort(near)]
                 rasterize(numbered, out=labels, transform=transform)
             writer.write(np.ascontiguousarray(lookup[labels].transpose(2, 0, 1)), window)
 

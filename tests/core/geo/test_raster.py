@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from rasterio.windows import Window
 from urbanfm_core.errors import ConfigError, CRSError, InputError, ShapeError
 from urbanfm_core.geo import raster as raster_module
 from urbanfm_core.geo.raster import (
+    BLOCK_PX,
     RasterReader,
     RasterWriter,
     inspect_raster,
     metres_per_pixel,
     nodata_array,
+    plan_output,
     plan_strips,
 )
 
@@ -218,10 +221,35 @@ def test_writer_leaves_nothing_after_an_error(write_raster: Write, values: np.nd
         RasterWriter(path, grid, 2, compress="lzw")
 
 
-def test_half_floats_are_written_or_refused(
-    write_raster: Write, values: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    grid = inspect_raster(write_raster(values))
-    monkeypatch.setattr(raster_module, "_writes_float16", lambda: False)
-    with pytest.raises(ConfigError, match=r"GDAL 3\.11"):
-        RasterWriter(tmp_path / "half.tif", grid, 1, dtype="float16")
+def test_half_floats_are_rounded_and_any_gdal_reads_them(write_raster: Write, tmp_path: Path) -> None:
+    grid = inspect_raster(write_raster(np.zeros((1, 300, 280), np.float32)))
+    array = np.random.default_rng(3).normal(size=(2, 300, 280)).astype(np.float32)
+    array[:, 7] = np.nan
+    with RasterWriter(tmp_path / "half.tif", grid, 2, dtype="float16", nodata=np.nan) as writer:
+        for window in plan_strips(grid, memory_bytes=1):
+            rows, columns = window.toslices()
+            writer.write(array[:, rows, columns], window)
+    with rasterio.open(tmp_path / "half.tif") as written:
+        np.testing.assert_array_equal(written.read(), array.astype(np.float16).astype(np.float32))
+        assert written.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "16"
+
+
+@pytest.mark.parametrize("block", [(16, 16), (256, 256), (512, 512), (1, 1100), (384, 128)])
+@pytest.mark.parametrize("south_up", [False, True])
+def test_output_windows_cover_the_grid_once(write_raster: Write, block: tuple[int, int], south_up: bool) -> None:
+    grid = replace(
+        inspect_raster(write_raster(np.zeros((1, 4, 4), np.float32))),
+        height=700,
+        width=1100,
+        block_shape=block,
+        block_offset=(700 % block[0] if south_up else 0, 0),
+    )
+    seen = np.zeros((700, 1100), int)
+    for window, parts in plan_output(grid, memory_bytes=1 << 20):
+        inside = np.zeros_like(seen)
+        for part in parts:
+            assert part.height <= BLOCK_PX and part.width <= BLOCK_PX
+            inside[part.toslices()] += 1
+        assert inside.sum() == window.height * window.width and inside[window.toslices()].all()
+        seen += inside
+    assert (seen == 1).all()

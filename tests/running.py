@@ -1,4 +1,4 @@
-"""A QGIS profile with the plugin in it, and `qgis_process` run against that profile; for the demo and the tests."""
+"""The command line and `qgis_process`, run as users run them; for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -65,3 +65,11 @@ class QgisProcess:
         if echo:
             return {}
         return json.loads(text[text.index("{") :])["results"]
+
+
+def urbanfm(*arguments) -> str:
+    """The command line as a user runs it; what it printed."""
+    command = [sys.executable, "-m", "urbanfm_core.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

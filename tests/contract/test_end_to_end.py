@@ -1,0 +1,180 @@
+"""The main job as each kind of user does it: the same numbers from the command line, Python and QGIS."""
+
+import json
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from running import urbanfm
+
+import urbanfm_core
+from urbanfm_core.inference.table import EmbeddingTable
+
+
+@pytest.fixture(scope="module")
+def by_cli(city, work, checkpoint) -> EmbeddingTable:
+    urbanfm(
+        *("embed", "--checkpoint", checkpoint, "--regions", city / "regions.gpkg", "--cache", work / "cache"),
+        *("--embedding-raster", city / "embedding.tif", "--out", work / "cli.gpkg", "--parquet", work / "cli.parquet"),
+        *("--raster", work / "cli.tif", "--map", work / "cli.png", "--columns"),
+    )
+    return EmbeddingTable.from_parquet(work / "cli.parquet")
+
+
+def test_the_training_loss_falls(checkpoint):
+    history = urbanfm_core.inspect(checkpoint=checkpoint).history
+    assert [record["epoch"] for record in history] == list(range(1, 21))
+    for name in ("loss", "image_text", "image_image"):
+        assert history[-1][name] < history[0][name]
+
+
+def test_shuffled_texts_fit_worse_and_give_other_vectors(city, work, checkpoint, by_cli):
+    pois = gpd.read_file(city / "pois.gpkg")
+    order = np.random.default_rng(0).permutation(len(pois))
+    for column in ("name", "category", "subcategory"):
+        pois[column] = pois[column].to_numpy()[order]
+    pois.to_file(work / "shuffled.gpkg")
+    given = {"embedding_raster": city / "embedding.tif", "cache": work / "cache", "device": "cpu"}
+    shuffled = urbanfm_core.train(
+        preset="aether-tiny", epochs=20, pois=work / "shuffled.gpkg", out=work / "shuffled", **given
+    )
+    true_loss = urbanfm_core.inspect(checkpoint=checkpoint).history[-1]["image_text"]
+    assert urbanfm_core.inspect(checkpoint=shuffled).history[-1]["image_text"] > true_loss + 0.05
+    table = urbanfm_core.embed(checkpoint=shuffled, regions=city / "regions.gpkg", **given)
+    cosine = (table.vectors * by_cli.vectors).sum(1) / (
+        np.linalg.norm(table.vectors, axis=1) * np.linalg.norm(by_cli.vectors, axis=1)
+    )
+    assert cosine.mean() < 0.9
+
+
+def test_python_gives_the_numbers_of_the_command_line(city, work, checkpoint, by_cli):
+    table = urbanfm_core.embed(
+        checkpoint=checkpoint,
+        regions=city / "regions.gpkg",
+        embedding_raster=city / "embedding.tif",
+        cache=work / "cache",
+    )
+    assert table.ids.tolist() == by_cli.ids.tolist()
+    np.testing.assert_array_equal(table.vectors, by_cli.vectors)
+    assert table.covered.all() and table.vectors.shape == (50, 32)
+
+
+def test_qgis_gives_the_numbers_of_the_command_line(city, work, checkpoint, by_cli, qgis):
+    results = qgis.run(
+        "urbanfm:embedregions",
+        CHECKPOINT=checkpoint,
+        REGIONS=city / "regions.gpkg",
+        REGION_ID="region_id",
+        EMBEDDING_RASTER=city / "embedding.tif",
+        OUT=work / "qgis.gpkg",
+        PARQUET=work / "qgis.parquet",
+    )
+    assert results["REGIONS_COUNT" if "REGIONS_COUNT" in results else "REGIONS"] == 50
+    table = EmbeddingTable.from_parquet(work / "qgis.parquet")
+    order = {key: row for row, key in enumerate(table.ids)}
+    rows = [order[key] for key in by_cli.ids]
+    np.testing.assert_allclose(table.vectors[rows], by_cli.vectors, atol=1e-6)
+    layer = gpd.read_file(work / "qgis.gpkg").set_index("region_id")
+    source = gpd.read_file(city / "regions.gpkg").set_index("region_id")
+    assert set(source.columns) <= set(layer.columns)
+    text = np.array([json.loads(item) for item in layer.loc[by_cli.ids, "embedding"]])
+    np.testing.assert_allclose(text, by_cli.vectors, atol=1e-6)
+    assert (layer["emb_dim"] == 32).all()
+
+
+def test_without_a_checkpoint_qgis_trains_one_and_keeps_it(city, work, qgis, by_cli):
+    qgis.run(
+        "urbanfm:embedregions",
+        REGIONS=city / "regions.gpkg",
+        POIS=city / "pois.gpkg",
+        EMBEDDING_RASTER=city / "embedding.tif",
+        PRESET="aether-tiny",
+        EPOCHS=20,
+        DEVICE="cpu",
+        CACHE=work / "cache",
+        OUT=work / "onestep.gpkg",
+        PARQUET=work / "onestep.parquet",
+        CHECKPOINT_OUT=work / "onestep checkpoint",
+    )
+    assert urbanfm_core.inspect(checkpoint=work / "onestep checkpoint").manifest["preset"] == "aether-tiny"
+    table = EmbeddingTable.from_parquet(work / "onestep.parquet")
+    order = {key: row for row, key in enumerate(table.ids)}
+    rows = [order[key] for key in by_cli.ids]
+    # The same seed on the same points: the one step equals the two.
+    np.testing.assert_allclose(table.vectors[rows], by_cli.vectors, atol=1e-6)
+
+
+def test_the_layer_keeps_all_fields_and_the_raster_holds_the_vectors(city, work, by_cli):
+    layer = gpd.read_file(work / "cli.gpkg")
+    source = gpd.read_file(city / "regions.gpkg")
+    assert set(source.columns) <= set(layer.columns)
+    assert {"emb_dim", "emb_model", "emb_pca1", "emb_pca3", "coverage_embedding_raster", "emb_000", "emb_031"} <= set(
+        layer.columns
+    )
+    np.testing.assert_allclose(layer["emb_005"], by_cli.vectors[:, 5], atol=1e-7)
+    exact = np.array([json.loads(item) for item in layer["embedding"]], np.float32)
+    np.testing.assert_array_equal(exact, by_cli.vectors)
+    inside = layer.geometry.iloc[7].representative_point()
+    with rasterio.open(work / "cli.tif") as raster:
+        assert raster.crs.to_epsg() == layer.crs.to_epsg()
+        sampled = next(raster.sample([(inside.x, inside.y)]))
+    np.testing.assert_allclose(sampled, by_cli.vectors[7], atol=1e-6)
+    assert (work / "cli.png").stat().st_size > 10_000 and (work / "cli.qml").is_file()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_an_embedding_raster_averages_to_the_region_vectors(city, work, checkpoint, by_cli, dtype):
+    path = work / f"pixels {dtype}.tif"
+    urbanfm_core.embedraster(checkpoint=checkpoint, embedding_raster=city / "embedding.tif", dtype=dtype, out=path)
+    with rasterio.open(path) as raster:
+        assert raster.count == 32 and raster.transform.e < 0
+        pixels = raster.read(masked=True)
+        transform = raster.transform
+    values = pixels.filled(0).astype(np.float32)
+    if dtype == "int8":
+        values = np.sign(values) * (values / 127.5) ** 2
+    lengths = np.linalg.norm(values, axis=0)[~pixels.mask.any(axis=0)]
+    tolerance = {"float32": 1e-5, "float16": 2e-3, "int8": 0.02}[dtype]
+    np.testing.assert_allclose(lengths, 1.0, atol=tolerance)
+    layer = gpd.read_file(city / "regions.gpkg")
+    from rasterio.features import geometry_mask
+
+    row = by_cli.ids.tolist().index(layer["region_id"].iloc[3])
+    inside = geometry_mask([layer.geometry.iloc[3]], values.shape[1:], transform, invert=True)
+    inside &= ~pixels.mask.any(axis=0)
+    np.testing.assert_allclose(values[:, inside].mean(axis=1), by_cli.vectors[row], atol=max(tolerance, 1e-4))
+
+
+def test_search_ranks_regions_and_pixels_alike(city, work, checkpoint, by_cli):
+    phrase = "a factory, warehouses and workshops"
+    ranking = urbanfm_core.search(
+        query=phrase,
+        checkpoint=checkpoint,
+        embeddings=work / "cli.parquet",
+        embedding_raster=city / "embedding.tif",
+        out=work / "found.gpkg",
+        raster=work / "found.tif",
+    )
+    found = gpd.read_file(work / "found.gpkg")
+    assert sorted(found["rank"]) == list(range(1, 51))
+    assert found.sort_values("rank")["score"].is_monotonic_decreasing
+    np.testing.assert_allclose(found["score"], ranking.score, atol=1e-6)
+    with rasterio.open(work / "found.tif") as raster:
+        scores = raster.read(1, masked=True)
+    assert raster.count == 1 and -1 <= scores.min() < scores.max() <= 1
+    other = urbanfm_core.search(query="schools", checkpoint=checkpoint, embeddings=work / "cli.gpkg")
+    assert other.rank.tolist() != ranking.rank.tolist()
+
+
+def test_regions_may_be_missing_and_then_a_grid_is_made(city, work, checkpoint):
+    table = urbanfm_core.embed(
+        checkpoint=checkpoint,
+        embedding_raster=city / "embedding.tif",
+        grid_size=200,
+        grid_shape="hexagon",
+        cache=work / "cache",
+        out=work / "grid.gpkg",
+    )
+    assert len(table.ids) > 50 and table.covered.any()
+    assert len(gpd.read_file(work / "grid.gpkg")) == len(table.ids)
