@@ -33,7 +33,7 @@ _USES = {
     "rural": ("fields", "open country", "farmland"),  # street views at the edge look out of the city
 }
 _LEVELS = {
-    "building density": ("sparsely built", "moderately built", "densely built"),
+    "building density": ("sparse development", "moderately dense development", "dense development"),
     "greenery": ("hardly any trees", "some trees", "plenty of trees"),
     "building height": ("low-rise buildings", "mid-rise buildings", "tall buildings"),
 }
@@ -107,7 +107,8 @@ def view_facts(view: Viewpoint, heading_deg: float, seen: Sequence[Block]) -> li
     ahead = (offsets @ forward) / np.maximum(1.0, np.hypot(*offsets.T))
     rank = np.argsort(np.hypot(*offsets.T) - 60 * ahead)
     visible = [seen[index] for index in rank[:2] if ahead[index] > 0.2] or [seen[int(rank[0])]]
-    return [("main use", visible[0].function), *_form(visible), *_objects(visible, 3)]
+    form = _form(visible) if visible[0].function != "rural" else []
+    return [("main use", visible[0].function), *form, *_objects(visible, 3)]
 
 
 def _form(blocks: Sequence[Block]) -> list[Fact]:
@@ -206,6 +207,14 @@ def _plural(name: str) -> str:
     return name[:-1] + "ies" if name.endswith("y") else name + ("es" if name.endswith("ch") else "s")
 
 
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
 def _sorted(said: Sequence[Fact]) -> tuple[list[str], list[str], list[str]]:
     uses = [value for topic, value in said if topic.endswith("use")]
     levels = [value for topic, value in said if topic in _LEVELS]
@@ -215,7 +224,7 @@ def _sorted(said: Sequence[Fact]) -> tuple[list[str], list[str], list[str]]:
 def _terse(rng: np.random.Generator, kind: str, said: Sequence[Fact]) -> str:
     uses, levels, objects = _sorted(said)
     scene = "Aerial view" if kind == "satellite" else "Street"
-    parts = [_USES[uses[0]][int(rng.integers(3))], *levels[:2], *(f"a {name}" for name in objects[:2])]
+    parts = [_USES[uses[0]][int(rng.integers(3))], *levels[:2], *(_with_article(name) for name in objects[:2])]
     return f"{scene}: {', '.join(parts)}."
 
 
@@ -230,10 +239,10 @@ def _florid(rng: np.random.Generator, kind: str, said: Sequence[Fact]) -> str:
     if len(uses) > 1:
         text += f" Close by, {_USES[uses[1]][2]} add a second note to the neighbourhood."
     if levels:
-        text += f" The place has a character of its own, with an appearance that suggests {' and '.join(levels)}."
+        text += f" The place has a character of its own, with an appearance that suggests {_joined(levels)}."
     for name in objects:
         pattern = (" One notices {}.", " {} can be made out clearly.", " The eye is drawn to {}.")[int(rng.integers(3))]
-        noun = f"several {_plural(name)}" if rng.random() < 0.5 else f"what seems to be a {name}"
+        noun = f"several {_plural(name)}" if rng.random() < 0.5 else f"what seems to be {_with_article(name)}"
         text += pattern.format(noun) if not pattern.startswith(" {}") else " " + pattern[1:].format(noun.capitalize())
     closing = ("Overall, the scene feels orderly and lived-in.", "It is a picture of everyday urban life.", "")
     return f"{text} {closing[int(rng.integers(3))]}".strip()

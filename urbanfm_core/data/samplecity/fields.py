@@ -21,7 +21,7 @@ FUNCTIONS = ("residential", "commercial", "office", "industrial", "education", "
 """Human functions, in the order of every function array."""
 
 FORM_LINKS = {  # function: (constant, weight of density, weight of the greenery that density does not explain)
-    "residential": (1.25, 0.0, 0.15),
+    "residential": (1.8, 0.0, 0.15),
     "commercial": (0.05, 0.45, -0.15),
     "office": (-0.15, 0.55, 0.0),
     "industrial": (-0.25, -0.35, -0.35),

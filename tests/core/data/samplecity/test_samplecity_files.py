@@ -45,7 +45,7 @@ def test_schema_and_crs(which: str, request: pytest.FixtureRequest) -> None:
     assert truth.column_names == list(write.TRUTH_FIELDS)
     assert sorted(truth["region_id"].to_pylist()) == sorted(_layer(city, "regions").region_id)
     assert told.num_rows == manifest["counts"]["captions"]
-    assert sorted(manifest["files"]) == sorted(entry.name for entry in city.iterdir())
+    assert {entry.name for entry in city.iterdir()} >= set(manifest["files"])
 
 
 @pytest.mark.parametrize("which", ["compact_city", "full_city"])
@@ -196,7 +196,9 @@ def test_same_seed_same_files_and_other_seed_other_city(compact_city: Path, tmp_
 
 
 def test_the_shipped_copy_is_small_and_up_to_date(compact_city: Path) -> None:
-    files = [path for path in COPY.rglob("*") if path.is_file()]
+    # Files that GDAL or QGIS may leave beside those they open do not belong to the copy.
+    left = (".aux.xml", "-wal", "-shm")
+    files = [path for path in COPY.rglob("*") if path.is_file() and not path.name.endswith(left)]
     assert sum(path.stat().st_size for path in files) <= 1_000_000
     assert max(path.stat().st_size for path in files) <= 1 << 20
     assert (COPY / write.MANIFEST).read_text() == (compact_city / write.MANIFEST).read_text()
