@@ -70,7 +70,7 @@ def test_qgis_gives_the_numbers_of_the_command_line(city, work, checkpoint, by_c
         OUT=work / "qgis.gpkg",
         PARQUET=work / "qgis.parquet",
     )
-    assert results["REGIONS_COUNT" if "REGIONS_COUNT" in results else "REGIONS"] == 50
+    assert results["REGION_COUNT"] == 50 and results["DIMENSIONS"] == 32 and results["UNCOVERED"] == 0
     table = EmbeddingTable.from_parquet(work / "qgis.parquet")
     order = {key: row for row, key in enumerate(table.ids)}
     rows = [order[key] for key in by_cli.ids]

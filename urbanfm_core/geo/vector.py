@@ -385,7 +385,17 @@ def _write_ogr(frame: geopandas.GeoDataFrame, temporary: Path, path: Path, layer
             if name != geometry and (frame[name].dtype == object or isinstance(frame[name].dtype, pd.CategoricalDtype))
         }
     )
-    pyogrio.write_dataframe(flat, temporary, layer=layer, driver=driver, use_arrow=True, layer_options=options)
+    # Version 1.4, the default of newer GDAL, makes the GDAL of QGIS 3.22 warn at each opening.
+    dataset_options = {"VERSION": "1.2"} if driver == "GPKG" else {}
+    pyogrio.write_dataframe(
+        flat,
+        temporary,
+        layer=layer,
+        driver=driver,
+        use_arrow=True,
+        layer_options=options,
+        dataset_options=dataset_options,
+    )
 
 
 def _with_fid(frame: geopandas.GeoDataFrame) -> tuple[geopandas.GeoDataFrame, str]:
