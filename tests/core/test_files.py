@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ def test_a_file_appears_only_when_whole(tmp_path):
         temporary.write_text("x")
         assert not target.exists()
     assert target.read_text() == "x"
-    assert os.listdir(target.parent) == ["out.tif"]
+    assert [item.name for item in target.parent.iterdir()] == ["out.tif"]
 
 
 def test_a_failure_keeps_the_old_file_and_leaves_nothing(tmp_path):
@@ -25,7 +24,7 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing(tmp_path):
         Path(f"{temporary}-journal").write_text("side file of a driver")
         raise RuntimeError
     assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["out.gpkg"]
+    assert [item.name for item in tmp_path.iterdir()] == ["out.gpkg"]
 
 
 def test_folders_are_replaced_whole(tmp_path):
@@ -35,7 +34,7 @@ def test_folders_are_replaced_whole(tmp_path):
             temporary.mkdir()
             (temporary / "w").write_text(content)
     assert (target / "w").read_text() == "second"
-    assert os.listdir(tmp_path) == ["checkpoint"]
+    assert [item.name for item in tmp_path.iterdir()] == ["checkpoint"]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

@@ -101,7 +101,8 @@ def _relative(part: Window, window: Window) -> tuple[slice, slice]:
 def _apply(function: PixelFunction, values: np.ndarray, valid: np.ndarray, width: int) -> np.ndarray:
     """(C, N) -> (D, N) float32, NaN where not valid."""
     if valid.all():
-        return np.asarray(function(np.ascontiguousarray(values.T))).T
+        whole: np.ndarray = function(np.ascontiguousarray(values.T))
+        return whole.T
     result = np.full((width, values.shape[1]), np.nan, np.float32)
     if valid.any():
         result[:, valid] = function(np.ascontiguousarray(values[:, valid].T)).T
@@ -118,7 +119,8 @@ def score_function(function: PixelFunction, query: np.ndarray) -> PixelFunction:
     def score(pixels: np.ndarray) -> np.ndarray:
         vectors = function(pixels)
         norms = np.linalg.norm(vectors, axis=1)
-        return ((vectors @ query) / np.maximum(norms, 1e-12))[:, None].astype(np.float32)
+        cosine: np.ndarray = (vectors @ query) / np.maximum(norms, 1e-12)
+        return cosine[:, None].astype(np.float32)
 
     return score
 

@@ -33,7 +33,7 @@ def test_a_partition_that_failed_to_write_does_not_exist(tmp_path):
     with pytest.raises(ValueError):
         store.save("p", good=np.zeros(2), bad=np.array([object()]))
     assert not store.has("p")
-    assert os.listdir(store.path) == ["manifest.json"]
+    assert [item.name for item in store.path.iterdir()] == ["manifest.json"]
 
 
 def test_a_file_is_known_by_its_content_and_time(tmp_path):
