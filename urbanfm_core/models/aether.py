@@ -46,7 +46,7 @@ from urbanfm_core.objectives.infonce import info_nce, logit_scale
 from urbanfm_core.progress import Progress
 
 # Rows whose intermediate results stay in a CPU's caches.
-_CPU_ROWS = 8192
+_CPU_ROWS = 2048
 
 
 @dataclass(frozen=True)
