@@ -46,14 +46,16 @@ def plot_losses(history: Sequence[Mapping[str, Any]], best_epoch: int = 0, title
                 marker="o" if len(epochs) < 2 else None,
             )
         if best_epoch:
+            # The words stand on the side that has room.
+            side, offset = ("right", -4) if 2 * best_epoch > len(epochs) else ("left", 4)
             axes.axvline(best_epoch, color="#999999", linewidth=0.8, linestyle="--")
             axes.annotate(
                 f"kept: epoch {best_epoch}",
                 (best_epoch, 1.0),
                 xycoords=("data", "axes fraction"),
-                xytext=(-4, -4),
+                xytext=(offset, -4),
                 textcoords="offset points",
-                ha="right",
+                ha=side,
                 va="top",
                 fontsize=8,
                 color="#666666",
