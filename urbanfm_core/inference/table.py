@@ -95,11 +95,7 @@ class EmbeddingTable:
         if str(source).split("|")[0].endswith((".parquet", ".geoparquet")):
             return cls.from_parquet(source)
         frame = read_layer(source)
-        column = frame.get("embedding")
-        parsed = (
-            None if column is None else column.map(lambda text: json.loads(text) if isinstance(text, str) else None)
-        )
-        return cls._from_frame(frame, _stack(parsed, source), None, {})
+        return cls._from_frame(frame, _stack(frame.get("embedding"), source), None, {})
 
     @classmethod
     def _from_frame(
@@ -168,11 +164,12 @@ def _geo_arrow(frame: gpd.GeoDataFrame) -> pa.Table:
 
 
 def _stack(column: pd.Series | None, source: str | Path) -> np.ndarray:
+    """Lists, or texts of JSON lists, as a matrix; a row without is NaN."""
     if column is None:
         raise InputError(
             f"{source} has no field 'embedding'.", "Give a layer or GeoParquet that 'Embed regions' wrote."
         )
-    rows = [None if row is None else np.asarray(row, np.float32) for row in column]
+    rows = [_vector(value, source) for value in column]
     widths = sorted({len(row) for row in rows if row is not None})
     if len(widths) != 1:
         raise InputError(f"{source}: the vectors in 'embedding' have lengths {widths}; expected one length.")
@@ -181,3 +178,17 @@ def _stack(column: pd.Series | None, source: str | Path) -> np.ndarray:
         if row is not None:
             vectors[index] = row
     return vectors
+
+
+def _vector(value: Any, source: str | Path) -> np.ndarray | None:
+    try:
+        if isinstance(value, str):
+            value = json.loads(value)
+        if value is None or isinstance(value, float):
+            return None
+        vector = np.asarray(value, np.float32)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{source}: a value of 'embedding' is not a list of numbers: {str(value)[:40]}…") from error
+    if vector.ndim != 1:
+        raise InputError(f"{source}: a value of 'embedding' is not a list of numbers: {str(value)[:40]}…")
+    return vector
