@@ -26,7 +26,7 @@ from ..paths import metadata, resource
 from ..runtime import environment, exchange, runner
 from ..runtime.job import Job
 from .definitions import define
-from .values import SOURCE_KINDS, Collector, given, missing_crs, raster_problem, worker_file
+from .values import SOURCE_KINDS, Collector, given, is_set, missing_crs, raster_problem, worker_file
 
 WORKER_START, WORKER_END = 5.0, 95.0
 
@@ -202,7 +202,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         value = parameters.get(p.key)
         if isinstance(value, QgsProcessingOutputLayerDefinition):
             value = value.sink.staticValue()
-        return value is not None and value != ""
+        return is_set(value)
 
     def results(
         self,

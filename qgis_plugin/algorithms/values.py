@@ -21,6 +21,7 @@ from qgis.core import (
     QgsVectorLayerFeatureSource,
     QgsWkbTypes,
 )
+from qgis.PyQt.QtCore import QVariant
 
 from .. import compat
 from ..contract import Parameter
@@ -33,10 +34,16 @@ WORKER_FORMATS = (".parquet", ".geoparquet")
 SOURCE_KINDS = ("polygons", "points", "embeddings")
 
 
-def given(parameters: dict[str, Any], key: str) -> bool:
-    """Whether the user gave a value; 0 and False are values."""
-    value = parameters.get(key)
+def is_set(value: Any) -> bool:
+    """Whether a parameter value says something. 0 and False do; dialogs say nothing by a null variant."""
+    if isinstance(value, QVariant) and value.isNull():
+        return False
     return value is not None and value != ""
+
+
+def given(parameters: dict[str, Any], key: str) -> bool:
+    """Whether the user gave a value."""
+    return is_set(parameters.get(key))
 
 
 def worker_file(parameters: dict[str, Any], key: str) -> Optional[Path]:

@@ -24,8 +24,11 @@ from qgis.PyQt.QtGui import QColor
 from ..i18n import tr
 from ..paths import resource, user_folder
 
-PALETTE = ("#e15759", "#4e79a7", "#f28e2b", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#17becf")
-MOST_CATEGORIES = 20
+PALETTE = (
+    "#e15759", "#4e79a7", "#f28e2b", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#17becf",
+    "#8c1d40", "#1f3b73", "#b3de69", "#fccde5", "#00695c", "#d4a017", "#5e35b1", "#f06292", "#3e2723", "#90caf9",
+)  # fmt: skip
+MOST_CATEGORIES = len(PALETTE)
 
 
 class SampleError(Exception):
@@ -115,13 +118,14 @@ def _style_buildings(layer: QgsVectorLayer) -> None:
 
 def _style_pois(layer: QgsVectorLayer) -> None:
     field = next((name for name in ("category", "amenity", "type") if layer.fields().indexOf(name) >= 0), "")
-    values = sorted(str(value) for value in layer.uniqueValues(layer.fields().indexOf(field))) if field else []
+    found = layer.uniqueValues(layer.fields().indexOf(field)) if field else set()
+    values = sorted(value for value in found if isinstance(value, str))
     if not values or len(values) > MOST_CATEGORIES:
         layer.setRenderer(QgsSingleSymbolRenderer(_dot(PALETTE[0])))
         return
-    categories = [
-        QgsRendererCategory(value, _dot(PALETTE[index % len(PALETTE)]), value) for index, value in enumerate(values)
-    ]
+    categories = [QgsRendererCategory(value, _dot(colour), value) for value, colour in zip(values, PALETTE)]
+    # What has no category is shown too, under the value that QGIS reads as "all others".
+    categories.append(QgsRendererCategory("", _dot("#bbbbbb"), tr("no category")))
     layer.setRenderer(QgsCategorizedSymbolRenderer(field, categories))
 
 

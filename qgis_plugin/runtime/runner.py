@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,9 @@ from .process import ChildProcess
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 POLL_S = 0.1
 METRIC_INTERVAL_S = 2.0
+TEXT_INTERVAL_S = 1.0
 EXIT_CANCELLED = 3
+_NUMBER = re.compile(r"\d[\d,.]*")
 
 
 class WorkerError(Exception):
@@ -93,6 +96,8 @@ class _Listener:
         self._error: Optional[dict[str, Any]] = None
         self._foreign = 0
         self._metric_shown = float("-inf")
+        self._text_shown = float("-inf")
+        self._text_kind = ""
 
     def hear(self, line: str) -> None:
         """Take one line. What is no event of the protocol goes to the log; it is counted, and not trusted."""
@@ -145,9 +150,12 @@ class _Listener:
     def _on_progress(self, event: dict[str, Any]) -> None:
         fraction = min(max(float(event["fraction"]), 0.0), 1.0)
         self._feedback.setProgress(self._start + self._span * fraction)
-        message = event.get("message")
-        if message:
-            self._feedback.setProgressText(str(message))
+        message = str(event.get("message") or "")
+        # QGIS appends each text to the log: of a count that goes up, one a second is enough.
+        kind, now = _NUMBER.sub("#", message), time.monotonic()
+        if message and (kind != self._text_kind or now - self._text_shown >= TEXT_INTERVAL_S):
+            self._text_kind, self._text_shown = kind, now
+            self._feedback.setProgressText(message)
 
     def _on_log(self, event: dict[str, Any]) -> None:
         message = str(event["message"])

@@ -129,11 +129,8 @@ def main() -> int:
     if MODE == "slow":
         for step in range(6000):
             say("progress", fraction=step / 6000, message=f"{step}/6,000 steps")
-            if step == 3:
-                Path(os.environ["URBANFM_FAKE_RECORD"]).write_text(json.dumps({"pid": os.getpid()}))
             time.sleep(0.1)
     if MODE == "polite":
-        Path(os.environ["URBANFM_FAKE_RECORD"]).write_text(json.dumps({"pid": os.getpid()}))
         return 3 if sys.stdin.readline().strip() == "cancel" else 1
     if MODE == "error":
         say("error", code="InputError", message="Layer x has no polygons.", hint="Choose another layer.")

@@ -100,6 +100,17 @@ def test_values_of_every_kind_reach_the_worker(
     assert results["CHECKPOINT_OUT"] == str(tmp_path / "ckpt")
 
 
+def test_what_a_dialog_leaves_empty_is_not_given(
+    fake: Fake, regions: QgsVectorLayer, pois: QgsVectorLayer, raster: str, context: QgsProcessingContext
+) -> None:
+    empty = ("REGION_ID", "EPOCHS", "LEARNING_RATE", "CACHE", "POI_CRS", "PARQUET", "RASTER", "CHECKPOINT_OUT", "MAP")
+    nulls = dict.fromkeys(empty, QVariant())
+    parameters = embed_parameters(regions.id(), raster, QVariant(), POIS=pois.id(), OVERRIDES="", **nulls)
+    run(EmbedRegions, parameters, context, Feedback())
+    assert set(fake.job["params"]) == {"regions", "pois", "embedding_raster"}
+    assert set(fake.job["outputs"]) == {"out"}
+
+
 def test_a_checkpoint_that_nobody_asked_for_is_an_output_all_the_same(
     fake: Fake, regions: QgsVectorLayer, pois: QgsVectorLayer, raster: str, context: QgsProcessingContext
 ) -> None:
@@ -186,7 +197,7 @@ def test_cancelling_before_and_during_the_worker(
     fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
 ) -> None:
     fake.behave("slow")
-    feedback = Feedback(stop_at="4/6,000")
+    feedback = Feedback(stop_at="/6,000")
     assert run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint), context, feedback) == {}
     fake.record.unlink()
     early = Feedback()
