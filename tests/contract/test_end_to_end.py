@@ -178,3 +178,18 @@ def test_regions_may_be_missing_and_then_a_grid_is_made(city, work, checkpoint):
     )
     assert len(table.ids) > 50 and table.covered.any()
     assert len(gpd.read_file(work / "grid.gpkg")) == len(table.ids)
+
+
+def test_a_dry_run_measures_and_writes_nothing(city, work, checkpoint):
+    before = sorted(work.iterdir())
+    layers = ("--pois", city / "pois.gpkg", "--embedding-raster", city / "embedding.tif", "--cache", work / "dry")
+    said = urbanfm("train", "--preset", "aether-tiny", *layers, "--out", work / "dry-checkpoint", "--dry-run")
+    for expected in ("with text", "64 bands", "device: CPU", "preparing:", "training:", "memory: about", "5 epochs"):
+        assert expected in said
+    said = urbanfm(
+        *("embed", "--checkpoint", checkpoint, "--regions", city / "regions.gpkg", *layers[2:]),
+        *("--out", work / "dry.gpkg", "--dry-run"),
+    )
+    for expected in ("50 polygons", "aether", "embedding:", "memory: about", str(work / "dry.gpkg")):
+        assert expected in said
+    assert sorted(work.iterdir()) == before
