@@ -2,13 +2,13 @@
 
 At each 10 m pixel a visible vector is mixed with fixed random directions and brought to unit length:
 
-    e = unit(m + 0.55 A form + 0.11 B seen + 0.10 C (seen' * sign-like(density)) + 0.30 D nuisance + 0.03 noise)
+    e = unit(1.6 m + 0.55 A form + 0.11 B seen + 0.20 C (hidden * tanh(2.5 density)) + 0.15 D nuisance + 0.03 noise)
 
-`m`, A, B, C and D are orthonormal directions of the seed; `form` holds density, greenery, height and the built and green
-shares of the pixel; `seen` is the standardised function logits (and, much fainter, SES) diluted with a smooth error field, so that
-no amount of averaging recovers them; the product term hides function behind density, where a nonlinear encoder can
-find it and a linear one cannot; `nuisance` are eight smooth fields that mean nothing. Stored as AlphaEarth does:
-int8 with nodata -128, value = sign(q) * (q / 127.5)^2, rows from south to north.
+`m`, A, B, C and D are orthonormal directions of the seed. `form` holds density, greenery, height and the built and green shares
+of the pixel. `seen` is the standardised function logits diluted with a smooth error field, so that no amount of averaging
+recovers them. `hidden` is another such copy (with SES, much fainter); the product with density is what a nonlinear encoder can
+undo and a linear one cannot. `nuisance` are eight rougher fields that mean nothing. Stored as AlphaEarth does: int8
+with nodata -128, value = sign(q) * (q / 127.5)^2, rows from south to north.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from urbanfm_core.data.samplecity.fields import FUNCTIONS, Floats, Latents, SmoothFields, generator
 
 BANDS, PIXEL_M, NODATA = 64, 10, -128
-FORM_GAIN, LINEAR_GAIN, HIDDEN_GAIN, NUISANCE_GAIN = 0.55, 0.11, 0.10, 0.30
+FORM_GAIN, LINEAR_GAIN, HIDDEN_GAIN, NUISANCE_GAIN = 0.55, 0.11, 0.20, 0.15
 NOISE, COMPACT_NOISE = 0.03, 0.01
 LINEAR_CLARITY, HIDDEN_CLARITY, SES_CLARITY = 0.6, 0.85, 0.3
 """Correlation of the seen with the true function logits (linear and hidden part) and with SES (hidden part only)."""
+NUISANCE_LENGTH_M = 80.0
 NODATA_LEVEL = 1.85
 """A cloud-like field above this many standard deviations has no data."""
 
@@ -36,8 +37,9 @@ class EmbeddingModel:
     def __init__(self, seed: int, latents: Latents) -> None:
         self.seed, self._latents = seed, latents
         names = [f"error/{part}/{index}" for part in ("linear", "hidden") for index in range(_TARGETS)]
-        names += [f"nuisance/{index}" for index in range(_NUISANCES)] + ["cloud"]
-        self._errors = SmoothFields(seed, tuple(names))
+        self._errors = SmoothFields(seed, (*names, "cloud"))
+        rough = tuple(f"nuisance/{index}" for index in range(_NUISANCES))
+        self._rough = SmoothFields(seed, rough, NUISANCE_LENGTH_M)
         width = 1 + 5 + 2 * _TARGETS + _NUISANCES
         basis, _ = np.linalg.qr(generator(seed, "embedding directions").normal(size=(BANDS, width)))
         self._mean, rest = basis[:, 0], basis[:, 1:]
@@ -59,7 +61,8 @@ class EmbeddingModel:
         """
         values, other = self._latents.on_grid(x, y), self._errors.on_grid(x, y)
         truth = np.column_stack([values.logits, values.ses])
-        linear, hidden, nuisance, cloud = np.split(other, [_TARGETS, 2 * _TARGETS, 2 * _TARGETS + _NUISANCES], axis=1)
+        linear, hidden, cloud = np.split(other, [_TARGETS, 2 * _TARGETS], axis=1)
+        nuisance = self._rough.on_grid(x, y)
         clear = np.full(_TARGETS, LINEAR_CLARITY), np.full(_TARGETS, HIDDEN_CLARITY)
         clear[0][-1], clear[1][-1] = 0.0, SES_CLARITY
         seen = clear[0] * truth + np.sqrt(1 - clear[0] ** 2) * linear
