@@ -6,6 +6,7 @@ from typing import Any
 
 from qgis.core import (
     Qgis,
+    QgsCoordinateReferenceSystem,
     QgsFeatureRequest,
     QgsProcessing,
     QgsProcessingFeatureSource,
@@ -19,37 +20,58 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QMetaType, QVariant
 
 
-def _scoped(new: str, new_member: str, old: Any, old_member: str) -> Any:
-    """`Qgis.<new>.<new_member>` where it exists, else the enumeration's old home."""
-    home = getattr(Qgis, new, None)
-    if home is not None and hasattr(home, new_member):
-        return getattr(home, new_member)
-    return getattr(old, old_member)
+def _scoped(new: str, old: str) -> Any:
+    """The first of two dotted names that exists: the newer QGIS's, then the older's.
+
+    Args:
+        new: Such as "Qgis.DistanceUnit.Meters".
+        old: Such as "QgsUnitTypes.DistanceUnit.DistanceMeters".
+    """
+    for dotted in (new, old):
+        home, enumeration, member = dotted.split(".")
+        found = getattr(getattr(_HOMES[home], enumeration, None), member, None)
+        if found is not None:
+            return found
+    raise ImportError(f"This QGIS has neither {new} nor {old}.")
 
 
-METERS = _scoped("DistanceUnit", "Meters", QgsUnitTypes.DistanceUnit, "DistanceMeters")
-ADVANCED = _scoped("ProcessingParameterFlag", "Advanced", QgsProcessingParameterDefinition.Flag, "FlagAdvanced")
-ANY_VECTOR = _scoped("ProcessingSourceType", "Vector", QgsProcessing.SourceType, "TypeVector")
-POLYGONS = _scoped("ProcessingSourceType", "VectorPolygon", QgsProcessing.SourceType, "TypeVectorPolygon")
-ANY_MAP_LAYER = _scoped("ProcessingSourceType", "MapLayer", QgsProcessing.SourceType, "TypeMapLayer")
-INTEGER = _scoped("ProcessingNumberParameterType", "Integer", QgsProcessingParameterNumber.Type, "Integer")
-DOUBLE = _scoped("ProcessingNumberParameterType", "Double", QgsProcessingParameterNumber.Type, "Double")
-FOLDER = _scoped("ProcessingFileParameterBehavior", "Folder", QgsProcessingParameterFile.Behavior, "Folder")
-FILE = _scoped("ProcessingFileParameterBehavior", "File", QgsProcessingParameterFile.Behavior, "File")
+_HOMES: dict[str, Any] = {
+    item.__name__: item
+    for item in (
+        Qgis,
+        QgsCoordinateReferenceSystem,
+        QgsFeatureRequest,
+        QgsProcessing,
+        QgsProcessingFeatureSource,
+        QgsProcessingParameterDefinition,
+        QgsProcessingParameterFile,
+        QgsProcessingParameterNumber,
+        QgsSymbolLayer,
+        QgsUnitTypes,
+        QgsWkbTypes,
+    )
+}
+
+METERS = _scoped("Qgis.DistanceUnit.Meters", "QgsUnitTypes.DistanceUnit.DistanceMeters")
+ADVANCED = _scoped("Qgis.ProcessingParameterFlag.Advanced", "QgsProcessingParameterDefinition.Flag.FlagAdvanced")
+OPTIONAL = _scoped("Qgis.ProcessingParameterFlag.Optional", "QgsProcessingParameterDefinition.Flag.FlagOptional")
+ANY_VECTOR = _scoped("Qgis.ProcessingSourceType.Vector", "QgsProcessing.SourceType.TypeVector")
+POLYGONS = _scoped("Qgis.ProcessingSourceType.VectorPolygon", "QgsProcessing.SourceType.TypeVectorPolygon")
+ANY_MAP_LAYER = _scoped("Qgis.ProcessingSourceType.MapLayer", "QgsProcessing.SourceType.TypeMapLayer")
+INTEGER = _scoped("Qgis.ProcessingNumberParameterType.Integer", "QgsProcessingParameterNumber.Type.Integer")
+DOUBLE = _scoped("Qgis.ProcessingNumberParameterType.Double", "QgsProcessingParameterNumber.Type.Double")
+FOLDER = _scoped("Qgis.ProcessingFileParameterBehavior.Folder", "QgsProcessingParameterFile.Behavior.Folder")
+FILE = _scoped("Qgis.ProcessingFileParameterBehavior.File", "QgsProcessingParameterFile.Behavior.File")
 SKIP_VALIDITY = _scoped(
-    "ProcessingFeatureSourceFlag",
-    "SkipGeometryValidityChecks",
-    QgsProcessingFeatureSource.Flag,
-    "FlagSkipGeometryValidityChecks",
+    "Qgis.ProcessingFeatureSourceFlag.SkipGeometryValidityChecks",
+    "QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks",
 )
-NO_GEOMETRY = _scoped("WkbType", "NoGeometry", QgsWkbTypes.Type, "NoGeometry")
-MULTIPOLYGON = _scoped("WkbType", "MultiPolygon", QgsWkbTypes.Type, "MultiPolygon")
-REQUEST_NO_GEOMETRY = _scoped("FeatureRequestFlag", "NoGeometry", QgsFeatureRequest.Flag, "NoGeometry")
-FILL_COLOUR = _scoped("Unavailable", "", QgsSymbolLayer.Property, "PropertyFillColor")
-CRITICAL = _scoped("MessageLevel", "Critical", Qgis, "Critical")
-WARNING = _scoped("MessageLevel", "Warning", Qgis, "Warning")
-INFO = _scoped("MessageLevel", "Info", Qgis, "Info")
-SUCCESS = _scoped("MessageLevel", "Success", Qgis, "Success")
+NO_GEOMETRY = _scoped("Qgis.WkbType.NoGeometry", "QgsWkbTypes.Type.NoGeometry")
+REQUEST_NO_GEOMETRY = _scoped("Qgis.FeatureRequestFlag.NoGeometry", "QgsFeatureRequest.Flag.NoGeometry")
+FILL_COLOUR = _scoped("QgsSymbolLayer.Property.FillColor", "QgsSymbolLayer.Property.PropertyFillColor")
+WKT = _scoped("Qgis.CrsWktVariant.Preferred", "QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED")
+CRITICAL = Qgis.MessageLevel.Critical
+SUCCESS = Qgis.MessageLevel.Success
 
 
 def _field_type(new: str, old: str) -> Any:

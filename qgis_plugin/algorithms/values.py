@@ -224,4 +224,4 @@ def layer_without_crs(layer: QgsMapLayer, label: str) -> str:
 
 def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
     """A code such as EPSG:4326 if there is one, else WKT."""
-    return crs.authid() or crs.toWkt(QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED)
+    return crs.authid() or crs.toWkt(compat.WKT)

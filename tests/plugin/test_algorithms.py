@@ -21,7 +21,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QVariant
 
-from qgis_plugin import styling
+from qgis_plugin import compat, styling
 from qgis_plugin.algorithms.checkenvironment import CheckEnvironment
 from qgis_plugin.algorithms.creategridregions import CreateGridRegions
 from qgis_plugin.algorithms.embedraster import EmbedRaster
@@ -227,12 +227,12 @@ def test_a_result_in_a_file_has_its_style_beside_it(
 
 def colour_of(layer: QgsVectorLayer, feature: Any) -> str:
     """The fill that the layer's style gives a feature."""
-    from qgis.core import QgsExpressionContext, QgsExpressionContextUtils, QgsRenderContext, QgsSymbolLayer
+    from qgis.core import QgsExpressionContext, QgsExpressionContextUtils, QgsRenderContext
 
     symbol = layer.renderer().symbols(QgsRenderContext())[0].symbolLayer(0)
     scope = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
     scope.setFeature(feature)
-    value, _ = symbol.dataDefinedProperties().property(QgsSymbolLayer.PropertyFillColor).value(scope)
+    value, _ = symbol.dataDefinedProperties().property(compat.FILL_COLOUR).value(scope)
     return str(value)
 
 

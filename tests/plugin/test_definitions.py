@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from plugin.helpers import ROOT
-from qgis.core import QgsProcessingParameterDefinition, QgsProcessingParameterEnum, QgsProcessingParameterNumber
+from qgis.core import QgsProcessingParameterEnum, QgsProcessingParameterNumber
 
 from qgis_plugin import compat
 from qgis_plugin.algorithms.definitions import define
@@ -27,8 +27,6 @@ IDS = {
     "embedraster",
     "searchbytext",
 }
-ADVANCED = QgsProcessingParameterDefinition.Flag.FlagAdvanced
-OPTIONAL = QgsProcessingParameterDefinition.Flag.FlagOptional
 
 
 def instances() -> list[Any]:
@@ -55,9 +53,9 @@ def test_parameters_equal_the_contract(algorithm: Any) -> None:
         assert definition.description() == entry["label"]
         assert definition.help().startswith(entry["help"]) and entry["help"]
         assert entry["unit"] in definition.help()
-        assert bool(definition.flags() & ADVANCED) is entry["advanced"]
+        assert bool(definition.flags() & compat.ADVANCED) is entry["advanced"]
         if entry["required"]:
-            assert not definition.flags() & OPTIONAL
+            assert not definition.flags() & compat.OPTIONAL
         if not entry["output"]:
             default = "\n".join(entry["default"]) if isinstance(entry["default"], list) else entry["default"]
             assert definition.defaultValue() == default
@@ -88,7 +86,7 @@ def test_only_optional_outputs_that_most_people_want_are_made_by_default() -> No
         f"{instance.name()}:{definition.name()}"
         for instance in instances()
         for definition in instance.destinationParameterDefinitions()
-        if definition.flags() & OPTIONAL and definition.createByDefault()
+        if definition.flags() & compat.OPTIONAL and definition.createByDefault()
     }
     assert {"embedregions:OUT", "searchbytext:OUT", "checkenvironment:REPORT", "inspectcheckpoint:REPORT"} <= made
     assert not {"embedregions:PARQUET", "embedregions:RASTER", "embedregions:MAP", "embedregions:CHECKPOINT_OUT"} & made
