@@ -7,13 +7,11 @@ from typing import Any
 from qgis.core import (
     Qgis,
     QgsCoordinateReferenceSystem,
-    QgsFeatureRequest,
     QgsProcessing,
     QgsProcessingFeatureSource,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterFile,
     QgsProcessingParameterNumber,
-    QgsSymbolLayer,
     QgsUnitTypes,
     QgsWkbTypes,
 )
@@ -40,13 +38,11 @@ _HOMES: dict[str, Any] = {
     for item in (
         Qgis,
         QgsCoordinateReferenceSystem,
-        QgsFeatureRequest,
         QgsProcessing,
         QgsProcessingFeatureSource,
         QgsProcessingParameterDefinition,
         QgsProcessingParameterFile,
         QgsProcessingParameterNumber,
-        QgsSymbolLayer,
         QgsUnitTypes,
         QgsWkbTypes,
     )
@@ -67,8 +63,6 @@ SKIP_VALIDITY = _scoped(
     "QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks",
 )
 NO_GEOMETRY = _scoped("Qgis.WkbType.NoGeometry", "QgsWkbTypes.Type.NoGeometry")
-REQUEST_NO_GEOMETRY = _scoped("Qgis.FeatureRequestFlag.NoGeometry", "QgsFeatureRequest.Flag.NoGeometry")
-FILL_COLOUR = _scoped("QgsSymbolLayer.Property.FillColor", "QgsSymbolLayer.Property.PropertyFillColor")
 WKT = _scoped("Qgis.CrsWktVariant.Preferred", "QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED")
 CRITICAL = Qgis.MessageLevel.Critical
 SUCCESS = Qgis.MessageLevel.Success

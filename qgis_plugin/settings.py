@@ -7,7 +7,6 @@ from qgis.core import QgsSettings
 PREFIX = "urbanfm/"
 PYTHON = "python"
 ENVIRONMENT_FOLDER = "environment_folder"
-TORCH_INDEX = "torch_index"
 
 
 def get(key: str, default: str = "") -> str:

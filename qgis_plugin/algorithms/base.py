@@ -44,7 +44,6 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         HIDDEN: Parameters of the stage that QGIS does not ask for.
         BY_DEFAULT: Optional outputs that are made unless the user says no.
         SINK_SOURCE: Input whose features the output layer continues.
-        STYLE: How the output layer is coloured.
     """
 
     ID: ClassVar[str] = ""
@@ -56,7 +55,6 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
     HIDDEN: ClassVar[tuple[str, ...]] = ()
     BY_DEFAULT: ClassVar[tuple[str, ...]] = ()
     SINK_SOURCE: ClassVar[str] = ""
-    STYLE: ClassVar[Optional[type[styling.Styler]]] = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -248,10 +246,9 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
                 feedback.setProgress(WORKER_END + (100 - WORKER_END) * count / total)
             if not sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert):
                 raise QgsProcessingException(self.writeFeatureError(sink, parameters, p.key))
-        # Closes the file: the style is computed from what is in it.
+        # Closes the file.
         del sink
-        if self.STYLE is not None:
-            styling.attach(self.STYLE(), dest, context, feedback)
+        styling.attach(path.with_suffix(".qml"), dest, context, feedback)
         return dest
 
     def keeps_numbers(self, outcome: runner.Outcome, source: QgsFields) -> bool:

@@ -11,7 +11,6 @@ from qgis.core import (
     QgsProcessingOutputString,
 )
 
-from .. import styling
 from ..i18n import tr
 from ..runtime.job import Job
 from ..runtime.runner import Outcome
@@ -32,7 +31,6 @@ class EmbedRegions(UrbanFMAlgorithm):
     FIRST = ("regions", "pois", "embedding_raster", "checkpoint", "preset", "epochs", "region_id")
     BY_DEFAULT = ("out",)
     SINK_SOURCE = "regions"
-    STYLE = styling.PrincipalComponentColours
 
     def add_outputs(self) -> None:
         self.addOutput(QgsProcessingOutputNumber("REGION_COUNT", tr("Number of regions")))

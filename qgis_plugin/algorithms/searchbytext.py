@@ -11,7 +11,6 @@ from qgis.core import (
     QgsProcessingOutputString,
 )
 
-from .. import styling
 from ..i18n import tr
 from ..runtime.job import Job
 from ..runtime.runner import Outcome
@@ -31,7 +30,6 @@ class SearchByText(UrbanFMAlgorithm):
     FIRST = ("query", "checkpoint", "embeddings", "embedding_raster")
     BY_DEFAULT = ("out",)
     SINK_SOURCE = "embeddings"
-    STYLE = styling.ScoreColours
 
     def add_outputs(self) -> None:
         self.addOutput(QgsProcessingOutputNumber("REGION_COUNT", tr("Number of regions")))

@@ -25,6 +25,14 @@ def probe(names: list[str]) -> None:
     print(json.dumps({"version": [3, 8, 1] if MODE == "old" else [3, 11, 2], "missing": missing}))
 
 
+STYLE = """<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
+<qgis version="3.22.0" styleCategories="Symbology"><renderer-v2 type="singleSymbol"><symbols>
+<symbol type="fill" name="0" alpha="1"><layer class="SimpleFill" enabled="1"><Option type="Map">
+<Option type="QString" name="color" value="1,2,3,255"/></Option></layer></symbol></symbols></renderer-v2>
+<layerGeometryType>2</layerGeometryType></qgis>
+"""
+
+
 def copy_with_fields(source: str, target: str, fields: dict[str, object]) -> int:
     """Copy the worker's input as its result, with more fields; NAN stands for a region without data."""
     from osgeo import ogr
@@ -51,6 +59,7 @@ def copy_with_fields(source: str, target: str, fields: dict[str, object]) -> int
         out.CreateFeature(fresh)
         count += 1
     made = None
+    Path(target).with_suffix(".qml").write_text("<half" if MODE == "ugly" else STYLE)
     return count
 
 
