@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
@@ -36,16 +38,18 @@ class SampleError(Exception):
 
 
 def copy_sample_city() -> Path:
-    """A writable copy of the shipped city in the user's profile; made once, and again for another version."""
+    """A writable copy of the shipped city in the user's profile; made once for each city that is shipped."""
     source = resource("samplecity")
     if not (source / "regions.gpkg").is_file():
         raise SampleError(tr("The sample city is missing in {}. Install the plugin again.").format(source))
-    target = user_folder() / "samplecity"
+    digest = hashlib.sha256()
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        copy = target / file.relative_to(source)
-        if not copy.is_file() or copy.stat().st_size != file.stat().st_size:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
+        digest.update(file.relative_to(source).as_posix().encode() + file.read_bytes())
+    target = user_folder("samplecity") / digest.hexdigest()[:12]
+    if not target.is_dir():
+        # Copied beside it and renamed, so that a copy that exists is whole.
+        with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+            shutil.copytree(source, Path(temporary) / "city").rename(target)
     return target
 
 
