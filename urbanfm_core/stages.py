@@ -216,7 +216,8 @@ class TrainingParams(Stage):
     text_encoder: str = param(
         "minilm",
         "What turns POI texts into vectors: 'minilm' (comes with urbanfm[text]), a Hugging Face id or folder, or "
-        "'openai:MODEL@URL' for an OpenAI-compatible endpoint (key from the environment variable OPENAI_API_KEY).",
+        "'openai:MODEL@URL' for an OpenAI-compatible endpoint (key from the environment variable OPENAI_API_KEY); "
+        "?dimensions=384&price=0.13 may follow, the price of a million tokens for the estimate that is said first.",
         label="Text encoder",
         kind="text",
         advanced=True,

@@ -79,7 +79,8 @@ def import_aether(
     }
     settings = _mapping(content, "hyper_parameters")
     notes: list[str] = []
-    encoder = _text_encoder(text_encoder, _mapping(settings, "text"), notes)
+    width = (*weights["text.project.weight"].shape, 0, 0)[1]
+    encoder = _text_encoder(text_encoder, _mapping(settings, "text"), width, notes)
     config = _config(source, weights, settings, _mapping(content, "temps"), encoder, notes)
     with torch.device("meta"):
         check_weights(Aether().build(config).state_dict(), weights)
@@ -145,7 +146,7 @@ def _config(
         raise CheckpointError(f"{source}: its settings are not usable: {error}") from error
 
 
-def _text_encoder(named: str | None, text: Mapping[str, Any], notes: list[str]) -> str | None:
+def _text_encoder(named: str | None, text: Mapping[str, Any], width: int, notes: list[str]) -> str | None:
     """The encoder that the user names, else the one in the file's settings."""
     if named:
         return named
@@ -153,7 +154,7 @@ def _text_encoder(named: str | None, text: Mapping[str, Any], notes: list[str]) 
     if backend == "hf" and isinstance(text.get("hf_model"), str):
         found = str(text["hf_model"])
     elif backend == "openai" and isinstance(text.get("openai_model"), str):
-        found = f"openai:{text['openai_model']}@{_OPENAI_URL}"
+        found = f"openai:{text['openai_model']}@{_OPENAI_URL}?dimensions={width}"
     else:
         notes.append("The file does not name its text encoder; search by text needs it: import with --text-encoder.")
         return None

@@ -71,7 +71,7 @@ def load_text_encoder(
 
     Args:
         spec: `minilm`, a Hugging Face id (`name` or `owner/name`, with `@revision` if wanted), a folder written
-            by `save_pretrained`, or `openai:MODEL@BASE_URL` (the address may be left out).
+            by `save_pretrained`, or `openai:MODEL@BASE_URL` (the address may be left out; `?dimensions=` and `?price=` may follow it).
         cache_dir: Where downloads (hub) and paid vectors (service) are kept; None for the user's cache folder.
         device: Torch device of a local model.
         batch_size: Texts per batch (64) or per request (256).

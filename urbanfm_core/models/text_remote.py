@@ -20,7 +20,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
@@ -90,12 +90,13 @@ def estimate_cost(
     endpoint = Endpoint.parse(spec)
     cached = VectorCache(cache_path(cache_dir)).known(endpoint.identity, unique)
     missing = [text for text in unique if text not in cached]
-    price = _price_of(endpoint.model, price_per_million_tokens)
+    price = _price_of(endpoint, price_per_million_tokens)
     return _estimate(len(texts), len(unique), missing, batch_size, price)
 
 
-def _price_of(model: str, prices: float | Mapping[str, float] | None) -> float | None:
-    price = prices.get(model) if isinstance(prices, Mapping) else prices
+def _price_of(endpoint: Endpoint, prices: float | Mapping[str, float] | None) -> float | None:
+    price = prices.get(endpoint.model) if isinstance(prices, Mapping) else prices
+    price = endpoint.price if price is None else price
     if price is not None and not (math.isfinite(price) and price >= 0):
         raise ConfigError(f"The price per million tokens must be zero or more, found {price}.")
     return price
@@ -125,10 +126,17 @@ def _batches(texts: Sequence[str], batch_size: int) -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A model at an address, from `openai:MODEL@BASE_URL`."""
+    """A model at an address, from `openai:MODEL@BASE_URL?dimensions=384&price=0.13`.
+
+    Attributes:
+        dimensions: Width to ask the service for, of models that can shorten their vectors; None for their own.
+        price: Price of a million tokens, for the estimate; None if unknown.
+    """
 
     model: str
     base_url: str
+    dimensions: int | None = None
+    price: float | None = None
 
     @classmethod
     def parse(cls, spec: str) -> Endpoint:
@@ -138,24 +146,37 @@ class Endpoint:
             ConfigError: there is no model, the address is no http(s) address, or it carries credentials.
         """
         model, _, base_url = spec.removeprefix(REMOTE_PREFIX).partition("@")
-        base_url = (base_url or DEFAULT_BASE_URL).rstrip("/")
+        base_url, _, query = (base_url or DEFAULT_BASE_URL).partition("?")
+        base_url = base_url.rstrip("/")
         parts = urlsplit(base_url)
-        usage = "Expected openai:MODEL or openai:MODEL@https://host/v1."
+        usage = "Expected openai:MODEL or openai:MODEL@https://host/v1, then perhaps ?dimensions=384&price=0.13."
         if not model:
             raise ConfigError("The text encoder's address names no model.", usage)
         # The spec is not repeated in these messages: it may hold a password.
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigError("The text encoder's address is not an http or https address.", usage)
-        if parts.username or parts.password or parts.query or parts.fragment:
+        if parts.username or parts.password or parts.fragment:
             raise ConfigError(
-                "The text encoder's address holds a user name, a password, a query or a fragment.",
+                "The text encoder's address holds a user name, a password or a fragment.",
                 f"{usage} The key belongs in the environment variable {KEY_VARIABLE}.",
             )
-        return cls(model, base_url)
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        try:
+            dimensions = int(options.pop("dimensions")) if "dimensions" in options else None
+            price = float(options.pop("price")) if "price" in options else None
+        except ValueError:
+            dimensions, price = 0, None
+        if options or (dimensions is not None and dimensions < 1) or (price is not None and not price >= 0):
+            raise ConfigError(
+                "The text encoder's address may be followed by a whole number 'dimensions' and a 'price' only.",
+                f"{usage} The key belongs in the environment variable {KEY_VARIABLE}.",
+            )
+        return cls(model, base_url, dimensions, price)
 
     @property
     def identity(self) -> str:
-        return f"openai|{self.model}|{self.base_url}|l2"
+        width = f"|dimensions={self.dimensions}" if self.dimensions else ""
+        return f"openai|{self.model}|{self.base_url}|l2{width}"
 
     @property
     def loopback(self) -> bool:
@@ -258,7 +279,7 @@ class EndpointTextEncoder:
     """Vectors from an OpenAI-compatible `/embeddings` service, made unit length here.
 
     Args:
-        spec: `openai:MODEL@BASE_URL`.
+        spec: See `Endpoint`.
         cache_dir: Folder of the vector cache; None for the user's cache folder.
         batch_size: Texts per request.
         price_per_million_tokens: For the estimate; one number or one per model name.
@@ -293,7 +314,8 @@ class EndpointTextEncoder:
         self._where = f"The text encoder {self._endpoint.model} at {self._endpoint.base_url}"
         self._cache = VectorCache(cache_path(cache_dir))
         self._batch_size = batch_size
-        self._price = _price_of(self._endpoint.model, price_per_million_tokens)
+        self._price = _price_of(self._endpoint, price_per_million_tokens)
+        self._options = {"dimensions": self._endpoint.dimensions} if self._endpoint.dimensions else {}
         self._attempts, self._backoff_s, self._parallel = attempts, backoff_s, parallel
         key = self._endpoint.key()
         # Without a key none is made up: the header is left out of each request.
@@ -435,6 +457,7 @@ class EndpointTextEncoder:
                 input=batch,
                 encoding_format="float",
                 extra_headers=self._headers,
+                **self._options,
             )
         except self._openai.OpenAIError as error:
             raise RemoteError(

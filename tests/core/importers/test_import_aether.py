@@ -57,7 +57,7 @@ def test_it_becomes_a_checkpoint_like_any_other(tmp_path):
 def test_the_settings_name_the_text_encoder_unless_the_user_does(content, tmp_path):
     content["hyper_parameters"]["text"] = {"backend": "openai", "openai_model": "text-embedding-3-large"}
     path = saved(content, tmp_path)
-    spec = "openai:text-embedding-3-large@https://api.openai.com/v1"
+    spec = "openai:text-embedding-3-large@https://api.openai.com/v1?dimensions=384"
     assert import_aether(path).preprocessing["text_encoder"]["spec"] == spec
     del content["hyper_parameters"]
     found = import_aether(saved(content, tmp_path))

@@ -336,7 +336,9 @@ def test_service_on_this_machine_needs_no_key(service: Service, tmp_path: Path) 
         ("openai:", KEY, "names no model"),
         ("openai:m@ftp://example.org", KEY, "not an http"),
         ("openai:m@https://user:secret@example.org/v1", KEY, "password"),
-        ("openai:m@https://example.org/v1?key=secret", KEY, "query"),
+        ("openai:m@https://example.org/v1?key=secret", KEY, "dimensions"),
+        ("openai:m@https://example.org/v1?dimensions=0", KEY, "dimensions"),
+        ("openai:m@https://example.org/v1?price=free", KEY, "price"),
     ],
 )
 def test_specs_that_cannot_be_served_are_refused(
@@ -348,6 +350,18 @@ def test_specs_that_cannot_be_served_are_refused(
     with pytest.raises(ConfigError, match=said) as caught:
         load_text_encoder(spec, cache_dir=tmp_path)
     assert "secret" not in str(caught.value)
+
+
+def test_width_and_price_follow_the_address(service: Service, tmp_path: Path) -> None:
+    spec = f"{service.spec}?dimensions=3&price=20"
+    encoder = EndpointTextEncoder(spec, cache_dir=tmp_path, backoff_s=0.01)
+    recorder = Recorder()
+    encoder.encode(TEXTS, recorder)
+    assert {request["dimensions"] for request in service.requests} == {3}
+    assert encoder.identity == f"openai|tiny|{service.url}|l2|dimensions=3"
+    assert estimate(spec, ["new " + text for text in TEXTS], cache_dir=tmp_path).price > 0
+    encoder_for(service, tmp_path / "other").encode(TEXTS[:1])
+    assert "dimensions" not in service.requests[-1]
 
 
 def test_default_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
