@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess  # nosec B404: its own interpreter is started, without a shell
+
+# Its own interpreter is started, without a shell.
+import subprocess  # nosec B404
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -186,7 +188,8 @@ def _site_stamp(python: Path) -> int:
 def _probe(python: Path) -> Verdict:
     command = [str(python), "-I", "-c", _PROBE, *PACKAGES]
     try:
-        done = subprocess.run(  # nosec B603: the interpreter that the user chose, no shell
+        # The interpreter that the user chose, no shell.
+        done = subprocess.run(  # nosec B603
             command, env=scrubbed(os.environ), capture_output=True, text=True, timeout=60, check=False,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip

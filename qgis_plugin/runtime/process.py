@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess  # nosec B404: its own interpreter is started, without a shell
+
+# Its own interpreter is started, without a shell.
+import subprocess  # nosec B404
 import sys
 import threading
 from pathlib import Path
@@ -33,7 +35,8 @@ class ChildProcess:
         self._lines: queue.Queue[Optional[str]] = queue.Queue()
         errors: Optional[IO[bytes]] = stderr.open("ab") if stderr else None
         try:
-            self._process = subprocess.Popen(  # nosec B603: a list of arguments, no shell
+            # A list of arguments, no shell.
+            self._process = subprocess.Popen(  # nosec B603
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -130,7 +133,8 @@ class ChildProcess:
     def _signal_group(self, number: int) -> None:
         if WINDOWS:
             if self._process.poll() is None:
-                subprocess.run(  # nosec B603: a system program by its full path
+                # A system program by its full path.
+                subprocess.run(  # nosec B603
                     [_taskkill(), "/T", "/F", "/PID", str(self._process.pid)], capture_output=True, check=False
                 )
             return

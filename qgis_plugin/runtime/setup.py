@@ -6,7 +6,9 @@ import json
 import os
 import queue
 import shutil
-import subprocess  # nosec B404: its own interpreter is started, without a shell
+
+# Its own interpreter is started, without a shell.
+import subprocess  # nosec B404
 import sys
 import threading
 from collections.abc import Iterator
@@ -184,7 +186,8 @@ def base_candidates() -> list[Path]:
 def base_problem(python: Path) -> str:
     """Why an interpreter cannot make the environment, with the remedy; empty if it can."""
     try:
-        done = subprocess.run(  # nosec B603: the interpreter that the user chose, no shell
+        # The interpreter that the user chose, no shell.
+        done = subprocess.run(  # nosec B603
             [str(python), "-I", "-c", _VENV_PROBE], env=scrubbed(os.environ), capture_output=True, text=True,
             timeout=30, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
