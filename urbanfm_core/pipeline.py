@@ -217,6 +217,7 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
         "dimensions": int(table.vectors.shape[1]),
         "uncovered": int((~table.covered).sum()),
         "model": provenance["model"],
+        "region_id": regions.id_name,
         "checkpoint": str(path),
         **{name: getattr(stage, name) for name in ("out", "parquet", "raster", "map")},
         **({"training": training} if training else {}),

@@ -6,6 +6,7 @@ would turn the plugin's modules into top-level ones. Being a file, it also runs 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -36,9 +37,9 @@ def register(folder: Path) -> None:
 
 def main() -> int:
     """Run one job."""
-    from urbanfm_core.worker import main as work
-
-    return int(work(sys.argv[1:]) or 0)
+    # By name: this file runs in the environment's Python, and the plugin itself never imports the library.
+    worker = importlib.import_module("urbanfm_core.worker")
+    return int(worker.main(sys.argv[1:]) or 0)
 
 
 register(find_core())

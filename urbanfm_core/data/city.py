@@ -34,20 +34,20 @@ class CityInputs:
         Raises:
             ConfigError: one is missing.
         """
-        missing = [name for name in names if getattr(self, name) is None]
-        if missing:
-            flags = ", ".join("--" + name.replace("_", "-") for name in missing)
-            raise ConfigError(f"This needs {flags}, which was not given.", "Name the layer.")
+        for name in names:
+            self._given(name)
+
+    def _given(self, name: str) -> str | Path:
+        value: str | Path | None = getattr(self, name)
+        if value is None:
+            raise ConfigError(f"This needs --{name.replace('_', '-')}, which was not given.", "Name the layer.")
+        return value
 
     def read_pois(self) -> PoiSet:
-        self.require("pois")
-        assert self.pois is not None
-        return PoiSet.from_source(self.pois, self.poi_columns)
+        return PoiSet.from_source(self._given("pois"), self.poi_columns)
 
     def open_embedding_raster(self) -> EmbeddingRaster:
-        self.require("embedding_raster")
-        assert self.embedding_raster is not None
-        return EmbeddingRaster.open(self.embedding_raster, quantization=self.quantization)
+        return EmbeddingRaster.open(self._given("embedding_raster"), quantization=self.quantization)
 
     def identity(self, *names: str) -> dict[str, Any]:
         """What the named inputs are, for a fingerprint."""

@@ -79,10 +79,10 @@ def default_cache() -> Path:
 
 
 def file_identity(source: str | Path) -> dict[str, Any]:
-    """What identifies the content of a file without reading all of it.
+    """What identifies the content of a file without reading all of it: not its path, so that a copy is the same.
 
-    Size and a hash of its first and last MiB and of its modification time; a folder or a VRT stands for the files
-    that it names only through its own bytes.
+    Size, modification time, a hash of the first and last MiB, and the part of a QGIS-style source after the path; a VRT
+    stands for the files that it names only through its own bytes.
 
     Args:
         source: Path, or QGIS-style "file.gpkg|layername=x".
@@ -90,7 +90,8 @@ def file_identity(source: str | Path) -> dict[str, Any]:
     Raises:
         InputError: the file does not exist.
     """
-    path = Path(str(source).split("|")[0])
+    name, _, part = str(source).partition("|")
+    path = Path(name)
     try:
         status = path.stat()
         digest = hashlib.sha256()
@@ -103,7 +104,7 @@ def file_identity(source: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.") from error
     return {
-        "source": str(source),
+        "part": part,
         "bytes": status.st_size,
         "modified_ns": status.st_mtime_ns,
         "sha256_ends": digest.hexdigest(),

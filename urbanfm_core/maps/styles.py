@@ -6,7 +6,8 @@ later: symbol properties are written as `Option` maps, which replaced the older 
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET  # nosec B405: XML is written here, never read
+# XML is written here, never read.
+import xml.etree.ElementTree as ET  # nosec B405
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -239,8 +239,10 @@ class _Run:
         Raises:
             TrainingError: one is not finite.
         """
-        assert self.state.losses is not None
-        losses: Tensor = self.accelerator.reduce(self.state.losses[: self.state.step].clone(), "mean")
+        recorded = self.state.losses
+        if recorded is None:
+            raise TrainingError("There are no losses to average before the first step of an epoch.")
+        losses: Tensor = self.accelerator.reduce(recorded[: self.state.step].clone(), "mean")
         rows = losses.cpu().double()
         broken = (~torch.isfinite(rows)).any(1).nonzero()
         if len(broken):

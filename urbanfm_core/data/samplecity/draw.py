@@ -141,9 +141,9 @@ def ground(sheet: Sheet, block: Block) -> None:
     for item in block.ground:
         sheet.polygon(item.ring, GROUND[item.kind])
         sheet.cover(item.ring, "green" if item.kind in GREEN_KINDS else "other")
-        extra = _DETAILS.get(item.kind)
-        if extra is not None:
-            extra(sheet, item.ring)
+        details = _DETAILS.get(item.kind)
+        if details is not None:
+            details(sheet, item.ring)
 
 
 def _span(ring: Floats, *uv: tuple[float, float]) -> Floats:
