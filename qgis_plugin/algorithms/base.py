@@ -15,6 +15,8 @@ from qgis.core import (
     QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputLayerDefinition,
+    QgsProcessingOutputNumber,
+    QgsProcessingOutputString,
 )
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QIcon
@@ -44,6 +46,8 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         HIDDEN: Parameters of the stage that QGIS does not ask for.
         BY_DEFAULT: Optional outputs that are made unless the user says no.
         SINK_SOURCE: Input whose features the output layer continues.
+        NUMBERS: Outputs beside the contract's: by id, the key in the worker's result and the label.
+        TEXTS: The same for texts.
     """
 
     ID: ClassVar[str] = ""
@@ -55,6 +59,8 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
     HIDDEN: ClassVar[tuple[str, ...]] = ()
     BY_DEFAULT: ClassVar[tuple[str, ...]] = ()
     SINK_SOURCE: ClassVar[str] = ""
+    NUMBERS: ClassVar[dict[str, tuple[str, str]]] = {}
+    TEXTS: ClassVar[dict[str, tuple[str, str]]] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,10 +130,10 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
     def initAlgorithm(self, configuration: Optional[dict[str, Any]] = None) -> None:
         for parameter in self.contract_parameters():
             self.addParameter(define(parameter, parameter.name in self.BY_DEFAULT))
-        self.add_outputs()
-
-    def add_outputs(self) -> None:
-        """Declare outputs that no parameter names: numbers and texts."""
+        for key, (_, label) in self.NUMBERS.items():
+            self.addOutput(QgsProcessingOutputNumber(key, tr(label)))
+        for key, (_, label) in self.TEXTS.items():
+            self.addOutput(QgsProcessingOutputString(key, tr(label)))
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:
         # QGIS's own check would refuse a file that only the worker can read.
@@ -219,7 +225,13 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
                     results[p.key] = self.fill_sink(p, Path(path), outcome, parameters, context, feedback)
                 else:
                     results[p.key] = path
-        return results
+        return {**results, **self.told(outcome, parameters, feedback)}
+
+    def told(
+        self, outcome: runner.Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        """Numbers and texts that the worker's result holds."""
+        return {key: outcome.result.get(name) for key, (name, _) in {**self.NUMBERS, **self.TEXTS}.items()}
 
     def fill_sink(
         self,

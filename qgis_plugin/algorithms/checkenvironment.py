@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputBoolean,
-    QgsProcessingOutputString,
 )
 
 from ..i18n import tr
 from ..runtime import environment
-from ..runtime.job import Job
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import SETUP
@@ -31,11 +29,11 @@ class CheckEnvironment(UrbanFMAlgorithm):
     GROUP = SETUP
     TAGS = ("setup", "install", "python", "torch", "gpu", "cuda", "diagnose")
     BY_DEFAULT = ("report",)
+    TEXTS = {"INTERPRETER": ("", "Interpreter"), "REMEDY": ("", "What to do")}
 
-    def add_outputs(self) -> None:
+    def initAlgorithm(self, configuration: Optional[dict[str, Any]] = None) -> None:
+        super().initAlgorithm(configuration)
         self.addOutput(QgsProcessingOutputBoolean("READY", tr("Ready to run")))
-        self.addOutput(QgsProcessingOutputString("INTERPRETER", tr("Interpreter")))
-        self.addOutput(QgsProcessingOutputString("REMEDY", tr("What to do")))
 
     def canExecute(self) -> tuple[bool, str]:
         return True, ""
@@ -49,15 +47,7 @@ class CheckEnvironment(UrbanFMAlgorithm):
             return self._without_environment(str(missing), parameters, context, feedback)
         return super().processAlgorithm(parameters, context, feedback)
 
-    def results(
-        self,
-        outcome: Outcome,
-        job: Job,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
-        results = super().results(outcome, job, parameters, context, feedback)
+    def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
         remedies = []
         for check in outcome.result.get("checks", ()):
             line = f"{'✓' if check['ok'] else '✗'} {check['name']}: {check['found']}"
@@ -68,10 +58,11 @@ class CheckEnvironment(UrbanFMAlgorithm):
             else:
                 feedback.pushWarning(line)
                 remedies.append(str(check.get("remedy") or check["name"]))
-        results["READY"] = bool(outcome.result.get("ok"))
-        results["INTERPRETER"] = str(environment.find().path)
-        results["REMEDY"] = "\n".join(remedies)
-        return results
+        return {
+            "READY": bool(outcome.result.get("ok")),
+            "INTERPRETER": str(environment.find().path),
+            "REMEDY": "\n".join(remedies),
+        }
 
     def _without_environment(
         self, remedy: str, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback

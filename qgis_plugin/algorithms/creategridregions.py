@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from qgis.core import (
-    QgsProcessingContext,
-    QgsProcessingException,
-    QgsProcessingFeedback,
-    QgsProcessingOutputNumber,
-)
+from qgis.core import QgsProcessingContext, QgsProcessingException, QgsProcessingFeedback
 
 from ..i18n import tr
 from ..runtime.job import Job
-from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import REGIONS
 from .values import crs_text, given
@@ -30,9 +24,7 @@ class CreateGridRegions(UrbanFMAlgorithm):
     FIRST = ("over", "extent", "grid_size", "grid_shape")
     # An extent in QGIS carries its coordinate reference system.
     HIDDEN = ("extent_crs",)
-
-    def add_outputs(self) -> None:
-        self.addOutput(QgsProcessingOutputNumber("REGION_COUNT", tr("Number of regions")))
+    NUMBERS = {"REGION_COUNT": ("regions", "Number of regions")}
 
     def check_together(self, parameters: dict[str, Any]) -> str:
         if given(parameters, "OVER") == given(parameters, "EXTENT"):
@@ -53,15 +45,3 @@ class CreateGridRegions(UrbanFMAlgorithm):
                 )
             params["extent_crs"] = crs_text(crs)
         return params
-
-    def results(
-        self,
-        outcome: Outcome,
-        job: Job,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
-        results = super().results(outcome, job, parameters, context, feedback)
-        results["REGION_COUNT"] = outcome.result.get("regions")
-        return results

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qgis.core import (
-    QgsProcessingContext,
-    QgsProcessingFeedback,
-    QgsProcessingOutputNumber,
-    QgsProcessingOutputString,
-)
+from qgis.core import QgsProcessingContext, QgsProcessingFeedback
 
 from ..i18n import tr
 from ..runtime.job import Job
@@ -31,13 +26,13 @@ class EmbedRegions(UrbanFMAlgorithm):
     FIRST = ("regions", "pois", "embedding_raster", "checkpoint", "preset", "epochs", "region_id")
     BY_DEFAULT = ("out",)
     SINK_SOURCE = "regions"
-
-    def add_outputs(self) -> None:
-        self.addOutput(QgsProcessingOutputNumber("REGION_COUNT", tr("Number of regions")))
-        self.addOutput(QgsProcessingOutputNumber("DIMENSIONS", tr("Dimensions of the embedding")))
-        self.addOutput(QgsProcessingOutputNumber("UNCOVERED", tr("Regions without data")))
-        self.addOutput(QgsProcessingOutputString("MODEL", tr("Model")))
-        self.addOutput(QgsProcessingOutputNumber("LOSS", tr("Last loss, if a model was trained")))
+    NUMBERS = {
+        "REGION_COUNT": ("regions", "Number of regions"),
+        "DIMENSIONS": ("dimensions", "Dimensions of the embedding"),
+        "UNCOVERED": ("uncovered", "Regions without data"),
+        "LOSS": ("", "Last loss, if a model was trained"),
+    }
+    TEXTS = {"MODEL": ("model", "Model")}
 
     def check_together(self, parameters: dict[str, Any]) -> str:
         if not any(given(parameters, key) for key in ("REGIONS", "EMBEDDING_RASTER")):
@@ -53,25 +48,14 @@ class EmbedRegions(UrbanFMAlgorithm):
             outputs.pop("checkpoint_out", None)
         return outputs
 
-    def results(
-        self,
-        outcome: Outcome,
-        job: Job,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
-        results = super().results(outcome, job, parameters, context, feedback)
+    def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
         said = outcome.result
+        results = super().told(outcome, parameters, feedback)
         if not given(parameters, "CHECKPOINT"):
             # Training is the expensive part: its result is kept even when nobody asked where.
             results["CHECKPOINT_OUT"] = said.get("checkpoint")
             results["LOSS"] = last_loss(said.get("training"), outcome)
             feedback.pushInfo(tr("The trained model is kept in {}").format(said.get("checkpoint")))
-        results["REGION_COUNT"] = said.get("regions")
-        results["DIMENSIONS"] = said.get("dimensions")
-        results["UNCOVERED"] = said.get("uncovered")
-        results["MODEL"] = said.get("model")
         if said.get("uncovered"):
             feedback.pushWarning(
                 tr("{:,} of {:,} regions have no data and so no vector.").format(said["uncovered"], said["regions"])

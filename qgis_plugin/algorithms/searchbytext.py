@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qgis.core import (
-    QgsProcessingContext,
-    QgsProcessingFeedback,
-    QgsProcessingOutputNumber,
-    QgsProcessingOutputString,
-)
+from qgis.core import QgsProcessingContext, QgsProcessingFeedback
 
 from ..i18n import tr
 from ..runtime.job import Job
@@ -30,11 +25,8 @@ class SearchByText(UrbanFMAlgorithm):
     FIRST = ("query", "checkpoint", "embeddings", "embedding_raster")
     BY_DEFAULT = ("out",)
     SINK_SOURCE = "embeddings"
-
-    def add_outputs(self) -> None:
-        self.addOutput(QgsProcessingOutputNumber("REGION_COUNT", tr("Number of regions")))
-        self.addOutput(QgsProcessingOutputString("BEST", tr("Best region")))
-        self.addOutput(QgsProcessingOutputNumber("BEST_SCORE", tr("Score of the best region")))
+    NUMBERS = {"REGION_COUNT": ("regions", "Number of regions"), "BEST_SCORE": ("", "Score of the best region")}
+    TEXTS = {"BEST": ("", "Best region")}
 
     def check_together(self, parameters: dict[str, Any]) -> str:
         if not given(parameters, "EMBEDDINGS") and not given(parameters, "EMBEDDING_RASTER"):
@@ -50,19 +42,9 @@ class SearchByText(UrbanFMAlgorithm):
             outputs.pop("out", None)
         return outputs
 
-    def results(
-        self,
-        outcome: Outcome,
-        job: Job,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
-        results = super().results(outcome, job, parameters, context, feedback)
+    def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
         top = outcome.result.get("top") or []
         for place, (region, score) in enumerate(top, start=1):
             feedback.pushInfo(f"{place}. {region}: {score:.4f}")
-        results["REGION_COUNT"] = outcome.result.get("regions")
-        if top:
-            results["BEST"], results["BEST_SCORE"] = str(top[0][0]), top[0][1]
-        return results
+        best = {"BEST": str(top[0][0]), "BEST_SCORE": top[0][1]} if top else {}
+        return {**super().told(outcome, parameters, feedback), **best}

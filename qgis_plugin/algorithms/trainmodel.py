@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from qgis.core import (
-    QgsProcessingContext,
-    QgsProcessingFeedback,
-    QgsProcessingOutputNumber,
-    QgsProcessingOutputString,
-)
+from qgis.core import QgsProcessingFeedback
 
 from ..i18n import tr
-from ..runtime.job import Job
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import MODELS
@@ -29,12 +23,12 @@ class TrainModel(UrbanFMAlgorithm):
     TAGS = ("aether", "training", "checkpoint", "learn")
     FIRST = ("pois", "embedding_raster", "preset", "epochs")
     BY_DEFAULT = ("report",)
-
-    def add_outputs(self) -> None:
-        self.addOutput(QgsProcessingOutputString("METHOD", tr("Method")))
-        self.addOutput(QgsProcessingOutputNumber("SAMPLES", tr("Number of samples")))
-        self.addOutput(QgsProcessingOutputNumber("BEST_EPOCH", tr("Epoch whose weights are kept")))
-        self.addOutput(QgsProcessingOutputNumber("LOSS", tr("Last loss")))
+    NUMBERS = {
+        "SAMPLES": ("samples", "Number of samples"),
+        "BEST_EPOCH": ("best_epoch", "Epoch whose weights are kept"),
+        "LOSS": ("", "Last loss"),
+    }
+    TEXTS = {"METHOD": ("method", "Method")}
 
     def check_together(self, parameters: dict[str, Any]) -> str:
         if not given(parameters, "POIS"):
@@ -43,21 +37,8 @@ class TrainModel(UrbanFMAlgorithm):
             return tr("Training needs an embedding raster.")
         return ""
 
-    def results(
-        self,
-        outcome: Outcome,
-        job: Job,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
-        results = super().results(outcome, job, parameters, context, feedback)
-        said = outcome.result
-        results["METHOD"] = said.get("method")
-        results["SAMPLES"] = said.get("samples")
-        results["BEST_EPOCH"] = said.get("best_epoch")
-        results["LOSS"] = last_loss(said, outcome)
-        return results
+    def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
+        return {**super().told(outcome, parameters, feedback), "LOSS": last_loss(outcome.result, outcome)}
 
 
 def last_loss(training: Optional[dict[str, Any]], outcome: Outcome) -> Optional[float]:
