@@ -6,13 +6,14 @@ data) and what a Python caller can use (`value`).
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
-from urbanfm_core.errors import ConfigError, OutputError
+from urbanfm_core.errors import ConfigError, MissingDependencyError, OutputError
 from urbanfm_core.inputs import (
     city_of,
     grid_over,
@@ -95,6 +96,7 @@ def run(name: str, params: dict[str, Any], progress: Progress) -> Result:
 def run_stage(name: str, stage: Stage, progress: Progress) -> Result:
     """Run a stage whose parameters are checked already; what was chosen or left out is logged."""
     check_outputs(stage)
+    _check_map(stage)
     progress.check()
     result = _STAGE_FUNCTIONS[name](stage, progress)
     for note in result.notes:
@@ -146,11 +148,17 @@ def check_outputs(stage: Stage) -> None:
             ) from error
 
 
+def _check_map(stage: Stage) -> None:
+    """A map picture needs matplotlib: say so now, and not after the training."""
+    if getattr(stage, "map", None) is not None and importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError("matplotlib", "A map picture", "plots")
+
+
 def samplecity(stage: SampleCityStage, progress: Progress) -> Result:
     from urbanfm_core.data.samplecity import generate
 
     summary = generate(Path(stage.out), stage.regions, stage.seed, progress, compact=stage.compact)
-    return Result({"out": stage.out, **summary}, Path(stage.out))
+    return Result({"out": stage.out, "seed": stage.seed, **summary["counts"]}, Path(stage.out))
 
 
 def grid(stage: GridStage, progress: Progress) -> Result:
@@ -222,7 +230,10 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
         **{name: getattr(stage, name) for name in ("out", "parquet", "raster", "map")},
         **({"training": training} if training else {}),
     }
-    return Result(summary, table, [*notes, *regions.notes, *found.notes])
+    notes += [*regions.notes, *found.notes]
+    if not any(getattr(stage, name) for name in ("out", "parquet", "raster", "map")):
+        notes.append("No output was named, so the vectors were written nowhere; name --out or --parquet.")
+    return Result(summary, table, notes)
 
 
 def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:

@@ -63,3 +63,12 @@ def test_dry_run_of_a_simple_stage_writes_nothing(tmp_path, capsys):
     assert main(["grid", "--extent", GRID["extent"], "--extent-crs", "EPSG:32630", "--out", str(out), "--dry-run"]) == 0
     assert str(out) in capsys.readouterr().out.replace("\n", "")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_map_without_matplotlib_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "matplotlib" else find(name))
+    assert main(["embed", "--embedding-raster", "/nowhere.tif", "--map", str(tmp_path / "m.png")]) == 2
+    assert "urbanfm[plots]" in capsys.readouterr().err.replace("\n", "")

@@ -247,7 +247,8 @@ class Aether(Method):
             "counts": asdict(counts),
             "statistics": input_statistics(base[kept]),
         }
-        return Prepared(config, samples, preprocessing, [*pois.notes, counts.sentence(), *encoder.notes])
+        notes = [*pois.notes, counts.sentence(), *_coarse_pixels(base[kept], augmented[kept], config, info)]
+        return Prepared(config, samples, preprocessing, [*notes, *encoder.notes])
 
     def build(self, config: AetherConfig) -> AetherModel:
         """The network for known widths."""
@@ -421,6 +422,19 @@ class _Directed:
                 valid = valid.copy()
                 valid[:, zero] = False
         return values, valid
+
+
+def _coarse_pixels(base: np.ndarray, augmented: np.ndarray, config: AetherConfig, info: RasterInfo) -> list[str]:
+    """A sentence if pixels are too coarse for the windows: two windows of the same pixels teach nothing."""
+    same = int((base == augmented).all(axis=1).sum())
+    if config.window != "disk" or same <= 0.05 * len(base):
+        return []
+    pixel_m = max(info.res_m)
+    return [
+        f"For {same:,} of {len(base):,} points the windows of {config.base_m:g} m and {config.augmented_m:g} m hold the "
+        f"same pixels, which measure {pixel_m:.4g} m: take larger ones, such as base_m={1.25 * pixel_m:.0f} and "
+        f"augmented_m={3 * pixel_m:.0f} (--overrides)."
+    ]
 
 
 def _unlike_training(raster: EmbeddingRaster, preprocessing: Mapping[str, Any]) -> list[str]:

@@ -405,3 +405,11 @@ def test_published_inference_agrees_where_pixels_are_valid(published):
     found = Aether().pixel_function(published)(flat)
     assert np.isnan(found[~valid | zero]).all() and zero.sum() == 1
     np.testing.assert_allclose(found[valid & ~zero], golden.reshape(128, -1).T[valid & ~zero], atol=1e-5)
+
+
+def test_pixels_too_coarse_for_the_windows_are_told(tmp_path, raster, encoder):
+    coarse = replace(SMALL, window="disk", base_m=2.0, augmented_m=4.0)
+    notes = " ".join(prepare(coarse, city_of(tmp_path, raster, GOOD), tmp_path).notes)
+    assert "For 4 of 4 points the windows of 2 m and 4 m hold the same pixels, which measure 10 m" in notes
+    fitting = replace(SMALL, window="disk", base_m=15.0, augmented_m=35.0)
+    assert "same pixels" not in " ".join(prepare(fitting, city_of(tmp_path, raster, GOOD), tmp_path).notes)
