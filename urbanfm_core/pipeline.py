@@ -308,7 +308,7 @@ def search(stage: SearchStage, progress: Progress) -> Result:
 def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
     from urbanfm_core.importers.aether import import_aether
 
-    checkpoint = import_aether(stage.source, text_encoder=stage.text_encoder, progress=progress)
+    checkpoint = import_aether(stage.checkpoint, text_encoder=stage.text_encoder, progress=progress)
     checkpoint.save(stage.out)
     return Result({"checkpoint": stage.out, "summary": checkpoint.summary()}, Path(stage.out))
 

@@ -463,8 +463,8 @@ class ImportCheckpointStage(Stage):
     Nothing in the file is executed: a file that holds anything but tensors and plain values is refused.
     """
 
-    source: str = param(
-        help="Published file, such as london_last.pth of AETHER.", label="Published weights", kind="file"
+    checkpoint: str = param(
+        help="Published file, such as london_last.pth of AETHER.", label="Published checkpoint", kind="file"
     )
     method: Literal["aether"] = param("aether", "Method that the weights belong to.", label="Method", kind="choice")
     text_encoder: str | None = param(

@@ -33,7 +33,7 @@ FILE_FILTERS = {
     "parquet": "GeoParquet (*.parquet)",
     "map": "PNG (*.png)",
     "report": "HTML (*.html)",
-    "source": "PyTorch (*.pth *.pt);;* (*)",
+    "checkpoint": "PyTorch (*.pth *.pt);;* (*)",
 }
 
 

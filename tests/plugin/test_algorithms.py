@@ -308,8 +308,8 @@ def test_import_and_embed_raster_pass_files_on(
 ) -> None:
     weights = tmp_path / "w.pth"
     weights.write_bytes(b"x")
-    results = run(ImportCheckpoint, {"SOURCE": str(weights), "OUT": str(tmp_path / "c")}, context, Feedback())
-    assert fake.job["params"] == {"source": str(weights)}
+    results = run(ImportCheckpoint, {"CHECKPOINT": str(weights), "OUT": str(tmp_path / "c")}, context, Feedback())
+    assert fake.job["params"] == {"checkpoint": str(weights)}
     assert results["CHECKPOINT_METHOD"] == "aether"
     parameters = {"EMBEDDING_RASTER": raster, "CHECKPOINT": checkpoint, "OUT": str(tmp_path / "o.tif"), "DTYPE": "int8"}
     results = run(EmbedRaster, parameters, context, Feedback())

@@ -27,7 +27,8 @@ _IMAGE_NAMES = {
 }
 _TEXT_NAMES = {"proj": "text.project"}
 _OPENAI_URL = "https://api.openai.com/v1"
-# Everything that the published training script writes; another key means another layout.
+_OPEN_GATE = 100.0
+# Everything that the published training script writes; what else a file holds is told and left out.
 _KNOWN = frozenset(
     {
         "ae_state_dict",
@@ -64,12 +65,10 @@ def import_aether(
     progress = progress or Progress()
     source = Path(source).expanduser()
     content = load_plain_pickle(source)
-    unknown = [str(key) for key in content if key not in _KNOWN]
     missing = [key for key in ("ae_state_dict", "txt_state_dict") if not isinstance(content.get(key), Mapping)]
-    if unknown or missing:
+    if missing:
         raise CheckpointError(
-            f"{source} is not a published AETHER checkpoint: "
-            f"{'; '.join(filter(None, [_list('missing', missing), _list('unknown', unknown)]))}.",
+            f"{source} is not a published AETHER checkpoint: it lacks {' and '.join(missing)}.",
             "Expected is what AETHER's train.py writes: ae_state_dict, txt_state_dict, hyper_parameters, ...",
         )
     _require_types(source, _mapping(content, "model_types"))
@@ -79,6 +78,15 @@ def import_aether(
     }
     settings = _mapping(content, "hyper_parameters")
     notes: list[str] = []
+    foreign = [str(key)[:40] for key in content if key not in _KNOWN]
+    if foreign:
+        notes.append(
+            f"The file also holds {', '.join(foreign[:10])}, which the published code does not write: left out."
+        )
+    if "image.gate" not in weights:
+        # Without a gate the shortcut counts in full: a gate whose sigmoid is exactly 1 in float32.
+        weights["image.gate"] = torch.full((1,), _OPEN_GATE)
+        notes.append("The weights have no gate: the shortcut counts in full.")
     width = (*weights["text.project.weight"].shape, 0, 0)[1]
     encoder = _text_encoder(text_encoder, _mapping(settings, "text"), width, notes)
     config = _config(source, weights, settings, _mapping(content, "temps"), encoder, notes)
@@ -184,7 +192,8 @@ def _renamed(source: Path, part: str, state: Mapping[Any, Any], names: Mapping[s
     needed = [
         f"{name}{end}" for name in names.values() for end in ([""] if name.endswith("gate") else [".weight", ".bias"])
     ]
-    lacking = [name for name in needed if name not in renamed and not name.startswith("image.shortcut")]
+    optional = ("image.shortcut", "image.gate")
+    lacking = [name for name in needed if name not in renamed and not name.startswith(optional)]
     if lacking:
         raise CheckpointError(f"{source}: {part} lacks the weights of {', '.join(lacking)}.", "Is it another model?")
     return renamed
@@ -201,7 +210,3 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
         for key, value in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-
-
-def _list(what: str, names: list[str]) -> str:
-    return f"{what} {', '.join(names)}" if names else ""

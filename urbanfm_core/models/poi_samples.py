@@ -21,7 +21,7 @@ from urbanfm_core.progress import Progress
 
 # A vector shorter than this has no direction.
 SMALLEST_NORM = 1e-6
-_TEXTS_PER_PARTITION = 16384
+_TEXTS_PER_PARTITION = 2048
 
 
 @dataclass
