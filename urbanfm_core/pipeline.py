@@ -199,6 +199,7 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
     training: dict[str, Any] = {}
     regions = regions_of(stage, city)
     if path is None:
+        _check_overlap(regions, city)
         path, share = _checkpoint_to_train(stage), 0.7
         trained_now, notes = _train(stage, Path(path), progress.part(0.0, share))
         training = _training_summary(trained_now, path)
@@ -389,6 +390,15 @@ def _train(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[
         preset=stage.preset,
     )
     return checkpoint, checkpoint.manifest["notes"]
+
+
+def _check_overlap(regions: RegionSet, city: CityInputs) -> None:
+    """Regions beside the raster are better found before the training than after it."""
+    from urbanfm_core.geo.raster import inspect_raster
+    from urbanfm_core.geo.zonal import require_overlap
+
+    if city.embedding_raster is not None:
+        require_overlap(inspect_raster(city.embedding_raster), regions.geometry, regions.crs)
 
 
 def _checkpoint_to_train(stage: EmbedStage) -> str:

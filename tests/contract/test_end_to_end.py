@@ -193,3 +193,15 @@ def test_a_dry_run_measures_and_writes_nothing(city, work, checkpoint):
     for expected in ("50 polygons", "aether", "embedding:", "memory: about", str(work / "dry.gpkg")):
         assert expected in said
     assert sorted(work.iterdir()) == before
+
+
+def test_regions_beside_the_raster_are_found_before_the_training(city, work, monkeypatch):
+    from urbanfm_core.errors import NoOverlapError
+    from urbanfm_core.training import run as training
+
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained before looking"))
+    far = gpd.read_file(city / "regions.gpkg")
+    far.geometry = far.translate(50_000, 0)
+    far.to_file(work / "far.gpkg")
+    with pytest.raises(NoOverlapError, match="the regions span"):
+        urbanfm_core.embed(regions=work / "far.gpkg", pois=city / "pois.gpkg", embedding_raster=city / "embedding.tif")

@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from urbanfm_core.errors import ConfigError, NoOverlapError, ShapeError
 from urbanfm_core.geo.crs import require_crs
 from urbanfm_core.geo.footprints import Footprints, Rule, Runs, repeat_ranges
-from urbanfm_core.geo.raster import STRIP_BYTES, plan_strips
+from urbanfm_core.geo.raster import STRIP_BYTES, RasterInfo, plan_strips
 from urbanfm_core.geo.streaming import PixelSource, read_ahead, row_chunks
 from urbanfm_core.progress import Meter, Progress
 
@@ -107,13 +107,7 @@ def zonal_mean(
     progress = progress or Progress()
     crs = require_crs(crs, "regions")
     info = raster.info
-    footprints = Footprints(info, polygons, crs)
-    if not len(footprints.touching(info.window)):
-        raise NoOverlapError(
-            f"No region touches the raster {info.path}: in its CRS ({info.crs.name}) it spans {_extent(info.bounds)}, "
-            f"the regions span {_extent(_map_bounds(footprints, info.transform))}.",
-            "Choose layers of the same place, and check that each carries its right CRS.",
-        )
+    footprints = require_overlap(info, polygons, crs)
     strips = [s for s in plan_strips(info, memory_bytes=memory_bytes) if len(footprints.touching(s))]
     names = [f"zonal/{number:05d}" for number in range(len(strips))]
     missing = [n for n, name in enumerate(names) if store is None or not store.has(name)]
@@ -144,6 +138,22 @@ def zonal_mean(
         width = raster.bands if pixel_function is None else apply_to_pixels(pixel_function, probe).shape[1]
         sums = np.zeros((len(polygons), width))
     return _finish(sums, valid, total, footprints, rule)
+
+
+def require_overlap(info: RasterInfo, polygons: np.ndarray, crs: pyproj.CRS) -> Footprints:
+    """The regions on the raster's grid.
+
+    Raises:
+        NoOverlapError: none touches the raster; the message tells both extents.
+    """
+    footprints = Footprints(info, polygons, crs)
+    if not len(footprints.touching(info.window)):
+        raise NoOverlapError(
+            f"No region touches the raster {info.path}: in its CRS ({info.crs.name}) it spans {_extent(info.bounds)}, "
+            f"the regions span {_extent(_map_bounds(footprints, info.transform))}.",
+            "Choose layers of the same place, and check that each carries its right CRS.",
+        )
+    return footprints
 
 
 def _finish(sums: np.ndarray, valid: np.ndarray, total: np.ndarray, footprints: Footprints, rule: Rule) -> ZonalMean:
