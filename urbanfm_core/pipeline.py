@@ -44,6 +44,7 @@ from urbanfm_core.stages import (
 
 if TYPE_CHECKING:
     from urbanfm_core.data.city import CityInputs
+    from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.data.store import SampleStore
     from urbanfm_core.inference.table import EmbeddingTable
     from urbanfm_core.maps.search import Ranking
