@@ -176,16 +176,17 @@ def _run(name: str, values: dict[str, Any], dry_run: bool) -> int:
             if dry_run:
                 from urbanfm_core import planning
 
-                lines = planning.plan(name, stage, progress).lines()
+                lines, code = planning.plan(name, stage, progress).lines(), EXIT_OK
             else:
                 from urbanfm_core import pipeline
 
-                lines = pipeline.run_stage(name, stage, progress).lines()
+                result = pipeline.run_stage(name, stage, progress)
+                lines, code = result.lines(), EXIT_USER if result.summary.get("ok") is False else EXIT_OK
         finally:
             signal.signal(signal.SIGINT, previous)
     for line in lines:
         print(line)
-    return EXIT_OK
+    return code
 
 
 def _guarded(action: Callable[[], int]) -> int:
