@@ -30,6 +30,7 @@ from urbanfm_core.stages import (
     CheckStage,
     EmbedRasterStage,
     EmbedStage,
+    EvaluateStage,
     GridStage,
     ImportCheckpointStage,
     InspectStage,
@@ -317,6 +318,48 @@ def search(stage: SearchStage, progress: Progress) -> Result:
     return Result(summary, value, notes)
 
 
+def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
+    from urbanfm_core.evaluation import report
+    from urbanfm_core.evaluation.floors import centres_m
+    from urbanfm_core.evaluation.inputs import read_features, read_labelled_regions
+    from urbanfm_core.evaluation.run import Settings
+    from urbanfm_core.evaluation.run import evaluate as run_evaluation
+    from urbanfm_core.evaluation.targets import read_targets
+
+    city = city_of(stage)
+    regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.05))
+    wanted = stage.targets or [Path(str(stage.label_raster)).stem]
+    targets = read_targets(wanted, labels, regions.area_m2() / 1e6, stage.task)
+    features = read_features(stage, regions, city, {str(name) for name in labels.columns}, progress.part(0.05, 0.2))
+    settings = Settings(
+        splits=("spatial", "random") if stage.split == "both" else (stage.split,),
+        seeds=tuple(range(stage.seed, stage.seed + stage.seeds)),
+        folds=stage.folds,
+        blocks=stage.blocks,
+        linear=stage.probes != "mlp",
+        mlp=stage.probes != "linear",
+        settled_per_km2=stage.settled,
+    )
+    found = run_evaluation(targets, features, centres_m(regions), settings, progress.part(0.2, 1.0))
+    found = replace(found, notes=[*regions.notes, *notes, *found.notes])
+    if stage.out is not None:
+        report.write_json(stage.out, found)
+    if stage.report is not None:
+        report.write_page(stage.report, found)
+    for sentence in found.verdicts():
+        progress.log("warning", sentence)
+    summary = {
+        "regions": len(regions.ids),
+        "embeddings": [item.name for item in features if not item.floor],
+        "floors": [item.name for item in features if item.floor],
+        "table": report.lines(found),
+        "not_beaten": len(found.verdicts()),
+        "out": stage.out,
+        "report": stage.report,
+    }
+    return Result(summary, found, found.notes)
+
+
 def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
     from urbanfm_core.importers.aether import import_aether
 
@@ -361,6 +404,7 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "embed": embed,
     "embedraster": embedraster,
     "search": search,
+    "evaluate": evaluate,
     "importcheckpoint": importcheckpoint,
     "inspect": inspect,
     "check": check,

@@ -54,7 +54,13 @@ class Stage(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _paths_to_text(cls, values: Any) -> Any:
-        return {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in values.items()}
+        return {key: _path_to_text(value) for key, value in values.items()}
+
+
+def _path_to_text(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_path_to_text(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 class PoiInputs(Stage):
@@ -457,6 +463,143 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
         return self
 
 
+class EvaluateStage(EmbeddingRasterInputs, PoiInputs):
+    """Say what embeddings know of a city, beside what anyone could know without them.
+
+    Simple probes predict the targets from the vectors, for regions in blocks that they were not trained on. The same
+    probes on the same folds get plain features, the floors: counts of points of interest, words of their names, raster
+    bands, area, and the coordinates alone. An embedding that does not beat a floor is named.
+    """
+
+    embeddings: list[str] | None = param(
+        None,
+        "Embeddings to evaluate: what 'embed' wrote, or any table with an id and columns of numbers. Several are "
+        "compared; name=path gives one a name. Without any, the floors are scored alone.",
+        label="Region embeddings",
+        kind="embeddings",
+    )
+    compare: list[str] = param(
+        [],
+        "More embeddings to compare with, each a path or name=path.",
+        label="More embeddings",
+        kind="list",
+    )
+    regions: str | None = param(
+        None,
+        "Polygons whose fields hold the labels. Without them, the layer of the first embeddings.",
+        label="Regions with labels",
+        kind="polygons",
+    )
+    region_id: str | None = param(
+        None,
+        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
+        label="Region id field",
+        kind="field",
+        of="regions",
+        advanced=True,
+    )
+    targets: list[str] = param(
+        [],
+        "What to predict, separated by commas: a column (price), its logarithm (log:price), a density "
+        "(log:population/km2), a column with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c).",
+        label="Targets",
+        kind="list",
+    )
+    task: Literal["auto", "regression", "binary", "multiclass", "distribution"] = param(
+        "auto",
+        "Task of the targets that do not name their own. 'auto': numbers are regression, two values binary, texts "
+        "multi-class, several columns shares of a whole.",
+        label="Task",
+        kind="choice",
+    )
+    labels: str | None = param(
+        None, "Table with more labels, joined to the regions by id.", label="Table of labels", kind="file"
+    )
+    labels_id: str | None = param(
+        None,
+        "Column of the region ids in the table of labels. Guessed when not given.",
+        label="Id field of the labels",
+        kind="text",
+        advanced=True,
+    )
+    embeddings_id: str | None = param(
+        None,
+        "Column of the region ids in the embeddings. Guessed when not given.",
+        label="Id field of the embeddings",
+        kind="text",
+        advanced=True,
+    )
+    label_raster: str | None = param(
+        None,
+        "Raster with one band, such as inhabitants per pixel. Its sum over each region, pixels on the border by their "
+        "share inside, is a label with the name of the file.",
+        label="Raster to sum as a label",
+        kind="raster",
+        advanced=True,
+    )
+    imagery: str | None = param(
+        None,
+        "Raster whose band means and deviations are one more floor.",
+        label="Imagery",
+        kind="raster",
+    )
+    split: Literal["spatial", "random", "both"] = param(
+        "spatial",
+        "What is held out: whole blocks of neighbouring regions, or single regions at random as in many papers, which "
+        "flatters, since neighbours are alike.",
+        label="Split",
+        kind="choice",
+    )
+    seeds: int = param(5, "Number of different splits.", label="Seeds", kind="integer", ge=1, le=100)
+    seed: int = param(
+        0,
+        "First seed. The same seed gives the same folds and scores.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
+    blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
+    probes: Literal["all", "linear", "mlp"] = param(
+        "all",
+        "Which probes: linear (ridge, logistic, softmax), a network of two layers, or both, of which the better counts.",
+        label="Probes",
+        kind="choice",
+        advanced=True,
+    )
+    settled: float = param(
+        1000.0,
+        "Targets that count inhabitants, or are their density, are also scored for regions with at least so many; 0 for "
+        "not.",
+        label="Settled from",
+        kind="number",
+        unit="inhabitants per km2",
+        ge=0,
+        advanced=True,
+    )
+    out: str | None = param(
+        None, "JSON file to write, with every score of every seed.", label="Scores", kind="file", output=True
+    )
+    report: str | None = param(None, "HTML report to write, with pictures.", label="Report", kind="file", output=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_many(cls, values: Any) -> Any:
+        single = isinstance(values, dict) and isinstance(values.get("embeddings"), (str, os.PathLike))
+        return {**values, "embeddings": [os.fspath(values["embeddings"])]} if single else values
+
+    @model_validator(mode="after")
+    def _something_to_predict(self) -> EvaluateStage:
+        if not self.targets and self.label_raster is None:
+            raise ValueError("name what to predict (targets), or give a raster to sum (label_raster)")
+        if self.regions is None and not self.embeddings:
+            raise ValueError("give embeddings, or regions to score the floors of")
+        if self.blocks < self.folds:
+            raise ValueError(f"{self.blocks} blocks (blocks) cannot fill {self.folds} folds (folds)")
+        return self
+
+
 class ImportCheckpointStage(Stage):
     """Turn published weights into a checkpoint.
 
@@ -498,6 +641,7 @@ STAGES: dict[str, type[Stage]] = {
     "embed": EmbedStage,
     "embedraster": EmbedRasterStage,
     "search": SearchStage,
+    "evaluate": EvaluateStage,
     "importcheckpoint": ImportCheckpointStage,
     "inspect": InspectStage,
     "check": CheckStage,

@@ -86,7 +86,7 @@ class EmbeddingTable:
         """
         frame = read_layer(path)
         metadata = json.loads((pq.read_schema(path).metadata or {}).get(_METADATA_KEY, b"{}"))
-        vectors = _stack(frame.get("embedding"), path)
+        vectors = stack_vectors(frame.get("embedding"), path)
         return cls._from_frame(frame, vectors, metadata.get("region_id"), metadata.get("provenance", {}))
 
     @classmethod
@@ -95,7 +95,7 @@ class EmbeddingTable:
         if str(source).split("|")[0].endswith((".parquet", ".geoparquet")):
             return cls.from_parquet(source)
         frame = read_layer(source)
-        return cls._from_frame(frame, _stack(frame.get("embedding"), source), None, {})
+        return cls._from_frame(frame, stack_vectors(frame.get("embedding"), source), None, {})
 
     @classmethod
     def _from_frame(
@@ -163,7 +163,7 @@ def _geo_arrow(frame: gpd.GeoDataFrame) -> pa.Table:
     return pq.read_table(pa.BufferReader(sink.getvalue()))
 
 
-def _stack(column: pd.Series | None, source: str | Path) -> np.ndarray:
+def stack_vectors(column: pd.Series | None, source: str | Path) -> np.ndarray:
     """Lists, or texts of JSON lists, as a matrix; a row without is NaN."""
     if column is None:
         raise InputError(

@@ -117,6 +117,7 @@ class Method(ABC):
         embeds_from: Inputs without which a trained model cannot embed.
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
             with phrases).
+        uses_position: Whether it is told where a region or point lies, which evaluation must say.
         config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
     """
 
@@ -126,6 +127,7 @@ class Method(ABC):
     needs: ClassVar[tuple[str, ...]]
     embeds_from: ClassVar[tuple[str, ...]]
     can: ClassVar[frozenset[str]] = frozenset()
+    uses_position: ClassVar[bool] = False
     config_class: ClassVar[type]
 
     @abstractmethod

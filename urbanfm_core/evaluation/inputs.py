@@ -1,0 +1,109 @@
+"""What a run of `evaluate` names: regions with their labels, embeddings, and the layers that floors are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from urbanfm_core.data.city import CityInputs
+from urbanfm_core.data.embedding_raster import EmbeddingRaster
+from urbanfm_core.data.regions import RegionSet
+from urbanfm_core.errors import ConfigError
+from urbanfm_core.evaluation.floors import area, coordinates, poi_floors, raster_floors, raster_sum
+from urbanfm_core.evaluation.tables import (
+    Features,
+    label_columns,
+    name_and_path,
+    own_id,
+    read_embeddings,
+    read_labels,
+)
+from urbanfm_core.progress import Progress
+from urbanfm_core.stages import EvaluateStage
+
+
+def read_labelled_regions(stage: EvaluateStage, progress: Progress) -> tuple[RegionSet, pd.DataFrame, list[str]]:
+    """The regions, their labels row by row, and notes.
+
+    Raises:
+        ConfigError: two sources of labels have a column in common.
+    """
+    notes: list[str] = []
+    if stage.regions is not None:
+        regions = RegionSet.from_layer(stage.regions, stage.region_id)
+    else:
+        _, source = name_and_path((stage.embeddings or [""])[0])
+        regions = RegionSet.from_layer(source, stage.region_id or own_id(source))
+    labels = label_columns(regions)
+    if stage.labels is not None:
+        more = read_labels(stage.labels, regions, stage.labels_id, notes)
+        common = [str(name) for name in more.columns if name in labels.columns and name != "fid"]
+        if common:
+            notes.append(f"Labels {', '.join(common[:8])}: the table's are taken, not the regions' fields.")
+        labels = pd.concat([labels.drop(columns=common), more], axis=1)
+    if stage.label_raster is not None:
+        name = Path(stage.label_raster).stem
+        if name in labels.columns:
+            raise ConfigError(
+                f"The regions have a field '{name}' already, which is the name of the label raster.",
+                "Rename the raster's file.",
+            )
+        with EmbeddingRaster.open(stage.label_raster, "none") as raster:
+            labels[name], said = raster_sum(regions, raster, progress)
+        notes += said
+    return regions, labels, notes
+
+
+def read_features(
+    stage: EvaluateStage, regions: RegionSet, city: CityInputs, labels: Collection[str], progress: Progress
+) -> list[Features]:
+    """Embeddings first, then floors; each with a name of its own."""
+    found = [
+        item
+        for text in [*(stage.embeddings or []), *stage.compare]
+        for item in read_embeddings(text, regions, stage.embeddings_id, labels)
+    ]
+    found = [_with_note(item) for item in _named_apart(found)]
+    floors: list[Features] = []
+    if city.pois is not None:
+        floors += poi_floors(regions, city.read_pois(), progress.part(0.0, 0.3))
+    if city.embedding_raster is not None:
+        with city.open_embedding_raster() as raster:
+            floors += raster_floors(regions, raster, "embedding raster", progress.part(0.3, 0.6))
+    if stage.imagery is not None:
+        with EmbeddingRaster.open(stage.imagery) as raster:
+            floors += raster_floors(regions, raster, "imagery", progress.part(0.6, 1.0))
+    return [*found, *floors, area(regions), coordinates(regions)]
+
+
+def _named_apart(found: list[Features]) -> list[Features]:
+    """Embeddings of one name get numbers."""
+    counts = Counter(item.name for item in found)
+    seen: Counter[str] = Counter()
+    renamed = []
+    for item in found:
+        seen[item.name] += 1
+        name = f"{item.name} ({seen[item.name]})" if counts[item.name] > 1 else item.name
+        renamed.append(replace(item, name=name))
+    return renamed
+
+
+def _with_note(item: Features) -> Features:
+    said = {
+        "yes": "was given the position of regions",
+        "no": "was not given the position of regions",
+        "unknown": "does not say whether it was given the position of regions",
+    }[item.position]
+    notes = [*item.notes, f"{item.name}: {item.vectors.shape[1]} dimensions; {said}."]
+    without = int((~item.covered).sum())
+    if without:
+        notes.append(f"{item.name}: {without} of {len(item.vectors)} regions have no vector.")
+    constant = int((np.nanstd(item.vectors, axis=0) == 0).sum()) if item.covered.any() else 0
+    if constant:
+        notes.append(f"{item.name}: {constant} dimensions are the same everywhere.")
+    return replace(item, notes=notes)
