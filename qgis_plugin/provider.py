@@ -9,6 +9,7 @@ from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.creategridregions import CreateGridRegions
 from .algorithms.embedraster import EmbedRaster
 from .algorithms.embedregions import EmbedRegions
+from .algorithms.evaluateembeddings import EvaluateEmbeddings
 from .algorithms.importcheckpoint import ImportCheckpoint
 from .algorithms.inspectcheckpoint import InspectCheckpoint
 from .algorithms.searchbytext import SearchByText
@@ -24,6 +25,7 @@ ALGORITHMS = (
     EmbedRegions,
     EmbedRaster,
     SearchByText,
+    EvaluateEmbeddings,
 )
 
 

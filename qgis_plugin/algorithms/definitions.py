@@ -33,6 +33,7 @@ FILE_FILTERS = {
     "parquet": "GeoParquet (*.parquet)",
     "map": "PNG (*.png)",
     "report": "HTML (*.html)",
+    "out": "JSON (*.json)",
     "checkpoint": "PyTorch (*.pth *.pt);;* (*)",
 }
 

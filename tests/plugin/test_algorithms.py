@@ -26,6 +26,7 @@ from qgis_plugin.algorithms.checkenvironment import CheckEnvironment
 from qgis_plugin.algorithms.creategridregions import CreateGridRegions
 from qgis_plugin.algorithms.embedraster import EmbedRaster
 from qgis_plugin.algorithms.embedregions import EmbedRegions
+from qgis_plugin.algorithms.evaluateembeddings import EvaluateEmbeddings
 from qgis_plugin.algorithms.importcheckpoint import ImportCheckpoint
 from qgis_plugin.algorithms.searchbytext import SearchByText
 from qgis_plugin.algorithms.trainmodel import TrainModel
@@ -276,6 +277,40 @@ def test_a_search_in_pixels_makes_no_layer_even_if_the_dialog_offers_one(
     with pytest.raises(QgsProcessingException):
         run(SearchByText, parameters, context, Feedback())
     assert fake.job["outputs"] == {"raster": str(tmp_path / "s.tif")}
+
+
+def test_evaluate_passes_layers_and_tells_the_table(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    embedded = run(EmbedRegions, embed_parameters(regions.id(), raster, checkpoint), context, Feedback())
+    feedback = Feedback()
+    parameters = {
+        "EMBEDDINGS": embedded["OUT"], "COMPARE": "old=/tmp/old.parquet\n/tmp/b.csv", "REGIONS": regions.id(),
+        "REGION_ID": "code", "TARGETS": "people; occ_*", "SEEDS": 2, "SPLIT": "both", "IMAGERY": raster,
+        "OUT": str(tmp_path / "scores.json"), "REPORT": str(tmp_path / "report.html"),
+    }  # fmt: skip
+    results = run(EvaluateEmbeddings, parameters, context, feedback)
+    params = fake.job["params"]
+    name, _, path = params["embeddings"].partition("=")
+    assert name and path.endswith("embeddings.gpkg") and params["regions"].endswith("regions.gpkg")
+    assert params["compare"] == ["old=/tmp/old.parquet", "/tmp/b.csv"]
+    assert params["targets"] == ["people", "occ_*"]
+    assert (params["region_id"], params["seeds"], params["split"], params["imagery"]) == ("code", 2, "both", raster)
+    assert fake.job["outputs"] == {"out": str(tmp_path / "scores.json"), "report": str(tmp_path / "report.html")}
+    assert (results["REGION_COUNT"], results["NOT_BEATEN"]) == (5, 2)
+    assert results["REPORT"] == str(tmp_path / "report.html")
+    assert any("* mine  ridge" in info for info in feedback.infos)
+
+
+def test_evaluate_takes_a_parquet_as_it_is_and_names_what_is_missing(
+    fake: Fake, regions: QgsVectorLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    table = tmp_path / "mine.parquet"
+    table.write_bytes(b"PAR1")
+    run(EvaluateEmbeddings, {"EMBEDDINGS": str(table), "TARGETS": "price"}, context, Feedback())
+    assert fake.job["params"] == {"embeddings": str(table), "targets": ["price"]}
+    assert "what to predict" in refusal(EvaluateEmbeddings, {"REGIONS": regions.id()}, context)
+    assert "embeddings, or regions" in refusal(EvaluateEmbeddings, {"TARGETS": "people"}, context)
 
 
 def test_train_reports_numbers(

@@ -172,7 +172,7 @@ def fit_softmax(x: Array, shares: Array, inner: Pairs) -> tuple[Array, Array]:
     start = None
     for penalty in SOFTMAX_PENALTIES[max(0, chosen - 1) : chosen + 1]:
         start = _softmax_fit(x, shares, penalty, start)
-    assert start is not None  # noqa: S101 - the slice above is never empty
+    assert start is not None
     weights, bias = start
     return (weights if basis is None else basis.T @ weights), bias
 
@@ -281,7 +281,7 @@ def _train_networks(
         optimiser.step()
     choice = best.reshape(len(numbers), copies).argmin(dim=1)
     chosen = kept.reshape(len(numbers), copies, rows, kinds)[torch.arange(len(numbers)), choice].double().numpy()
-    return chosen * scale + centre if task == "regression" else softmax(chosen, axis=2)
+    return np.asarray(chosen * scale + centre if task == "regression" else softmax(chosen, axis=2), np.float64)
 
 
 def _narrowed(train: Array, every: Array) -> Array:

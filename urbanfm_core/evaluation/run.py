@@ -203,7 +203,8 @@ def evaluate(
             if target.density is not None and settings.settled_per_km2 > 0:
                 jobs.append((target, split, True))
     covered = np.all([item.covered for item in features], axis=0)
-    notes = [note for item in (*targets, *features) for note in item.notes]
+    notes = [note for target in targets for note in target.notes]
+    notes += [note for item in features for note in item.notes]
     results = []
     for number, (target, split, settled) in enumerate(jobs):
         part = progress.part(number / len(jobs), (number + 1) / len(jobs))

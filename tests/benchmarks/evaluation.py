@@ -1,0 +1,147 @@
+"""What the vectors know, beside the floors: the tables of tests/benchmarks/RESULTS.md under "Evaluation".
+
+    python tests/benchmarks/evaluation.py samplecity            400 regions; AETHER, and AETHER with shuffled POI texts
+    python tests/benchmarks/evaluation.py madrid FOLDER         neighbourhoods: population, median listing price
+    python tests/benchmarks/evaluation.py newyork FOLDER        census tracts: population by floors alone
+
+FOLDER holds the development data: for Madrid `madrid_scene_s2_120_*.tif`, `neighbourhoods.gpkg`, `ghs_pop_100m.tif`,
+`madrid_abb.gpkg` and `osm_bars.csv`; for New York `tracts_2020_*.gpkg` and `pois.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import rasterio
+
+import urbanfm_core
+from urbanfm_core.evaluation.report import lines
+
+FEWEST_LISTINGS = 10
+
+
+def show(title: str, **parameters: Any) -> None:
+    """Evaluate, print the table, and the command that gives it."""
+    print(f"\n## {title}\n")
+    words = [
+        f"--{key.replace('_', '-')} {item}"
+        for key, value in parameters.items()
+        for item in (value if isinstance(value, list) else [value])
+    ]
+    shown = " ".join(words).replace(str(parameters.get("regions", Path()).parent), "DATA")
+    print(f"$ urbanfm evaluate {shown}")
+    print("\n".join(lines(urbanfm_core.evaluate(**parameters))), flush=True)
+
+
+def samplecity(work: Path, seeds: int) -> None:
+    """AETHER against its own raw bands and the floors, and the control: the same with texts that lie elsewhere."""
+    city = urbanfm_core.samplecity(out=work / "city", regions=400, seed=0)
+    pois = gpd.read_file(city / "pois.gpkg")
+    order = np.random.default_rng(0).permutation(len(pois))
+    for column in ("name", "category", "subcategory"):
+        pois[column] = pois[column].to_numpy()[order]
+    pois.to_file(work / "shuffled.gpkg")
+    made = []
+    for name, source in (("AETHER", city / "pois.gpkg"), ("AETHER-shuffled-text", work / "shuffled.gpkg")):
+        layers = {"embedding_raster": city / "embedding.tif", "cache": work / "cache"}
+        checkpoint = urbanfm_core.train(preset="aether-small", pois=source, out=work / name, **layers)
+        out = work / f"{name}.parquet"
+        urbanfm_core.embed(checkpoint=checkpoint, regions=city / "regions.gpkg", parquet=out, **layers)
+        made.append(f"{name}={out}")
+    show(
+        "Sample city, 400 regions",
+        embeddings=made,
+        regions=city / "regions.gpkg",
+        targets=["land_use,occ_*,log:price"],
+        pois=city / "pois.gpkg",
+        embedding_raster=city / "embedding.tif",
+        seeds=seeds,
+    )
+
+
+def madrid(data: Path, work: Path, seeds: int) -> None:
+    """AETHER on four dates of Sentinel-2, trained on bars and holiday listings."""
+    scenes = sorted(data.glob("madrid_scene_s2_120_*.tif"))
+    with rasterio.open(scenes[0]) as first:
+        profile = {**first.profile, "count": 4 * len(scenes)}
+    with rasterio.open(work / "s2.tif", "w", **profile) as stack:
+        stack.write(np.concatenate([rasterio.open(scene).read() for scene in scenes]))
+    bars = pd.read_csv(data / "osm_bars.csv")
+    listings = gpd.read_file(data / "madrid_abb.gpkg")
+    points = pd.concat(
+        [
+            gpd.GeoDataFrame(
+                {"name": bars["name"], "category": "bar"}, geometry=gpd.points_from_xy(bars.lon, bars.lat), crs=4326
+            ),
+            listings[["property_type", "geometry"]].assign(category="holiday listing").to_crs(4326),
+        ],
+        ignore_index=True,
+    )
+    points.to_file(work / "pois.gpkg")
+    regions = gpd.read_file(data / "neighbourhoods.gpkg")
+    inside = gpd.sjoin(listings.to_crs(regions.crs), regions[["COD_BAR", "geometry"]], predicate="within")
+    price = inside.groupby("COD_BAR")["price_usd"].agg(["median", "size"])
+    price[price["size"] >= FEWEST_LISTINGS]["median"].rename("listing_price").to_csv(work / "prices.csv")
+    layers = {"pois": work / "pois.gpkg", "poi_subcategory": "property_type", "embedding_raster": work / "s2.tif"}
+    urbanfm_core.embed(
+        preset="aether-small",
+        regions=data / "neighbourhoods.gpkg",
+        region_id="COD_BAR",
+        overrides=["base_m=150", "augmented_m=400"],
+        cache=work / "cache",
+        parquet=work / "aether.parquet",
+        **layers,
+    )
+    show(
+        "Madrid, 131 neighbourhoods",
+        embeddings=[f"AETHER={work / 'aether.parquet'}"],
+        regions=data / "neighbourhoods.gpkg",
+        region_id="COD_BAR",
+        label_raster=data / "ghs_pop_100m.tif",
+        labels=work / "prices.csv",
+        targets=["ghs_pop_100m,log:ghs_pop_100m/km2,listing_price"],
+        split="both",
+        seeds=seeds,
+        **layers,
+    )
+
+
+def newyork(data: Path, work: Path, seeds: int) -> None:
+    """No imagery here: what points of interest, area and coordinates know of the population."""
+    show(
+        "New York, census tracts of three boroughs",
+        regions=next(data.glob("tracts_2020_*.gpkg")),
+        region_id="boro_ct2020",
+        targets=["log:pop2010/km2,pop2010"],
+        pois=data / "pois.csv",
+        split="both",
+        seeds=seeds,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("city", choices=("samplecity", "madrid", "newyork"))
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--work", type=Path, help="Folder for what is made on the way; a temporary one if not given.")
+    options = parser.parse_args()
+    if options.city != "samplecity" and options.data is None:
+        parser.error(f"{options.city} needs the folder of its data")
+    with tempfile.TemporaryDirectory() as folder:
+        work = options.work or Path(folder)
+        work.mkdir(parents=True, exist_ok=True)
+        if options.city == "samplecity":
+            samplecity(work, options.seeds)
+        else:
+            {"madrid": madrid, "newyork": newyork}[options.city](options.data, work, options.seeds)
+
+
+if __name__ == "__main__":
+    main()
