@@ -26,7 +26,7 @@ from urbanfm_core.evaluation.report import lines
 FEWEST_LISTINGS = 10
 
 
-def show(title: str, **parameters: Any) -> None:
+def show(title: str, work: Path, **parameters: Any) -> None:
     """Evaluate, print the table, and the command that gives it."""
     print(f"\n## {title}\n")
     words = [
@@ -34,12 +34,14 @@ def show(title: str, **parameters: Any) -> None:
         for key, value in parameters.items()
         for item in (value if isinstance(value, list) else [value])
     ]
-    shown = " ".join(words).replace(str(parameters.get("regions", Path()).parent), "DATA")
-    print(f"$ urbanfm evaluate {shown}")
-    print("\n".join(lines(urbanfm_core.evaluate(**parameters))), flush=True)
+    shown = " ".join(words)
+    for folder, name in ((work, "WORK"), (Path(parameters["regions"]).parent, "DATA")):
+        shown = shown.replace(str(folder), name)
+    print(f"$ urbanfm evaluate {shown}\n")
+    print("\n".join(lines(urbanfm_core.evaluate(**parameters))[1:]), flush=True)
 
 
-def samplecity(work: Path, seeds: int) -> None:
+def samplecity(work: Path, seeds: int, split: str) -> None:
     """AETHER against its own raw bands and the floors, and the control: the same with texts that lie elsewhere."""
     city = urbanfm_core.samplecity(out=work / "city", regions=400, seed=0)
     pois = gpd.read_file(city / "pois.gpkg")
@@ -56,16 +58,18 @@ def samplecity(work: Path, seeds: int) -> None:
         made.append(f"{name}={out}")
     show(
         "Sample city, 400 regions",
+        work,
         embeddings=made,
         regions=city / "regions.gpkg",
         targets=["land_use,occ_*,log:price"],
+        split=split,
         pois=city / "pois.gpkg",
         embedding_raster=city / "embedding.tif",
         seeds=seeds,
     )
 
 
-def madrid(data: Path, work: Path, seeds: int) -> None:
+def madrid(data: Path, work: Path, seeds: int, split: str) -> None:
     """AETHER on four dates of Sentinel-2, trained on bars and holiday listings."""
     scenes = sorted(data.glob("madrid_scene_s2_120_*.tif"))
     with rasterio.open(scenes[0]) as first:
@@ -100,27 +104,29 @@ def madrid(data: Path, work: Path, seeds: int) -> None:
     )
     show(
         "Madrid, 131 neighbourhoods",
+        work,
         embeddings=[f"AETHER={work / 'aether.parquet'}"],
         regions=data / "neighbourhoods.gpkg",
         region_id="COD_BAR",
         label_raster=data / "ghs_pop_100m.tif",
         labels=work / "prices.csv",
-        targets=["ghs_pop_100m,log:ghs_pop_100m/km2,listing_price"],
-        split="both",
+        targets=["log:ghs_pop_100m/km2,ghs_pop_100m,log:listing_price,listing_price"],
+        split=split,
         seeds=seeds,
         **layers,
     )
 
 
-def newyork(data: Path, work: Path, seeds: int) -> None:
+def newyork(data: Path, work: Path, seeds: int, split: str) -> None:
     """No imagery here: what points of interest, area and coordinates know of the population."""
     show(
         "New York, census tracts of three boroughs",
+        work,
         regions=next(data.glob("tracts_2020_*.gpkg")),
         region_id="boro_ct2020",
         targets=["log:pop2010/km2,pop2010"],
         pois=data / "pois.csv",
-        split="both",
+        split=split,
         seeds=seeds,
     )
 
@@ -130,6 +136,7 @@ def main() -> None:
     parser.add_argument("city", choices=("samplecity", "madrid", "newyork"))
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--split", choices=("spatial", "random", "both"), default="spatial")
     parser.add_argument("--work", type=Path, help="Folder for what is made on the way; a temporary one if not given.")
     options = parser.parse_args()
     if options.city != "samplecity" and options.data is None:
@@ -138,9 +145,9 @@ def main() -> None:
         work = options.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
         if options.city == "samplecity":
-            samplecity(work, options.seeds)
+            samplecity(work, options.seeds, options.split)
         else:
-            {"madrid": madrid, "newyork": newyork}[options.city](options.data, work, options.seeds)
+            {"madrid": madrid, "newyork": newyork}[options.city](options.data, work, options.seeds, options.split)
 
 
 if __name__ == "__main__":

@@ -93,10 +93,10 @@ def make_folds(
     if kind == "random":
         block = np.arange(count, dtype=np.int64)
     else:
-        wanted = max(folds, min(blocks, count // 2, len(np.unique(xy, axis=0))))
-        block = spatial_blocks(xy, wanted, seed)
-        if len(np.unique(block)) < folds:
+        places = len(np.unique(xy, axis=0))
+        if places < folds:
             raise InputError(f"The regions share too few places for {folds} folds.", "Take a random split.")
+        block = spatial_blocks(xy, min(max(folds, min(blocks, count // 2)), places), seed)
     return Folds(_deal(block, folds, np.random.default_rng(seed)), block, folds)
 
 

@@ -290,7 +290,8 @@ def _narrowed(train: Array, every: Array) -> Array:
         return every
     _, vectors = np.linalg.eigh(train.T @ train)
     turned = every @ vectors[:, -MLP_WIDEST:]
-    return turned / max(float((train @ vectors[:, -MLP_WIDEST:]).std()), _FLAT)
+    scaled: Array = turned / max(float((train @ vectors[:, -MLP_WIDEST:]).std()), _FLAT)
+    return scaled
 
 
 def _first_weights(models: int, width: int, kinds: int, seed: int, small: bool) -> list[torch.Tensor]:

@@ -48,9 +48,10 @@ def _target_lines(result: TargetResult) -> list[str]:
         values = [_value(item.metrics[name], interval=name == result.metric) for name in names]
         rows.append(["" if item.floor else "*", item.features, item.probe, *values])
     shown = [f"{result.title}: {_counts(result)}", *_aligned(rows)]
-    for comparison in result.comparisons:
-        if not comparison.against_floor:
-            shown.append(f"  {comparison.features} against {comparison.against}: {_difference(comparison)}")
+    for name in dict.fromkeys(item.features for item in result.comparisons):
+        mine = [item for item in result.comparisons if item.features == name]
+        shown.append(f"  {name} against, seed by seed:")
+        shown += _aligned([["  ", item.against, *_difference(item)] for item in mine])
     return shown
 
 
@@ -65,16 +66,19 @@ def _counts(result: TargetResult) -> str:
 
 def _value(summary: Summary, interval: bool) -> str:
     low, high = summary.interval
-    return f"{summary.mean:.3f} [{low:.3f}, {high:.3f}]" if interval and low < high else f"{summary.mean:.3f}"
+    shown = f"{summary.mean:.3f}" if abs(summary.mean) < 1000 else f"{summary.mean:,.0f}"
+    return f"{shown} [{low:.3f}, {high:.3f}]" if interval and low < high else shown
 
 
-def _difference(comparison: Comparison) -> str:
+def _difference(comparison: Comparison) -> tuple[str, str, str]:
+    """Difference, ratio and verdict as texts; a ratio that does not exist is empty."""
     low, high = comparison.difference.interval
-    text = f"{comparison.metric} {comparison.difference.mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+    difference = f"{comparison.metric} {comparison.difference.mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+    ratio = ""
     if comparison.ratio is not None:
         low, high = comparison.ratio.interval
-        text += f", ratio {comparison.ratio.mean:.2f} [{low:.2f}, {high:.2f}]"
-    return f"{text}, {comparison.verdict}" if comparison.verdict != "single" else text
+        ratio = f"ratio {comparison.ratio.mean:.2f} [{low:.2f}, {high:.2f}]"
+    return difference, ratio, comparison.verdict if comparison.verdict != "single" else ""
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
@@ -171,16 +175,11 @@ def _target_parts(result: TargetResult) -> list[str]:
     ]
     parts.append(report.table(headers, rows))
     if result.comparisons:
-        cells = [(item.features, item.against, _difference(item)) for item in result.comparisons]
-        lost = [item.verdict == "worse" or _lost_once(item) for item in result.comparisons]
+        cells = [(item.features, item.against, *_difference(item)) for item in result.comparisons]
+        lost = [item.loses for item in result.comparisons]
         parts.append("<p>Paired differences on the same folds, seed by seed:</p>")
-        parts.append(report.table(("Embedding", "Against", "Difference"), cells, lost))
+        parts.append(report.table(("Embedding", "Against", "Difference", "Ratio", ""), cells, lost))
     return parts
-
-
-def _lost_once(item: Comparison) -> bool:
-    worse = item.difference.mean > 0 if item.metric in LOWER_IS_BETTER else item.difference.mean < 0
-    return item.verdict == "single" and worse
 
 
 def picture(result: TargetResult) -> str:

@@ -72,8 +72,8 @@ class Comparison:
     Attributes:
         difference: First minus second, seed by seed.
         ratio: First through second, seed by seed; None where the second is not positive.
-        verdict: 'better' or 'worse' if the interval of the difference excludes 0, else 'level'; 'single' of one seed
-            is not judged.
+        verdict: 'better' or 'worse' if the interval of the difference excludes 0, else 'level'; 'single' for one seed,
+            which gives no interval.
     """
 
     features: str
@@ -83,6 +83,11 @@ class Comparison:
     difference: Summary
     ratio: Summary | None
     verdict: str
+
+    @property
+    def loses(self) -> bool:
+        """Whether the first is worse: beyond its interval, or at all if there is one seed only."""
+        return self.verdict == "worse" or (self.verdict == "single" and better(self.metric, 0.0, self.difference.mean))
 
 
 @dataclass(frozen=True)
@@ -122,21 +127,21 @@ class TargetResult:
         return sorted(best, key=lambda item: item.metrics[self.metric].mean, reverse=better(self.metric, 1.0, 0.0))
 
     def verdicts(self) -> list[str]:
-        """A sentence for each floor that an embedding does not beat."""
+        """A sentence for each embedding that does not beat every floor."""
         sentences = []
-        for item in self.comparisons:
-            if not item.against_floor or item.verdict == "better":
-                continue
-            low, high = item.difference.interval
-            lost = better(item.metric, 0.0, item.difference.mean)
-            word = "loses to" if item.verdict == "worse" or (item.verdict == "single" and lost) else "is level with"
-            if item.verdict == "single" and not lost:
-                continue
-            sentences.append(
-                f"{self.title}: {item.features} {word} the floor '{item.against}': {item.metric} "
-                f"{item.difference.mean:+.3f} [{low:+.3f}, {high:+.3f}]."
-            )
+        for name in dict.fromkeys(item.features for item in self.comparisons):
+            against = [item for item in self.comparisons if item.features == name and item.against_floor]
+            lost = [item.against for item in against if item.loses]
+            level = [item.against for item in against if item.verdict == "level"]
+            parts = [f"loses to {_listed(lost)}"] if lost else []
+            parts += [f"is level with {_listed(level)}"] if level else []
+            if parts:
+                sentences.append(f"{self.title}: {name} {' and '.join(parts)}.")
         return sentences
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"the floor{'s' if len(names) > 1 else ''} {', '.join(repr(name) for name in names)}"
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ def test_a_seed_decides(kind):
 def test_blocks_are_compact_and_folds_hold_alike():
     folds = make_folds(XY, blocks=25)
     assert len(np.unique(folds.block)) == 25
-    spread = np.mean([XY[folds.block == block].std() for block in np.unique(folds.block)])
-    assert spread < 0.5 * XY.std()
+    spread = np.mean([XY[folds.block == block].std(axis=0) for block in np.unique(folds.block)])
+    assert spread < 0.25 * XY.std(axis=0).mean()
     sizes = np.bincount(folds.fold)
     assert sizes.max() <= 1.3 * sizes.min()
     # The nearest neighbour of a region is nearly always in its own fold, at random in one of five.

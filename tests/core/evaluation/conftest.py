@@ -31,7 +31,7 @@ def planted():
 @pytest.fixture(scope="session")
 def layer(planted):
     """The same as a layer of squares with labels in its fields; every tenth price is missing."""
-    frame = gpd.GeoDataFrame(
+    return gpd.GeoDataFrame(
         {
             "code": [f"r{number:03d}" for number in range(SIDE * SIDE)],
             "price": np.where(np.arange(SIDE * SIDE) % 10 == 0, np.nan, np.exp(planted["regression"][:, 0])),
@@ -43,4 +43,3 @@ def layer(planted):
         geometry=[box(x, y, x + 100, y + 100) for x, y in planted["xy"] + 500_000],
         crs="EPSG:25830",
     )
-    return frame

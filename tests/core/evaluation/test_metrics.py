@@ -19,10 +19,12 @@ def test_regression(rng):
     found = score("regression", truth[:, None], predicted[:, None])
     mean = sum(truth) / 40
     assert found["R2"] == pytest.approx(
-        1 - sum((p - t) ** 2 for t, p in zip(truth, predicted)) / sum((t - mean) ** 2 for t in truth)
+        1 - sum((p - t) ** 2 for t, p in zip(truth, predicted, strict=True)) / sum((t - mean) ** 2 for t in truth)
     )
-    assert found["RMSE"] == pytest.approx(math.sqrt(sum((p - t) ** 2 for t, p in zip(truth, predicted)) / 40))
-    assert found["MAE"] == pytest.approx(sum(abs(p - t) for t, p in zip(truth, predicted)) / 40)
+    assert found["RMSE"] == pytest.approx(
+        math.sqrt(sum((p - t) ** 2 for t, p in zip(truth, predicted, strict=True)) / 40)
+    )
+    assert found["MAE"] == pytest.approx(sum(abs(p - t) for t, p in zip(truth, predicted, strict=True)) / 40)
     assert score("regression", truth[:, None], truth[:, None])["R2"] == 1
     assert math.isnan(score("regression", np.ones((5, 1)), np.ones((5, 1)))["R2"])
 
@@ -52,10 +54,14 @@ def test_distribution(rng):
     q, p = rng.dirichlet(np.ones(4), (2, 30))
     q[3] = [1, 0, 0, 0]
     found = score("distribution", q, p)
-    kl = [sum(a * math.log(a / b) for a, b in zip(x, y) if a > 0) for x, y in zip(q, p)]
+    kl = [sum(a * math.log(a / b) for a, b in zip(x, y, strict=True) if a > 0) for x, y in zip(q, p, strict=True)]
     assert found["KL"] == pytest.approx(sum(kl) / 30)
-    assert found["L1"] == pytest.approx(sum(sum(abs(a - b) for a, b in zip(x, y)) for x, y in zip(q, p)) / 30)
-    assert found["Chebyshev"] == pytest.approx(sum(max(abs(a - b) for a, b in zip(x, y)) for x, y in zip(q, p)) / 30)
+    assert found["L1"] == pytest.approx(
+        sum(sum(abs(a - b) for a, b in zip(x, y, strict=True)) for x, y in zip(q, p, strict=True)) / 30
+    )
+    assert found["Chebyshev"] == pytest.approx(
+        sum(max(abs(a - b) for a, b in zip(x, y, strict=True)) for x, y in zip(q, p, strict=True)) / 30
+    )
     assert score("distribution", q, q)["KL"] == pytest.approx(0, abs=1e-12)
     assert math.isfinite(score("distribution", q, np.eye(4)[np.zeros(30, int)])["KL"])
 
