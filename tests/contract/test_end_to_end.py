@@ -167,6 +167,40 @@ def test_search_ranks_regions_and_pixels_alike(city, work, checkpoint, by_cli):
     assert other.rank.tolist() != ranking.rank.tolist()
 
 
+def test_an_evaluation_is_the_same_from_the_command_line_and_qgis(city, work, by_cli, qgis):
+    given = ("--regions", city / "regions.gpkg", "--pois", city / "pois.gpkg", "--seeds", 2, "--probes", "linear")
+    said = urbanfm(
+        *("evaluate", "--embeddings", f"cli={work / 'cli.parquet'}", *given, "--targets", "land_use,occ_*"),
+        *("--out", work / "scores.json", "--report", work / "scores.html"),
+    )
+    assert "land_use (multiclass, spatial blocks)" in said and "cli against" in said
+    results = qgis.run(
+        "urbanfm:evaluateembeddings",
+        EMBEDDINGS=work / "cli.gpkg",
+        REGIONS=city / "regions.gpkg",
+        POIS=city / "pois.gpkg",
+        TARGETS="land_use;occ_*",
+        SEEDS=2,
+        PROBES="linear",
+        OUT=work / "qgis scores.json",
+        REPORT=work / "qgis scores.html",
+    )
+    assert results["REGION_COUNT"] == 50
+    by_cli_scores, by_qgis_scores = (
+        {
+            (result["target"], score["features"].replace("embeddings", "cli")): score["metrics"]
+            for result in json.loads((work / name).read_text())["results"]
+            for score in result["scores"]
+        }
+        for name in ("scores.json", "qgis scores.json")
+    )
+    assert len(by_cli_scores) == 12
+    for (target, features), metrics in by_cli_scores.items():
+        for name, found in metrics.items():
+            assert by_qgis_scores[target, features][name]["mean"] == pytest.approx(found["mean"], abs=0.02), features
+    assert "<svg" in (work / "qgis scores.html").read_text()
+
+
 def test_regions_may_be_missing_and_then_a_grid_is_made(city, work, checkpoint):
     table = urbanfm_core.embed(
         checkpoint=checkpoint,

@@ -42,7 +42,7 @@ def read_labelled_regions(stage: EvaluateStage, progress: Progress) -> tuple[Reg
     labels = label_columns(regions)
     if stage.labels is not None:
         more = read_labels(stage.labels, regions, stage.labels_id, notes)
-        common = [str(name) for name in more.columns if name in labels.columns and name != "fid"]
+        common = [str(name) for name in more.columns if name in labels.columns]
         if common:
             notes.append(f"Labels {', '.join(common[:8])}: the table's are taken, not the regions' fields.")
         labels = pd.concat([labels.drop(columns=common), more], axis=1)
@@ -103,7 +103,7 @@ def _with_note(item: Features) -> Features:
     without = int((~item.covered).sum())
     if without:
         notes.append(f"{item.name}: {without} of {len(item.vectors)} regions have no vector.")
-    constant = int((np.nanstd(item.vectors, axis=0) == 0).sum()) if item.covered.any() else 0
+    constant = int((np.ptp(item.vectors[item.covered], axis=0) == 0).sum()) if item.covered.any() else 0
     if constant:
         notes.append(f"{item.name}: {constant} dimensions are the same everywhere.")
     return replace(item, notes=notes)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -111,7 +112,7 @@ def read_embeddings(text: str, regions: RegionSet, id_field: str | None, targets
     if "embedding" in table.columns:
         vectors = stack_vectors(table["embedding"], source).astype(np.float64)
         joined = join_rows(table[key], regions, f"embeddings ({source})", notes)
-        return [Features(name, _take(vectors, joined), False, _position(source), notes)]
+        return [Features(name, _take(vectors, joined), False, _position(source, table), notes)]
     columns = _vector_columns(table, key, targets, name, notes)
     joined = join_rows(table[key], regions, f"embeddings ({source})", notes)
     values = _take(table[columns].to_numpy(np.float64, na_value=np.nan), joined)
@@ -129,7 +130,8 @@ def read_labels(source: str, regions: RegionSet, id_field: str | None, notes: li
     table = read_any_table(source, notes)
     key = find_id(table, regions, id_field, f"labels ({source})")
     joined = join_rows(table[key], regions, f"labels ({source})", notes)
-    return table.drop(columns=key).reindex(joined).reset_index(drop=True)
+    kept = [column for column in table.columns if column != key and not _OWN.match(str(column))]
+    return table[kept].reindex(joined).reset_index(drop=True)
 
 
 def label_columns(regions: RegionSet) -> pd.DataFrame:
@@ -252,7 +254,10 @@ def _parquet_metadata(source: str | Path) -> dict[str, Any]:
     path = LayerSource.parse(source).path
     if not path.lower().endswith(PARQUET_SUFFIXES):
         return {}
-    found: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(b"urbanfm", b"{}"))
+    try:
+        found: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(b"urbanfm", b"{}"))
+    except (OSError, ValueError, pyarrow.ArrowException):  # reading the table says what is wrong
+        return {}
     return found
 
 
@@ -262,11 +267,17 @@ def own_id(source: str) -> str | None:
     return name if isinstance(name, str) and name in pq.read_schema(LayerSource.parse(source).path).names else None
 
 
-def _position(source: str) -> Position:
+def _position(source: str, table: pd.DataFrame) -> Position:
     """Whether the method that made a table of ours was given positions, as its own interface says."""
-    from urbanfm_core.models import METHODS, get_method
+    from urbanfm_core.models import METHODS, get_method, load_preset
 
     name = _parquet_metadata(source).get("provenance", {}).get("method")
+    models = list(table["emb_model"].dropna().unique()) if name is None and "emb_model" in table.columns else []
+    if len(models) == 1:
+        try:
+            name = load_preset(str(models[0]))["method"]
+        except ConfigError:
+            name = models[0]
     if name not in METHODS:
         return "unknown"
     return "yes" if get_method(name).uses_position else "no"

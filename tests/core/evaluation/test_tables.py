@@ -36,13 +36,13 @@ def test_a_csv_is_joined_by_id_and_numbered_columns_are_the_vector(tmp_path, reg
 
 
 def test_our_own_files_are_read_exactly_and_say_who_made_them(tmp_path, regions):
-    own = EmbeddingTable(regions, VECTORS, {}, {"method": "aether"})
+    own = EmbeddingTable(regions, VECTORS, {}, {"method": "aether", "model": "aether-tiny"})
     own.to_parquet(tmp_path / "own.parquet")
     own.to_layer(tmp_path / "own.gpkg", columns=True)
     for name in ("own.parquet", "own.gpkg"):
         (found,) = read_embeddings(str(tmp_path / name), regions, None, {"price"})
         np.testing.assert_array_equal(found.vectors, VECTORS)
-        assert found.position == ("no" if name.endswith("parquet") else "unknown")
+        assert found.position == "no"
 
 
 def test_coordinates_in_a_table_are_scored_with_and_without(tmp_path, regions):
