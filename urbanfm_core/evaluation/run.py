@@ -71,7 +71,7 @@ class Comparison:
 
     Attributes:
         difference: First minus second, seed by seed.
-        ratio: First through second, seed by seed; None where the second is not positive.
+        ratio: First through second, seed by seed; None where either is not positive.
         verdict: 'better' or 'worse' if the interval of the difference excludes 0, else 'level'; 'single' for one seed,
             which gives no interval.
     """
@@ -308,7 +308,7 @@ def _compare(task: Task, best: Sequence[Score]) -> list[Comparison]:
 def _comparison(metric: str, one: Score, other: Score) -> Comparison:
     first, second = np.array(one.metrics[metric].per_seed), np.array(other.metrics[metric].per_seed)
     difference = Summary(tuple((first - second).tolist()))
-    ratio = Summary(tuple((first / second).tolist())) if (second > 0).all() else None
+    ratio = Summary(tuple((first / second).tolist())) if min(first.min(), second.min()) > 0 else None
     low, high = difference.interval
     if len(first) < 2:
         verdict = "single"
