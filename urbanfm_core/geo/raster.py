@@ -6,7 +6,9 @@ AlphaEarth tiles lie south-up; the reader turns windows and arrays over, so noth
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ STRIP_BYTES = 48 << 20
 BLOCK_PX = 256
 _WHOLE_BLOCK_BYTES = 4 * STRIP_BYTES
 _SERVICES = {"WMS", "WMTS", "WCS", "OGCAPI", "EEDAI", "PLMOSAIC", "DAAS"}
+_BLOCK_TAGS = ("BLOCK_OFFSET", "BLOCK_SIZE")
 _COMPRESSIONS = ("zstd", "deflate", "none")
 _DTYPES = ("float32", "float16", "int8", "uint8")
 
@@ -421,6 +424,23 @@ def _can_hold(dtype: np.dtype, value: float) -> bool:
     return math.isfinite(value) and limits.min <= value <= limits.max and float(value).is_integer()
 
 
+def check_written(path: Path) -> None:
+    """Check that a GeoTIFF is on the disk to its end: on a full disk GDAL closes a file as if nothing had happened.
+
+    Raises:
+        OSError: a block of the first or the last row of blocks, one of which is written last, is missing or cut short.
+    """
+    end = path.stat().st_size
+    with rasterio.open(path) as dataset:
+        rows, columns = dataset.block_shapes[0]
+        last, across = (dataset.height - 1) // rows, (dataset.width - 1) // columns + 1
+        for band in dataset.indexes:
+            for block in (f"{column}_{row}" for row in {0, last} for column in range(across)):
+                where = [dataset.get_tag_item(f"{name}_{block}", "TIFF", bidx=band) for name in _BLOCK_TAGS]
+                if None in where or sum(int(value) for value in where) > end:
+                    raise OSError(errno.ENOSPC, f"{path.name} is not whole: {os.strerror(errno.ENOSPC)}")
+
+
 class RasterWriter:
     """Writes a tiled, compressed, north-up GeoTIFF on the grid of another raster; it appears whole or not at all.
 
@@ -489,9 +509,9 @@ class RasterWriter:
         self._env = gdal_env()
         self._env.__enter__()
         self._target = atomic_path(self.path)
-        temporary = self._target.__enter__()
+        self._temporary = self._target.__enter__()
         try:
-            self._dataset = rasterio.open(temporary, "w", **self._profile)
+            self._dataset = rasterio.open(self._temporary, "w", **self._profile)
         except (RasterioError, OSError) as error:
             self._target.__exit__(type(error), error, error.__traceback__)
             self._env.__exit__(None, None, None)
@@ -527,6 +547,8 @@ class RasterWriter:
                     self._dataset.scales = (self._scale,) * self.count
                 self._dataset.update_tags(**self._tags)
             self._dataset.close()
+            if kind is None:
+                check_written(self._temporary)
         except (RasterioError, OSError) as failure:
             self._target.__exit__(type(failure), failure, failure.__traceback__)
             raise OutputError(f"Raster {self.path}: cannot be finished ({failure}).", "Is the disk full?") from failure

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import urbanfm_core
-from urbanfm_core.errors import CheckpointError, ConfigError
+from urbanfm_core.errors import CheckpointError, ConfigError, OutputError
 from urbanfm_core.files import atomic_path
 from urbanfm_core.models import get_method, make_config
 from urbanfm_core.models.method import Method, Trained
@@ -71,7 +71,10 @@ class Checkpoint:
         with atomic_path(path) as temporary:
             temporary.mkdir(parents=True)
             weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.weights.items()}
-            save_file(weights, temporary / WEIGHTS)
+            try:
+                save_file(weights, temporary / WEIGHTS)
+            except safetensors.SafetensorError as error:
+                raise OutputError(f"Cannot write {path / WEIGHTS}: {error}.", "Is the disk full?") from error
             manifest = {
                 **self.manifest,
                 "format": FORMAT,
