@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import urbanfm_core
-from urbanfm_core.errors import CheckpointError, ConfigError, MissingDependencyError, OutputError
+from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
 from urbanfm_core.inputs import (
     city_of,
@@ -143,7 +145,7 @@ def check_outputs(stage: Stage) -> None:
     """Refuse, before any work is done, what cannot be written.
 
     Raises:
-        OutputError: a Shapefile, or a folder that cannot be written.
+        OutputError: a Shapefile or another format that is not offered, or a folder that cannot be written.
     """
     for name, item in type(stage).model_fields.items():
         path = getattr(stage, name)
@@ -156,6 +158,10 @@ def check_outputs(stage: Stage) -> None:
                 f"{target}: a Shapefile cannot hold embeddings: it cuts names to 10 letters and texts to 254.",
                 "Write a GeoPackage: give a name that ends in .gpkg.",
             )
+        if extra["kind"] == "polygons":
+            from urbanfm_core.geo.vector import check_layer_name
+
+            check_layer_name(target.absolute())
         try:
             _probe(target.absolute().parent)
         except OSError as error:
@@ -240,6 +246,11 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
     }
     store = store_of(stage, "embed", {**city.identity(*method.embeds_from), **made_from})
     made = method.embed(trained, city, regions, store, progress.part(share, 0.9), rule=stage.rule)
+    if not np.isfinite(made.vectors).any():
+        raise EmptyInputError(
+            f"None of the {len(regions.ids):,} regions holds a valid pixel of {city.embedding_raster}.",
+            "Is the raster all nodata there? Look at it in QGIS; for tiny regions take --rule coverage.",
+        )
     provenance = {
         "model": model_name(checkpoint),
         "method": method.name,
@@ -519,8 +530,6 @@ def _parse_extent(text: str) -> tuple[float, float, float, float]:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"'{text}' is not an extent.", "Write xmin,ymin,xmax,ymax.") from error
-    if not (west < east and south < north):
-        raise ConfigError(f"The extent '{text}' is empty.", "Write xmin,ymin,xmax,ymax.")
     return west, south, east, north
 
 

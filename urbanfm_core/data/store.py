@@ -107,7 +107,9 @@ def file_identity(source: str | Path) -> dict[str, Any]:
     Raises:
         InputError: the file does not exist.
     """
-    name, _, part = str(source).partition("|")
+    name, _, part = (str(source), "", "") if Path(source).exists() else str(source).partition("|")
+    if name.startswith("/vsi"):  # inside an archive or on the web: known to GDAL by its name
+        return {"part": part, "source": name}
     path = Path(name)
     try:
         status = path.stat()

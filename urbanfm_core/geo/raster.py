@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ STRIP_BYTES = 48 << 20
 BLOCK_PX = 256
 _WHOLE_BLOCK_BYTES = 4 * STRIP_BYTES
 _SERVICES = {"WMS", "WMTS", "WCS", "OGCAPI", "EEDAI", "PLMOSAIC", "DAAS"}
+# A description in XML, a plain address, or what QGIS keeps of a service ("type=xyz&url=https://...").
+_ADDRESS = re.compile(r"\s*<|https?://|wms:|contextualwmslegend|([^/]*&)?(url|type)=", re.IGNORECASE)
 _BLOCK_TAGS = ("BLOCK_OFFSET", "BLOCK_SIZE")
 _COMPRESSIONS = ("zstd", "deflate", "none")
 _DTYPES = ("float32", "float16", "int8", "uint8")
@@ -165,7 +168,7 @@ def inspect_raster(path: str | Path) -> RasterInfo:
 
 
 def _open(path: str) -> Any:
-    if path.lstrip().startswith("<") or path.lower().startswith(("http://", "https://", "contextualwmslegend", "wms:")):
+    if _ADDRESS.match(path):
         raise InputError(
             f"Raster {path!r}: expected a file, found the address of a web service.",
             "Export the layer to a GeoTIFF first (a plain file on the web can be given as /vsicurl/ADDRESS).",
@@ -176,6 +179,11 @@ def _open(path: str) -> Any:
     try:
         dataset = rasterio.open(path)
     except (RasterioError, OSError) as error:
+        if "WMS" in str(error):
+            raise InputError(
+                f"Raster {path}: expected a file, found the description of a web service ({error}).",
+                "Export the layer to a GeoTIFF first.",
+            ) from error
         raise InputError(
             f"Raster {path}: cannot be opened ({error}).", "Give a GeoTIFF or another raster file that GDAL reads."
         ) from error

@@ -32,6 +32,7 @@ from urbanfm_core.data.samplecity.streets import CLASSES, CRS, ORIGIN_M, REGION_
 from urbanfm_core.errors import ConfigError, OutputError
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.raster import check_written
+from urbanfm_core.geo.vector import gdal_path
 from urbanfm_core.progress import Progress
 
 MANIFEST = "samplecity.json"
@@ -110,6 +111,7 @@ def generate(out: Path, regions: int, seed: int, progress: Progress, *, compact:
         raise ConfigError(f"The seed of a sample city is an integer from 0; found {seed}.", "Use for example 0.")
     out = Path(out).expanduser().absolute()
     _refuse_other_folder(out)
+    gdal_path(out)
     progress.check()
     with atomic_path(out) as folder:
         (folder / "streetview").mkdir(parents=True)
