@@ -51,7 +51,7 @@ def atomic_path(path: str | Path, *, sweep: bool = True) -> Iterator[Path]:
         OutputError: the folder cannot be written, the disk is full, or it refused the rename.
     """
     path = Path(path).expanduser().absolute()
-    temporary = path.with_name(f".{path.stem}.{_owner()}.part{path.suffix}")
+    temporary = path.with_name(f".{_plain(path.stem)}.{_owner()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
@@ -102,7 +102,7 @@ def remove_leftovers(folder: str | Path, name: str | None = None) -> None:
             continue
         aside = found["kind"] == "old"
         if target is not None and (
-            found["name"] != (target.name if aside else target.stem)
+            found["name"] != (target.name if aside else _plain(target.stem))
             or not (aside or found["rest"].startswith(target.suffix))
         ):
             continue
@@ -120,12 +120,17 @@ def remove_leftovers(folder: str | Path, name: str | None = None) -> None:
 def remove_folder(path: str | Path) -> None:
     """Remove a folder at once or not at all: whoever looks for it never finds half of it. One that is absent is fine."""
     path = Path(path)
-    doomed = path.with_name(f".{path.stem}.{_owner()}.part{path.suffix}")
+    doomed = path.with_name(f".{_plain(path.stem)}.{_owner()}.part{path.suffix}")
     try:
         path.rename(doomed)
     except OSError:
         doomed = path  # open elsewhere, as far as Windows is concerned
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _plain(stem: str) -> str:
+    """A name without the characters that libraries which take paths for addresses would cut it at."""
+    return re.sub(r"[;?#!]", "_", stem)
 
 
 def _owner() -> str:

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import urbanfm_core
 from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
@@ -246,11 +244,6 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
     }
     store = store_of(stage, "embed", {**city.identity(*method.embeds_from), **made_from})
     made = method.embed(trained, city, regions, store, progress.part(share, 0.9), rule=stage.rule)
-    if not np.isfinite(made.vectors).any():
-        raise EmptyInputError(
-            f"None of the {len(regions.ids):,} regions holds a valid pixel of {city.embedding_raster}.",
-            "Is the raster all nodata there? Look at it in QGIS; for tiny regions take --rule coverage.",
-        )
     provenance = {
         "model": model_name(checkpoint),
         "method": method.name,
@@ -258,6 +251,11 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
         "urbanfm": urbanfm_core.__version__,
     }
     table = EmbeddingTable(regions, made.vectors, made.coverage, provenance)
+    if not table.covered.any():
+        raise EmptyInputError(
+            f"None of the {len(regions.ids):,} regions holds a valid pixel of {city.embedding_raster}.",
+            "Is the raster all nodata there? Look at it in QGIS; for tiny regions take --rule coverage.",
+        )
     _write_embeddings(stage, table, city, progress.part(0.9, 1.0))
     store.remove()
     summary = {

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np

@@ -406,7 +406,7 @@ def _write_ogr(frame: geopandas.GeoDataFrame, temporary: Path, path: Path, layer
     dataset_options = {"VERSION": "1.2"} if driver == "GPKG" else {}
     pyogrio.write_dataframe(
         flat,
-        gdal_path(temporary),
+        temporary,
         layer=layer,
         driver=driver,
         use_arrow=True,

@@ -38,7 +38,7 @@ def test_the_batch_halves_once_and_stays_small_and_is_said():
 
 
 def test_when_a_single_pixel_does_not_fit_it_says_what_to_do():
-    with pytest.raises(ResourceError, match="single pixel.*cpu"):
+    with pytest.raises(ResourceError, match=r"single pixel.*cpu"):
         PixelBatches(trained(), 64).compute(limited(0), np.ones((10, 4), np.float32), 4)
 
 

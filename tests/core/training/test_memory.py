@@ -98,7 +98,7 @@ def test_sizes_that_do_not_divide(make_task, tmp_path):
 
 
 def test_when_nothing_fits_it_says_what_to_do(make_task, tmp_path):
-    with pytest.raises(ResourceError, match="even with batches of 2 samples.*cpu"):
+    with pytest.raises(ResourceError, match=r"even with batches of 2 samples.*cpu"):
         run(make_task(method=Greedy(0)), tmp_path)
     assert not (tmp_path / FILE).exists()
 
@@ -108,7 +108,7 @@ def test_memory_that_runs_out_elsewhere_is_said_too(make_task, tmp_path):
     task.samples.__class__ = type(
         "TooLarge", (type(task.samples),), {"to": lambda self, device: (_ for _ in ()).throw(MemoryError())}
     )
-    with pytest.raises(ResourceError, match="64 samples.*batch size"):
+    with pytest.raises(ResourceError, match=r"64 samples.*batch size"):
         run(task, tmp_path)
 
 
