@@ -144,6 +144,7 @@ def check_outputs(stage: Stage) -> None:
 
     Raises:
         OutputError: a Shapefile or another format that is not offered, or a folder that cannot be written.
+        CheckpointError: a checkpoint would replace something else.
     """
     for name, item in type(stage).model_fields.items():
         path = getattr(stage, name)
@@ -160,6 +161,10 @@ def check_outputs(stage: Stage) -> None:
             from urbanfm_core.geo.vector import check_layer_name
 
             check_layer_name(target.absolute())
+        if extra["kind"] == "checkpoint":
+            from urbanfm_core.training.checkpoint import guard_replacing
+
+            guard_replacing(target)
         try:
             _probe(target.absolute().parent)
         except OSError as error:

@@ -101,7 +101,8 @@ def _is_abandoned(folder: Path, pid: int) -> bool:
 
 
 def _literal(text: str) -> str:
-    return "".join(f"[{char}]" if char in "*?[" else char for char in text)
+    """A pattern for a name as the worker writes it for the time being: ; ? # and ! become _ there."""
+    return "".join("_" if char in ";?#!" else f"[{char}]" if char in "*[" else char for char in text)
 
 
 def _log_path(stage: str) -> Path:

@@ -4,6 +4,7 @@ The same errors reach QGIS: the worker sends message and hint as they are (`test
 itself refuses is in `tests/plugin`.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -251,9 +252,18 @@ def hostile_published_file(place):
     return ["importcheckpoint", "--checkpoint", place / "evil.pth", "--out", place.parent / "made" / "ckpt"]
 
 
+def changed_configuration(place):
+    config = place / "ckpt" / "config.json"
+    config.write_text(config.read_text().replace('"gate_init": -4.0', '"gate_init": 4.0'))
+    return embed(place)
+
+
 def huge_width(place):
     config = place / "ckpt" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "hidden_dim": 10**12}))
+    manifest = place / "ckpt" / "manifest.json"
+    digest = hashlib.sha256(config.read_bytes()).hexdigest()
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "config_sha256": digest}))
     return embed(place)
 
 
@@ -351,6 +361,7 @@ CASES = {
     checkpoint_with_a_cut_file: ["weights.safetensors is damaged", "Copy"],
     hostile_checkpoint: ["weights.safetensors", "damaged", "Copy"],
     hostile_published_file: ["evil.pth"],
+    changed_configuration: ["config.json", "changed", "Copy"],
     huge_width: ["do not fit", "config.json"],
     checkpoint_of_an_unknown_method: ["no method '../../evil'", "newer version"],
     raster_in_place_of_a_checkpoint: ["raster.tif is a file", "checkpoint is a folder"],
