@@ -77,5 +77,9 @@ class Cancelled(UrbanFMError):
         super().__init__(message)
 
 
+class ResourceError(UrbanFMError, MemoryError):
+    """The machine has too little memory for the smallest step of the work."""
+
+
 class TrainingError(UrbanFMError, ArithmeticError):
     """Training cannot go on: a loss is not finite."""

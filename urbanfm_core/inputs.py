@@ -99,6 +99,13 @@ def load_model(path: str, stage: Any, progress: Progress) -> tuple[Method, Train
     checkpoint = Checkpoint.load(path)
     method, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size or 65536)
     progress.log("info", f"{method.title} ({model_name(checkpoint)}) on {describe_device(trained.device)}")
+    home = checkpoint.manifest.get("device")
+    if home not in (None, trained.device.type):
+        progress.log(
+            "info",
+            f"The model was trained on '{home}' and computes on '{trained.device.type}' here; vectors may differ "
+            "in their last digits.",
+        )
     return method, trained, checkpoint
 
 

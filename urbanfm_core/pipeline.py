@@ -7,13 +7,15 @@ data) and what a Python caller can use (`value`).
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
-from urbanfm_core.errors import ConfigError, MissingDependencyError, OutputError
+from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, MissingDependencyError, OutputError
+from urbanfm_core.files import refusal
 from urbanfm_core.inputs import (
     city_of,
     grid_over,
@@ -110,7 +112,13 @@ def run_stage(name: str, stage: Stage, progress: Progress) -> Result:
     check_outputs(stage)
     _check_map(stage)
     progress.check()
-    result = _STAGE_FUNCTIONS[name](stage, progress)
+    try:
+        result = _STAGE_FUNCTIONS[name](stage, progress)
+    except OSError as error:
+        refused = refusal(error)
+        if refused is None:
+            raise
+        raise refused from error
     for note in result.notes:
         progress.log("info", note)
     if result.notes:
@@ -136,7 +144,8 @@ def check_outputs(stage: Stage) -> None:
     """Refuse, before any work is done, what cannot be written.
 
     Raises:
-        OutputError: a Shapefile, or a folder that cannot be written.
+        OutputError: a Shapefile or another format that is not offered, or a folder that cannot be written.
+        CheckpointError: a checkpoint would replace something else.
     """
     for name, item in type(stage).model_fields.items():
         path = getattr(stage, name)
@@ -149,15 +158,28 @@ def check_outputs(stage: Stage) -> None:
                 f"{target}: a Shapefile cannot hold embeddings: it cuts names to 10 letters and texts to 254.",
                 "Write a GeoPackage: give a name that ends in .gpkg.",
             )
+        if extra["kind"] == "polygons":
+            from urbanfm_core.geo.vector import check_layer_name
+
+            check_layer_name(target.absolute())
+        if extra["kind"] == "checkpoint":
+            from urbanfm_core.training.checkpoint import guard_replacing
+
+            guard_replacing(target)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            probe = target.parent / f".{target.name}.probe"
-            probe.touch()
-            probe.unlink()
+            _probe(target.absolute().parent)
         except OSError as error:
             raise OutputError(
                 f"Cannot write {target}: {error.strerror or error}.", "Choose a folder that you may write to."
             ) from error
+
+
+def _probe(folder: Path) -> None:
+    """Whether a file can be made in a folder, or in the nearest one above it that exists; nothing is left there."""
+    while not folder.exists():
+        folder = folder.parent
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _check_map(stage: Stage) -> None:
@@ -213,8 +235,12 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
     if path is None:
         _check_overlap(regions, city)
         path, share = _checkpoint_to_train(stage), 0.7
-        trained_now, notes = _train(stage, Path(path), progress.part(0.0, share))
-        training = _training_summary(trained_now, path)
+        found = None if stage.checkpoint_out is not None else _trained_before(Path(path))
+        if found is None:
+            found, notes = _train(stage, Path(path), progress.part(0.0, share))
+        else:
+            notes = [f"A model that was trained on the same inputs with the same settings is taken: {path}"]
+        training = _training_summary(found, path)
     method, trained, checkpoint = load_model(path, stage, progress)
     city.require(*method.embeds_from)
     made_from = {
@@ -223,14 +249,19 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
         "rule": stage.rule,
     }
     store = store_of(stage, "embed", {**city.identity(*method.embeds_from), **made_from})
-    found = method.embed(trained, city, regions, store, progress.part(share, 0.9), rule=stage.rule)
+    made = method.embed(trained, city, regions, store, progress.part(share, 0.9), rule=stage.rule)
     provenance = {
         "model": model_name(checkpoint),
         "method": method.name,
         "checkpoint": checkpoint.manifest["weights_sha256"],
         "urbanfm": urbanfm_core.__version__,
     }
-    table = EmbeddingTable(regions, found.vectors, found.coverage, provenance)
+    table = EmbeddingTable(regions, made.vectors, made.coverage, provenance)
+    if not table.covered.any():
+        raise EmptyInputError(
+            f"None of the {len(regions.ids):,} regions holds a valid pixel of {city.embedding_raster}.",
+            "Is the raster all nodata there? Look at it in QGIS; for tiny regions take --rule coverage.",
+        )
     _write_embeddings(stage, table, city, progress.part(0.9, 1.0))
     store.remove()
     summary = {
@@ -243,7 +274,7 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
         **{name: getattr(stage, name) for name in ("out", "parquet", "raster", "map")},
         **({"training": training} if training else {}),
     }
-    notes += [*regions.notes, *found.notes]
+    notes += [*regions.notes, *made.notes, *trained.notes]
     if not any(getattr(stage, name) for name in ("out", "parquet", "raster", "map")):
         notes.append("No output was named, so the vectors were written nowhere; name --out or --parquet.")
     return Result(summary, table, notes)
@@ -270,7 +301,7 @@ def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
             progress=progress,
         )
     write_raster_style(Path(stage.out).with_suffix(".qml"), stage.out)
-    return Result({"out": stage.out, **summary}, Path(stage.out))
+    return Result({"out": stage.out, **summary}, Path(stage.out), trained.notes)
 
 
 def search(stage: SearchStage, progress: Progress) -> Result:
@@ -315,7 +346,7 @@ def search(stage: SearchStage, progress: Progress) -> Result:
                 progress=progress.part(0.3, 1.0),
             )
             write_score_style(Path(stage.raster).with_suffix(".qml"), stage.raster)
-    return Result(summary, value, notes)
+    return Result(summary, value, [*notes, *trained.notes])
 
 
 def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
@@ -463,12 +494,24 @@ def _checkpoint_to_train(stage: EmbedStage) -> str:
 
     if stage.checkpoint_out is not None:
         return stage.checkpoint_out
-    method = get_method(load_preset(stage.preset)["method"])
+    preset = load_preset(stage.preset)
+    method = get_method(preset["method"])
     city = city_of(stage)
     city.require(*method.needs)
-    made_from = {**city.identity(*method.needs), **{name: getattr(stage, name) for name in TrainingParams.model_fields}}
+    settings = {name: getattr(stage, name) for name in (*TrainingParams.model_fields, "batch_size")}
+    made_from = {**city.identity(*method.needs), **settings, "preset": preset}
     root = Path(stage.cache) if stage.cache else default_cache()
-    return str(root / "checkpoints" / f"{stage.preset}-{fingerprint(made_from)}")
+    return str(root / "checkpoints" / f"{Path(stage.preset).stem}-{fingerprint(made_from)}")
+
+
+def _trained_before(path: Path) -> Checkpoint | None:
+    """The checkpoint that an earlier run left in the cache, if it is whole: then a killed run was past its training."""
+    from urbanfm_core.training.checkpoint import Checkpoint
+
+    try:
+        return Checkpoint.load(path)
+    except CheckpointError:
+        return None
 
 
 def _training_summary(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]:
@@ -534,8 +577,6 @@ def _parse_extent(text: str) -> tuple[float, float, float, float]:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"'{text}' is not an extent.", "Write xmin,ymin,xmax,ymax.") from error
-    if not (west < east and south < north):
-        raise ConfigError(f"The extent '{text}' is empty.", "Write xmin,ymin,xmax,ymax.")
     return west, south, east, north
 
 

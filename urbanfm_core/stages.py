@@ -49,7 +49,7 @@ def param(
 class Stage(BaseModel):
     """Base of all stages: unknown parameters are errors, defaults are checked like values, paths may be path objects."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -650,6 +650,25 @@ STAGES: dict[str, type[Stage]] = {
 PROTOCOL = 1
 
 
+def _fail_on_no_text(values: Any) -> None:
+    """Refuse texts that no file name and no library takes: with a zero character, or with half a character.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for text in values if isinstance(values, list) else [values]:
+        if isinstance(text, str) and ("\0" in text or not _encodes(text)):
+            raise ConfigError(f"{text!r} is not a text that can be used.", "Write it anew.")
+
+
+def _encodes(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def make_stage(name: str, values: dict[str, Any]) -> Stage:
     """Check values against a stage's definition.
 
@@ -658,6 +677,8 @@ def make_stage(name: str, values: dict[str, Any]) -> Stage:
     """
     if name not in STAGES:
         raise ConfigError(f"There is no stage '{name}'.", f"Choose one of: {', '.join(STAGES)}.")
+    for value in values.values():
+        _fail_on_no_text(value)
     try:
         return STAGES[name](**values)
     except ValidationError as error:

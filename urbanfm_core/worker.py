@@ -75,7 +75,7 @@ def read_job(path: Path) -> tuple[str, dict[str, Any]]:
     """
     try:
         job = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not a readable job file: {error}.") from error
     if not isinstance(job, dict) or job.get("protocol") != PROTOCOL:
         found = job.get("protocol") if isinstance(job, dict) else type(job).__name__

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +17,8 @@ from ..contract import load
 from ..paths import user_folder
 
 KEPT_LOGS = 20
+ABANDONED_S = 7 * 86_400
+_FOLDER = re.compile(r"urbanfm-[a-z]+-(\d+)-\w+")
 
 
 class Job:
@@ -28,7 +32,8 @@ class Job:
         self.stage = stage
         self.params: dict[str, Any] = {}
         self.outputs: dict[str, str] = {}
-        self.folder = Path(tempfile.mkdtemp(prefix=f"urbanfm-{stage}-"))
+        _remove_abandoned()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"urbanfm-{stage}-{os.getpid()}-"))
         self.log = _log_path(stage)
 
     def __enter__(self) -> Job:
@@ -58,19 +63,46 @@ class Job:
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
         return path
 
-    def remove_leftovers(self) -> None:
-        """Remove what a killed worker could not: the temporary siblings of its outputs (`.name.????????.part.ext`)."""
+    def remove_leftovers(self, pid: int) -> None:
+        """Remove what a killed worker could not: the temporary siblings of its outputs.
+
+        Args:
+            pid: The worker's; its temporary files are called `.name.MACHINE-PID-RANDOM.part.ext`, the PID as hexadecimal.
+        """
+        owner = f"????-{pid:x}-????????"
         for output in self.outputs.values():
             path = Path(output)
-            for leftover in path.parent.glob(f".{_literal(path.stem)}.????????.part{_literal(path.suffix)}*"):
+            for leftover in path.parent.glob(f".{_literal(path.stem)}.{owner}.part{_literal(path.suffix)}*"):
                 if leftover.is_dir():
                     shutil.rmtree(leftover, ignore_errors=True)
                 else:
                     leftover.unlink(missing_ok=True)
 
 
+def _remove_abandoned() -> None:
+    """Remove the folders of jobs whose QGIS crashed: they hold copies of layers."""
+    for folder in Path(tempfile.gettempdir()).glob("urbanfm-*"):
+        found = _FOLDER.fullmatch(folder.name)
+        if found and folder.is_dir() and not folder.is_symlink() and _is_abandoned(folder, int(found[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path, pid: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            # There, asking a process for a sign of life by signal 0 would interrupt it.
+            return time.time() - folder.stat().st_mtime > ABANDONED_S
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _literal(text: str) -> str:
-    return "".join(f"[{char}]" if char in "*?[" else char for char in text)
+    """A pattern for a name as the worker writes it for the time being: ; ? # and ! become _ there."""
+    return "".join("_" if char in ";?#!" else f"[{char}]" if char in "*[" else char for char in text)
 
 
 def _log_path(stage: str) -> Path:

@@ -68,7 +68,7 @@ def run(job: Job, python: Path, feedback: QgsProcessingFeedback, start: float = 
         while not process.finished():
             if feedback.isCanceled():
                 process.stop("cancel")
-                job.remove_leftovers()
+                job.remove_leftovers(process.pid)
                 return Outcome(cancelled=True, metrics=listener.outcome.metrics)
             line = process.line(POLL_S)
             if line is not None:
@@ -82,7 +82,7 @@ def run(job: Job, python: Path, feedback: QgsProcessingFeedback, start: float = 
         return listener.outcome
     if code == 0 and listener.done:
         return listener.outcome
-    job.remove_leftovers()
+    job.remove_leftovers(process.pid)
     raise WorkerError(listener.failure(code))
 
 

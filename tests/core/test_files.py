@@ -1,9 +1,15 @@
+import errno
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from urbanfm_core import files
 from urbanfm_core.errors import OutputError
-from urbanfm_core.files import atomic_path
+from urbanfm_core.files import atomic_path, remove_leftovers
 
 
 def test_a_file_appears_only_when_whole(tmp_path):
@@ -41,3 +47,77 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file"), atomic_path(tmp_path / "file" / "out.tif"):
         pass
+
+
+def gone_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def owned_by(pid, machine=None):
+    return f"{machine or files._machine()}-{pid:x}-0a1b2c3d"
+
+
+def test_the_next_writer_of_a_target_removes_what_a_dead_one_left(tmp_path):
+    dead, name = gone_pid(), "out [1] ü"
+    left = [f".{name}.{owned_by(dead)}.part.gpkg", f".{name}.{owned_by(dead)}.part.gpkg-journal"]
+    alive = f".{name}.{owned_by(os.getpid())}.part.gpkg"
+    other_target = f".out.{owned_by(dead)}.part.gpkg"
+    hidden = f".{name}.part.gpkg"
+    for item in (*left, alive, other_target, hidden):
+        (tmp_path / item).write_text("x")
+    (tmp_path / f".{name}.{owned_by(dead)}.part.gpkg.d").mkdir()
+    with atomic_path(tmp_path / f"{name}.gpkg") as temporary:
+        temporary.write_text("x")
+    assert {item.name for item in tmp_path.iterdir()} == {alive, other_target, hidden, f"{name}.gpkg"}
+
+
+def test_what_another_machine_wrote_is_left_alone_for_a_week(tmp_path):
+    machine = "0000" if files._machine() != "0000" else "0001"
+    old, young = (tmp_path / f".{name}.{owned_by(7, machine)}.part.tif" for name in ("old", "young"))
+    for path, days in ((old, 8), (young, 6)):
+        path.write_text("x")
+        os.utime(path, (time.time() - days * 86_400,) * 2)
+    remove_leftovers(tmp_path)
+    assert [item.name for item in tmp_path.iterdir()] == [young.name]
+
+
+def test_a_number_that_was_given_out_again_protects_nothing(tmp_path):
+    left = tmp_path / f".ckpt.{owned_by(os.getpid())}.part"
+    left.mkdir()
+    (left / "w").write_text("x")
+    remove_leftovers(tmp_path, "ckpt")
+    assert left.exists()
+    for path in (left / "w", left):
+        os.utime(path, (1_000_000_000,) * 2)
+    remove_leftovers(tmp_path, "ckpt")
+    assert not left.exists()
+
+
+def test_a_folder_that_a_killed_process_put_aside_comes_back(tmp_path):
+    aside = tmp_path / f".ckpt.v1.{owned_by(gone_pid())}.old"
+    aside.mkdir()
+    (aside / "w").write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "ckpt.v1"):
+        raise RuntimeError
+    assert (tmp_path / "ckpt.v1" / "w").read_text() == "old"
+    aside.mkdir()
+    remove_leftovers(tmp_path, "ckpt.v1")
+    assert [item.name for item in tmp_path.iterdir()] == ["ckpt.v1"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
+def test_a_disk_that_takes_no_more_is_an_error_of_the_output(tmp_path, code):
+    target = tmp_path / "out.tif"
+    target.write_text("old")
+    with pytest.raises(OutputError, match=r"out\.tif.*disk"), atomic_path(target) as temporary:
+        temporary.write_text("new")
+        raise OSError(code, os.strerror(code))
+    assert target.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["out.tif"]
+
+
+def test_other_errors_of_the_system_are_not_laid_on_the_disk(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out.tif"):
+        (tmp_path / "input.tif").read_text()

@@ -133,7 +133,9 @@ def main() -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         for path in job["outputs"].values():
-            Path(path).with_name(f".{Path(path).stem}.0a1b2c3d.part{Path(path).suffix}").write_text("half")
+            Path(path).with_name(
+                f".{Path(path).stem}.0a1b-{os.getpid():x}-0a1b2c3d.part{Path(path).suffix}"
+            ).write_text("half")
         Path(os.environ["URBANFM_FAKE_RECORD"]).write_text(json.dumps({"pid": os.getpid(), "child": child.pid}))
         time.sleep(600)
     say("hello", protocol=99 if MODE == "protocol" else 1, version="0.1.0")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -174,10 +176,29 @@ def test_cancel_ends_a_silent_worker_with_its_children_and_leaves_no_half_file(f
 
 def test_half_files_of_others_are_left_alone(tmp_path: Path) -> None:
     with make_job(tmp_path) as job:
-        other = tmp_path / "made" / ".other.0a1b2c3d.part.gpkg"
-        other.write_text("x")
-        job.remove_leftovers()
-        assert other.exists()
+        own = [Path(path) for path in job.outputs.values()]
+        others = [tmp_path / "made" / ".other.0a1b-2f-0a1b2c3d.part.gpkg"]
+        others += [path.with_name(f".{path.stem}.0a1b-30-0a1b2c3d.part{path.suffix}") for path in own]
+        for other in others:
+            other.write_text("x")
+        job.remove_leftovers(0x2F)
+        assert all(other.exists() for other in others)
+        job.remove_leftovers(0x30)
+        assert [other.exists() for other in others] == [True] + [False] * len(own)
+
+
+def test_folders_of_jobs_of_a_crashed_qgis_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    abandoned = tmp_path / f"urbanfm-embed-{gone.pid}-ab12_xyz"
+    others = [tmp_path / f"urbanfm-embed-{os.getpid()}-ab12_xyz", tmp_path / "urbanfm-embed-mine"]
+    for folder in (abandoned, *others):
+        folder.mkdir()
+        (folder / "regions.gpkg").write_text("x")
+    with Job("grid"):
+        assert not abandoned.exists()
+    assert all((folder / "regions.gpkg").exists() for folder in others)
 
 
 def test_logs_do_not_pile_up(tmp_path: Path) -> None:

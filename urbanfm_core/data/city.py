@@ -10,6 +10,7 @@ from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.poi import PoiColumns, PoiSet
 from urbanfm_core.data.store import file_identity
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.geo.raster import inspect_raster
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,13 @@ class CityInputs:
         return EmbeddingRaster.open(self._given("embedding_raster"), quantization=self.quantization)
 
     def identity(self, *names: str) -> dict[str, Any]:
-        """What the named inputs are, for a fingerprint."""
+        """What the named inputs are, for a fingerprint.
+
+        Raises:
+            InputError: one cannot be read, or is the address of a service.
+        """
+        if "embedding_raster" in names:
+            inspect_raster(self._given("embedding_raster"))
         found: dict[str, Any] = {name: file_identity(getattr(self, name)) for name in names}
         if "pois" in names:
             found["poi_columns"] = vars(self.poi_columns)

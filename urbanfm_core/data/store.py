@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 
 import urbanfm_core
-from urbanfm_core.errors import InputError
-from urbanfm_core.files import atomic_path
+from urbanfm_core.errors import InputError, OutputError
+from urbanfm_core.files import atomic_path, remove_folder, remove_leftovers
 
 _SAMPLE_BYTES = 1 << 20
 
@@ -34,7 +33,15 @@ class SampleStore:
     def __init__(self, root: str | Path, made_from: Mapping[str, Any]) -> None:
         self.fingerprint = fingerprint(made_from)
         self.path = Path(root) / self.fingerprint
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"Cannot keep samples in {self.path}: {error.strerror or error}.", "Choose another folder: --cache."
+            ) from error
+        remove_leftovers(self.path.parent, self.path.name)
+        for folder in (self.path, *(found for found in self.path.rglob("*") if found.is_dir())):
+            remove_leftovers(folder)
         manifest = self.path / "manifest.json"
         if not manifest.exists():
             with atomic_path(manifest) as temporary:
@@ -45,11 +52,21 @@ class SampleStore:
         return (self.path / name).is_dir()
 
     def save(self, name: str, **arrays: np.ndarray) -> None:
-        """Write one partition: plain numeric, boolean or fixed-width text arrays."""
-        with atomic_path(self.path / name) as temporary:
-            temporary.mkdir(parents=True)
-            for key, array in arrays.items():
-                np.save(temporary / f"{key}.npy", array, allow_pickle=False)
+        """Write one partition: plain numeric, boolean or fixed-width text arrays.
+
+        Raises:
+            OutputError: the disk is full or may not be written.
+        """
+        with atomic_path(self.path / name, sweep=False) as temporary:
+            try:
+                temporary.mkdir(parents=True)
+                for key, array in arrays.items():
+                    np.save(temporary / f"{key}.npy", array, allow_pickle=False)
+            except OSError as error:  # on a full disk NumPy's says only how much it wrote
+                raise OutputError(
+                    f"Cannot keep samples in {self.path}: {error.strerror or error}.",
+                    "Is the disk full? Choose another folder: --cache.",
+                ) from error
 
     def load(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a finished partition, memory-mapped and read-only."""
@@ -60,7 +77,7 @@ class SampleStore:
 
     def remove(self) -> None:
         """Delete the store, when what it helped to make is finished."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        remove_folder(self.path)
 
 
 def fingerprint(made_from: Mapping[str, Any]) -> str:
@@ -90,7 +107,9 @@ def file_identity(source: str | Path) -> dict[str, Any]:
     Raises:
         InputError: the file does not exist.
     """
-    name, _, part = str(source).partition("|")
+    name, _, part = (str(source), "", "") if Path(source).exists() else str(source).partition("|")
+    if name.startswith("/vsi"):  # inside an archive or on the web: known to GDAL by its name
+        return {"part": part, "source": name}
     path = Path(name)
     try:
         status = path.stat()

@@ -6,7 +6,10 @@ AlphaEarth tiles lie south-up; the reader turns windows and arrays over, so noth
 
 from __future__ import annotations
 
+import errno
 import math
+import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +37,9 @@ STRIP_BYTES = 48 << 20
 BLOCK_PX = 256
 _WHOLE_BLOCK_BYTES = 4 * STRIP_BYTES
 _SERVICES = {"WMS", "WMTS", "WCS", "OGCAPI", "EEDAI", "PLMOSAIC", "DAAS"}
+# A description in XML, a plain address, or what QGIS keeps of a service ("type=xyz&url=https://...").
+_ADDRESS = re.compile(r"\s*<|https?://|wms:|contextualwmslegend|([^/]*&)?(url|type)=", re.IGNORECASE)
+_BLOCK_TAGS = ("BLOCK_OFFSET", "BLOCK_SIZE")
 _COMPRESSIONS = ("zstd", "deflate", "none")
 _DTYPES = ("float32", "float16", "int8", "uint8")
 
@@ -162,7 +168,7 @@ def inspect_raster(path: str | Path) -> RasterInfo:
 
 
 def _open(path: str) -> Any:
-    if path.lstrip().startswith("<") or path.lower().startswith(("http://", "https://", "contextualwmslegend", "wms:")):
+    if _ADDRESS.match(path):
         raise InputError(
             f"Raster {path!r}: expected a file, found the address of a web service.",
             "Export the layer to a GeoTIFF first (a plain file on the web can be given as /vsicurl/ADDRESS).",
@@ -173,6 +179,11 @@ def _open(path: str) -> Any:
     try:
         dataset = rasterio.open(path)
     except (RasterioError, OSError) as error:
+        if "WMS" in str(error):
+            raise InputError(
+                f"Raster {path}: expected a file, found the description of a web service ({error}).",
+                "Export the layer to a GeoTIFF first.",
+            ) from error
         raise InputError(
             f"Raster {path}: cannot be opened ({error}).", "Give a GeoTIFF or another raster file that GDAL reads."
         ) from error
@@ -421,6 +432,23 @@ def _can_hold(dtype: np.dtype, value: float) -> bool:
     return math.isfinite(value) and limits.min <= value <= limits.max and float(value).is_integer()
 
 
+def check_written(path: Path) -> None:
+    """Check that a GeoTIFF is on the disk to its end: on a full disk GDAL closes a file as if nothing had happened.
+
+    Raises:
+        OSError: a block of the first or the last row of blocks, one of which is written last, is missing or cut short.
+    """
+    end = path.stat().st_size
+    with rasterio.open(path) as dataset:
+        rows, columns = dataset.block_shapes[0]
+        last, across = (dataset.height - 1) // rows, (dataset.width - 1) // columns + 1
+        for band in dataset.indexes:
+            for block in (f"{column}_{row}" for row in {0, last} for column in range(across)):
+                where = [dataset.get_tag_item(f"{name}_{block}", "TIFF", bidx=band) for name in _BLOCK_TAGS]
+                if None in where or sum(int(value) for value in where) > end:
+                    raise OSError(errno.ENOSPC, f"{path.name} is not whole: {os.strerror(errno.ENOSPC)}")
+
+
 class RasterWriter:
     """Writes a tiled, compressed, north-up GeoTIFF on the grid of another raster; it appears whole or not at all.
 
@@ -489,9 +517,9 @@ class RasterWriter:
         self._env = gdal_env()
         self._env.__enter__()
         self._target = atomic_path(self.path)
-        temporary = self._target.__enter__()
+        self._temporary = self._target.__enter__()
         try:
-            self._dataset = rasterio.open(temporary, "w", **self._profile)
+            self._dataset = rasterio.open(self._temporary, "w", **self._profile)
         except (RasterioError, OSError) as error:
             self._target.__exit__(type(error), error, error.__traceback__)
             self._env.__exit__(None, None, None)
@@ -527,6 +555,8 @@ class RasterWriter:
                     self._dataset.scales = (self._scale,) * self.count
                 self._dataset.update_tags(**self._tags)
             self._dataset.close()
+            if kind is None:
+                check_written(self._temporary)
         except (RasterioError, OSError) as failure:
             self._target.__exit__(type(failure), failure, failure.__traceback__)
             raise OutputError(f"Raster {self.path}: cannot be finished ({failure}).", "Is the disk full?") from failure

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -136,13 +137,13 @@ def read_table(source: str | Path, columns: Sequence[str] | None = None) -> pd.D
         return _read_parquet(place, columns)
     layer = place.layer if place.layer is not None else _only_layer(place)
     try:
-        info = pyogrio.read_info(place.path, layer=layer) if place.suffix not in _ONE_LAYER_SUFFIXES else {}
+        info = pyogrio.read_info(gdal_path(place.path), layer=layer) if place.suffix not in _ONE_LAYER_SUFFIXES else {}
         wanted = {"layer": layer, "columns": columns, "where": place.where, "fid_as_index": True, **place.options}
         try:
-            frame = pyogrio.read_dataframe(place.path, use_arrow=True, **wanted)
+            frame = pyogrio.read_dataframe(gdal_path(place.path), use_arrow=True, **wanted)
         except NotImplementedError:
             # Curved geometries do not pass through Arrow; the slower way makes them straight segments.
-            frame = pyogrio.read_dataframe(place.path, use_arrow=False, **wanted)
+            frame = pyogrio.read_dataframe(gdal_path(place.path), use_arrow=False, **wanted)
     except DataLayerError as error:
         raise ConfigError(
             f"{place.path}: there is no layer {layer!r}.", f"It holds: {_listed(_layers(place)[:, 0])}."
@@ -173,7 +174,7 @@ def write_layer(frame: geopandas.GeoDataFrame, path: str | Path, layer: str | No
         CRSError: the frame has no CRS.
     """
     path = Path(path).expanduser().absolute()
-    _check_suffix(path)
+    check_layer_name(path)
     require_crs(frame.crs, f"the layer for {path.name}")
     shapes = promote_to_multi(np.asarray(frame.geometry.array, dtype=object))
     whole = frame.assign(**{frame.geometry.name: geopandas.GeoSeries(shapes, index=frame.index, crs=frame.crs)})
@@ -284,9 +285,23 @@ def promote_to_multi(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     return shapes
 
 
+def gdal_path(path: str | Path) -> str:
+    """A path as pyogrio has to be given it: it takes paths for addresses, and drops what follows a semicolon.
+
+    Raises:
+        ConfigError: it holds an exclamation mark, which to pyogrio parts an archive from a file inside.
+    """
+    text = str(path)
+    if text.startswith("/vsi") or sys.platform == "win32" or "://" in text:
+        return text
+    if "!" in text:
+        raise ConfigError(f"{text}: layers cannot be read or written under a path with '!' in it.", "Rename it.")
+    return f"file://{Path(text).absolute()}" if ";" in text else text
+
+
 def _layers(place: LayerSource) -> NDArray[np.object_]:
     try:
-        found: NDArray[np.object_] = pyogrio.list_layers(place.path)
+        found: NDArray[np.object_] = pyogrio.list_layers(gdal_path(place.path))
     except (DataSourceError, RuntimeError) as error:
         raise _unreadable(place, error) from error
     return found
@@ -331,7 +346,7 @@ def _read_parquet(place: LayerSource, columns: Sequence[str] | None) -> pd.DataF
 
 def _check_columns(place: LayerSource, frame: pd.DataFrame, columns: Sequence[str] | None) -> None:
     if columns is not None and not set(columns) <= set(frame.columns):
-        _check_names(place, list(pyogrio.read_info(place.path, layer=place.layer)["fields"]), columns)
+        _check_names(place, list(pyogrio.read_info(gdal_path(place.path), layer=place.layer)["fields"]), columns)
 
 
 def _check_names(place: LayerSource, available: list[str], columns: Sequence[str] | None) -> None:
@@ -350,7 +365,9 @@ def _listed(names: Iterable[Any], limit: int = 30) -> str:
     return ", ".join(shown[:limit]) + (f" and {len(shown) - limit} more" if len(shown) > limit else "")
 
 
-def _check_suffix(path: Path) -> None:
+def check_layer_name(path: Path) -> None:
+    """Check that a layer can be written under a name; see `write_layer`."""
+    gdal_path(path)
     suffix = path.suffix.lower()
     if suffix == ".shp":
         raise OutputError(

@@ -17,7 +17,7 @@ from rasterio.transform import array_bounds
 from rasterio.windows import Window
 
 from urbanfm_core.data.embedding_raster import ALPHAEARTH_NODATA, EmbeddingRaster, quantize_alphaearth
-from urbanfm_core.errors import ConfigError
+from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.geo.crs import transform_geometry
 from urbanfm_core.geo.raster import RasterInfo, RasterWriter, plan_output
 from urbanfm_core.geo.streaming import read_ahead
@@ -51,6 +51,10 @@ def map_raster(
 
     Returns:
         `dimensions` and `valid_pixels`.
+
+    Raises:
+        EmptyInputError: no pixel is valid.
+        OutputError: the file cannot be written.
     """
     info = source.info
     width = int(function(np.ones((1, info.count), np.float32)).shape[1])
@@ -89,6 +93,11 @@ def map_raster(
                 meter.advance(int(part.width * part.height))
         if writing is not None:
             writing.result()
+        if not valid_pixels:
+            raise EmptyInputError(
+                f"Raster {info.path}: none of its {info.width * info.height:,} pixels is valid.",
+                "All are nodata: look at it in QGIS, and at its nodata value with gdalinfo.",
+            )
     return {"dimensions": width, "valid_pixels": valid_pixels}
 
 

@@ -146,7 +146,14 @@ class EmbeddingTable:
     def _source_frame(self) -> gpd.GeoDataFrame:
         """Source fields with the id first; a source field that bears one of our names gives way, renamed `src_…`."""
         frame = self.regions.to_frame()
-        clashes = {name: f"src_{name}" for name in frame.columns if _is_own(str(name))}
+        taken = {str(name).lower() for name in frame.columns}
+        clashes: dict[Any, str] = {}
+        for name in frame.columns:
+            if _is_own(str(name).lower()):  # GeoPackage does not tell upper from lower case
+                clashes[name] = f"src_{name}"
+                while clashes[name].lower() in taken:
+                    clashes[name] = f"src_{clashes[name]}"
+                taken.add(clashes[name].lower())
         frame = frame.rename(columns=clashes)
         coverage = {f"coverage_{name}": values.astype(np.float64) for name, values in self.coverage.items()}
         return frame.assign(**coverage)

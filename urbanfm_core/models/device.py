@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 
 from urbanfm_core.errors import ConfigError
+
+# Allocators without an error class of their own: that of the CPU, of Apple's GPUs, and libraries that CUDA calls.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -24,6 +29,21 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"There is no '{name}': this machine has {torch.cuda.device_count()} GPUs.")
     return device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on a GPU or in the machine."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what a failed attempt held."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def describe_device(device: torch.device) -> str:

@@ -81,6 +81,7 @@ class Trained:
         batch_size: Pixels or samples computed at once.
         text_encoder: Text encoder as the user names it now; None for the one that the checkpoint names, which is then
             used only if it runs on this machine.
+        notes: What was special while computing with it, in sentences.
     """
 
     config: Any
@@ -89,6 +90,7 @@ class Trained:
     device: torch.device
     batch_size: int = 65536
     text_encoder: str | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

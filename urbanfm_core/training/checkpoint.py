@@ -3,7 +3,7 @@
 config.json         fields of the method's configuration
 weights.safetensors the network
 preprocessing.json  what inference needs to treat new data alike
-manifest.json       format version, method, versions, training settings, metrics, fingerprints, hash of the weights
+manifest.json       format version, method, versions, training settings, metrics, fingerprints, hashes of the other three
 metrics.jsonl       one line per epoch, optional
 loss.svg            curve of the losses, optional
 """
@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import urbanfm_core
-from urbanfm_core.errors import CheckpointError, ConfigError
+from urbanfm_core.errors import CheckpointError, ConfigError, OutputError
 from urbanfm_core.files import atomic_path
 from urbanfm_core.models import get_method, make_config
 from urbanfm_core.models.method import Method, Trained
@@ -45,7 +45,7 @@ class Checkpoint:
         method: Key in METHODS.
         config: Fields of the method's configuration.
         preprocessing: What inference needs to treat new data alike.
-        manifest: Where it comes from; `save` adds the format, the versions and the hash of the weights.
+        manifest: Where it comes from; `save` adds the format, the versions and the hashes.
         weights: The network's state by name.
         history: One record per epoch; empty if unknown.
         plot: Picture of the losses, SVG; None if there is none.
@@ -71,7 +71,10 @@ class Checkpoint:
         with atomic_path(path) as temporary:
             temporary.mkdir(parents=True)
             weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.weights.items()}
-            save_file(weights, temporary / WEIGHTS)
+            try:
+                save_file(weights, temporary / WEIGHTS)
+            except safetensors.SafetensorError as error:
+                raise OutputError(f"Cannot write {path / WEIGHTS}: {error}.", "Is the disk full?") from error
             manifest = {
                 **self.manifest,
                 "format": FORMAT,
@@ -83,6 +86,8 @@ class Checkpoint:
             }
             for name, content in zip(_JSON_FILES, (self.config, self.preprocessing, manifest), strict=True):
                 (temporary / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+                if content is not manifest:
+                    manifest[f"{Path(name).stem}_sha256"] = _sha256(temporary / name)
             if self.history:
                 (temporary / "metrics.jsonl").write_text(as_lines(self.history), "utf-8")
             if self.plot is not None:
@@ -113,6 +118,13 @@ class Checkpoint:
         _require_folder(path)
         config, preprocessing, manifest = (_read_json(path / name) for name in _JSON_FILES)
         _check_manifest(path, manifest)
+        for name in _JSON_FILES[:2]:
+            expected = manifest.get(f"{Path(name).stem}_sha256")
+            if expected is not None and _sha256(path / name) != expected:
+                raise CheckpointError(
+                    f"{path / name} is damaged or was changed: its hash is not the one in manifest.json.",
+                    "Copy the checkpoint again.",
+                )
         weights = _read_weights(path / WEIGHTS, manifest.get("weights_sha256"))
         metrics, plot = path / "metrics.jsonl", path / "loss.svg"
         return cls(

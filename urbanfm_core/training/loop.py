@@ -3,6 +3,10 @@
 Samples are resident on the device and permuted there; losses stay on the device and are read once per epoch, so no step
 waits for the host. Several processes come from Hugging Face Accelerate (`accelerate launch`): each computes its share of
 every batch. The order of the samples depends on seed and epoch only, hence is the same for any number of processes.
+
+When memory runs out in a step, a run of one process goes on with batches of half the size, from the sample where it was,
+and writes its state at once: from there a resumed run ends with the weights of this one. Objectives that contrast the
+samples of a batch are then another task than with whole batches, which is why the checkpoint says so.
 """
 
 from __future__ import annotations
@@ -26,8 +30,9 @@ from accelerate.utils import broadcast, gather_object
 from torch import Tensor
 
 import urbanfm_core
-from urbanfm_core.errors import Cancelled, ConfigError, TrainingError
+from urbanfm_core.errors import Cancelled, ConfigError, ResourceError, TrainingError
 from urbanfm_core.files import atomic_path
+from urbanfm_core.models.device import free_memory, is_out_of_memory
 from urbanfm_core.models.method import Samples
 from urbanfm_core.progress import Progress, duration
 from urbanfm_core.training.checkpoint import as_lines
@@ -41,6 +46,8 @@ _SAVING_SHARE = 0.05
 # Several processes agree on stopping and saving once in so many steps: the agreement is a message between them.
 _AGREE_EVERY_STEPS = 8
 _REPORT_EVERY_S = 0.2
+# Halving a batch ends here: one sample has nothing to be contrasted with.
+_SMALLEST_BATCH = 2
 
 
 @dataclass(frozen=True)
@@ -85,11 +92,20 @@ def fit(
     Raises:
         Cancelled: the user asked to stop; the state is kept in the folder.
         TrainingError: a loss is not finite.
+        ResourceError: memory runs out, and smaller batches do not help.
         ConfigError: more processes than samples in a batch.
     """
     accelerator = _accelerator(device)
-    with _own_randomness(accelerator.device):
-        return _Run(accelerator, task, training, folder, data_fingerprint, progress, save_every_s).finish()
+    try:
+        with _own_randomness(accelerator.device):
+            return _Run(accelerator, task, training, folder, data_fingerprint, progress, save_every_s).finish()
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, ResourceError) or not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"Memory ran out on {accelerator.device} while training on {len(task.samples):,} samples.",
+            "Lower the batch size, take a smaller preset, or use --device cpu.",
+        ) from error
 
 
 class _Run:
@@ -111,13 +127,17 @@ class _Run:
         self.task, self.training, self.folder = task, training, folder
         self.progress = progress if self.main else Progress()
         self.notes: list[str] = []
-        self.share, self.steps = self._plan(len(task.samples))
+        planned = self._plan(len(task.samples))
         task.to(self.device).train()
         self.samples: Samples = task.samples.to(self.device)
         self.optimizer = build_optimizer(task.parameters(), training.learning_rate, training.weight_decay, self.device)
         self.wrapped = accelerator.prepare_model(task)
         self.identity = self._identity(data_fingerprint)
         self.state = self._take_up()
+        self.share = self.state.share = self.state.share or planned
+        self.steps = len(task.samples) // (self.share * self.processes)
+        if self.share != planned:
+            self.notes.append(self._shrunk())
         self.save_every_s, self.saved_at = save_every_s, time.monotonic()
 
     def finish(self) -> Fitted:
@@ -130,10 +150,10 @@ class _Run:
         weights = {name: tensor.cpu() for name, tensor in self.state.best.items()}
         return Fitted(weights, self.state.history, self.state.best_epoch, self.notes, self.main)
 
-    def _plan(self, samples: int) -> tuple[int, int]:
-        """Samples per step of one process, and steps per epoch; what does not fill a batch is left out."""
+    def _plan(self, samples: int) -> int:
+        """Samples per step of one process; what does not fill a batch is left out."""
         batch = min(self.training.batch_size, samples)
-        share = batch // self.processes
+        share: int = batch // self.processes
         if share < 1:
             raise ConfigError(
                 f"{self.processes} processes cannot share a batch of {batch} samples.", "Start fewer processes."
@@ -145,7 +165,7 @@ class _Run:
             )
         if share * self.processes < batch:
             self.notes.append(f"A batch has {share * self.processes} samples, so that the processes have equal shares.")
-        return share, samples // (share * self.processes)
+        return share
 
     def _identity(self, data_fingerprint: str) -> dict[str, Any]:
         training = {name: value for name, value in asdict(self.training).items() if name != "resume"}
@@ -176,30 +196,71 @@ class _Run:
 
     def _epoch(self, clock: _Clock) -> None:
         state, epoch = self.state, self.state.epoch
-        batch = self.share * self.processes
-        order = _permutation(len(self.samples), self.training.seed, epoch)[: self.steps * batch].to(self.device)
+        order = _permutation(len(self.samples), self.training.seed, epoch).to(self.device)
         if state.step == 0:
             seed_everything(self.training.seed, epoch, self.rank)
-        for step in range(state.step, self.steps):
-            start = step * batch + self.rank * self.share
-            self._step(order[start : start + self.share], step)
-            state.step = step + 1
-            clock.advance(batch)
+        while state.step < self.steps:
+            start = (state.step * self.processes + self.rank) * self.share
+            losses = self._gradients(order[start : start + self.share])
+            if losses is None:
+                self._halve()
+                continue
+            self.optimizer.step()
+            self._record(losses)
+            state.step += 1
+            clock.advance(self.share * self.processes)
             self._stop_or_save()
         self._close_epoch(clock)
 
-    def _step(self, indices: Tensor, step: int) -> None:
-        set_learning_rate(self.optimizer, self._learning_rate(step))
-        bfloat16 = self.training.precision == "bfloat16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
-            losses: dict[str, Tensor] = self.wrapped(self.samples.batch(indices))
+    def _gradients(self, indices: Tensor) -> dict[str, Tensor] | None:
+        """Losses of some samples, their gradients left in the network; None if memory ran out."""
+        set_learning_rate(self.optimizer, self._learning_rate(self.state.step))
         self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(losses["loss"])
-        self.optimizer.step()
-        if self.state.losses is None or step == 0:
+        bfloat16 = self.training.precision == "bfloat16"
+        try:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+                losses: dict[str, Tensor] = self.wrapped(self.samples.batch(indices))
+            self.accelerator.backward(losses["loss"])
+        except (RuntimeError, MemoryError) as error:
+            # Several processes would have to agree; one that ran out of memory cannot tell the others in time.
+            if self.processes > 1 or not is_out_of_memory(error):
+                raise
+            return None
+        return losses
+
+    def _record(self, losses: dict[str, Tensor]) -> None:
+        if self.state.losses is None or self.state.step == 0:
             self.state.loss_names = list(losses)
             self.state.losses = torch.zeros(self.steps, len(losses), device=self.device)
-        self.state.losses[step] = torch.stack([value.detach().float() for value in losses.values()])
+        self.state.losses[self.state.step] = torch.stack([value.detach().float() for value in losses.values()])
+
+    def _halve(self) -> None:
+        """Go on with half the batch: at the same sample, or a few before it where the sizes do not divide."""
+        self.optimizer.zero_grad(set_to_none=True)
+        free_memory(self.device)
+        state, before = self.state, self.share
+        if before // 2 < _SMALLEST_BATCH:
+            raise ResourceError(
+                f"Memory ran out on {self.device} while training, even with batches of {before} samples.",
+                "Close other programs, take a smaller preset, or use --device cpu.",
+            )
+        done = state.step * before
+        self.share = state.share = before // 2
+        self.steps, state.step = len(self.samples) // self.share, done // self.share
+        if state.losses is not None:
+            # A step's losses stand for all of its samples, so they are spread over the smaller steps.
+            of = torch.arange(self.steps, device=self.device) * self.share // before
+            state.losses = state.losses[of.clamp(max=len(state.losses) - 1)]
+        self.notes.append(self._shrunk())
+        self.progress.log("warning", self.notes[-1])
+        # Written after the next step, so that a resumed run is this one.
+        self.saved_at = float("-inf")
+
+    def _shrunk(self) -> str:
+        return (
+            f"Memory ran out with batches of {min(self.training.batch_size, len(self.samples)):,} samples: training goes on "
+            f"with batches of {self.share:,}."
+        )
 
     def _learning_rate(self, step: int) -> float:
         share = cosine_share(

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from urbanfm_core.errors import CheckpointError
+from urbanfm_core.errors import CheckpointError, OutputError
 from urbanfm_core.files import atomic_path
 
-VERSION = 1
+VERSION = 2
 FILE = "resume.safetensors"
 
 
@@ -34,6 +34,7 @@ class RunState:
         best: Its weights by name.
         loss_names: Columns of `losses`.
         losses: Losses of the steps of the current epoch, (steps, K) float32; None before the first step.
+        share: Samples per step of one process, smaller than the settings say once memory ran out; 0 before the start.
     """
 
     epoch: int = 0
@@ -44,6 +45,7 @@ class RunState:
     best: dict[str, Tensor] = field(default_factory=dict)
     loss_names: list[str] = field(default_factory=list)
     losses: Tensor | None = None
+    share: int = 0
 
 
 def save_state(
@@ -79,11 +81,15 @@ def save_state(
         "best_epoch": state.best_epoch,
         "best_metric": state.best_metric,
         "loss_names": state.loss_names,
+        "share": state.share,
         "randomness": randomness,
     }
     with atomic_path(folder / FILE) as temporary:
         copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(copies, temporary, metadata={"state": json.dumps(content)})
+        try:
+            save_file(copies, temporary, metadata={"state": json.dumps(content)})
+        except safetensors.SafetensorError as error:
+            raise OutputError(f"Cannot write {folder / FILE}: {error}.", "Is the disk full?") from error
 
 
 def load_state(
@@ -115,6 +121,7 @@ def load_state(
             best=_under(tensors, "best/"),
             loss_names=content["loss_names"],
             losses=tensors.get("losses"),
+            share=content["share"],
         )
         set_random_state(content["randomness"][rank])
     except (safetensors.SafetensorError, KeyError, IndexError, TypeError, ValueError, OSError, RuntimeError) as error:

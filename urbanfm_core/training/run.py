@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from urbanfm_core.errors import OutputError
+from urbanfm_core.files import remove_folder, remove_leftovers
 from urbanfm_core.models.method import Method, Prepared
 from urbanfm_core.progress import Progress
 from urbanfm_core.training.checkpoint import Checkpoint, guard_replacing
@@ -63,6 +63,7 @@ def train(
     out = Path(out).expanduser().absolute()
     guard_replacing(out)
     folder = working_folder(out)
+    remove_leftovers(folder.parent, folder.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -84,7 +85,7 @@ def train(
         )
     except BaseException:
         if not (folder / STATE_FILE).exists():
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
         raise
     notes = [*prepared.notes, *fitted.notes]
     plot = None
@@ -115,5 +116,5 @@ def train(
     )
     if fitted.writes:
         checkpoint.save(out)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
     return checkpoint

@@ -18,7 +18,9 @@ import pyogrio
 import rasterio
 import shapely
 from affine import Affine
+from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from urbanfm_core.data.samplecity import captions, indicators, pois, streetview
@@ -29,6 +31,8 @@ from urbanfm_core.data.samplecity.imagery import Painter
 from urbanfm_core.data.samplecity.streets import CLASSES, CRS, ORIGIN_M, REGION_BLOCKS, Layout, street_name
 from urbanfm_core.errors import ConfigError, OutputError
 from urbanfm_core.files import atomic_path
+from urbanfm_core.geo.raster import check_written
+from urbanfm_core.geo.vector import gdal_path
 from urbanfm_core.progress import Progress
 
 MANIFEST = "samplecity.json"
@@ -107,13 +111,21 @@ def generate(out: Path, regions: int, seed: int, progress: Progress, *, compact:
         raise ConfigError(f"The seed of a sample city is an integer from 0; found {seed}.", "Use for example 0.")
     out = Path(out).expanduser().absolute()
     _refuse_other_folder(out)
+    gdal_path(out)
     progress.check()
     with atomic_path(out) as folder:
         (folder / "streetview").mkdir(parents=True)
         writer = _City(folder, regions, seed, compact)
-        with _gdal_settings(compact), rasterio.Env(GDAL_CACHEMAX=64):
-            writer.tables(progress.part(0.0, 0.6))
-            writer.rasters(progress.part(0.6, 1.0))
+        try:
+            with _gdal_settings(compact), rasterio.Env(GDAL_CACHEMAX=64):
+                writer.tables(progress.part(0.0, 0.6))
+                writer.rasters(progress.part(0.6, 1.0))
+            for name in ("imagery.tif", "embedding.tif"):
+                check_written(folder / name)
+        except (DataSourceError, DataLayerError, RasterioError, pa.ArrowException, OSError) as error:
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(f"The sample city {out} cannot be written: {error}.", "Is the disk full?") from error
         result = writer.result()
         (folder / MANIFEST).write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         progress.check()
