@@ -29,6 +29,7 @@ from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, S
 from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.geo.windows import Disk, Square
 from urbanfm_core.geo.zonal import zonal_mean
+from urbanfm_core.models.device import single_threads
 from urbanfm_core.models.method import Method, PixelFunction, Prepared, RegionVectors, Trained
 from urbanfm_core.models.poi_samples import (
     SMALLEST_NORM,
@@ -324,18 +325,25 @@ class Aether(Method):
         A pixel that is zero in all bands, or not finite in one, has no direction; its row is NaN.
         """
         project = _FoldedProjector(trained.model.image)  # type: ignore[arg-type]
-        rows = min(trained.batch_size, _CPU_ROWS) if trained.device.type == "cpu" else trained.batch_size
+        on_cpu = trained.device.type == "cpu"
+        rows = min(trained.batch_size, _CPU_ROWS) if on_cpu else trained.batch_size
         bands, width = trained.config.bands, trained.config.embedding_dim
+        side_by_side = single_threads() if on_cpu else None
 
         def function(pixels: np.ndarray) -> np.ndarray:
             if pixels.ndim != 2 or pixels.shape[1] != bands:
                 raise ShapeError(f"Pixels must be (N, {bands}), found {pixels.shape}.")
             result = np.empty((len(pixels), width), np.float32)
             into = torch.from_numpy(result)
-            with torch.inference_mode():
-                for start in range(0, len(pixels), rows):
-                    part = np.require(pixels[start : start + rows], np.float32, ["C", "W"])
-                    into[start : start + rows] = project(torch.from_numpy(part).to(trained.device))
+
+            def some(start: int) -> None:
+                part = torch.from_numpy(np.require(pixels[start : start + rows], np.float32, ["W"]))
+                with torch.inference_mode():
+                    into[start : start + rows] = project(part.to(trained.device).contiguous())
+
+            starts = range(0, len(pixels), rows)
+            for _ in map(some, starts) if side_by_side is None else side_by_side.map(some, starts):
+                pass
             return result
 
         return function
