@@ -67,11 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show(result: dict[str, Any]) -> None:
-    print(f"  {'contender':26s} {'role':6s} {'median':>9s} {'spread':>7s} {'x floor':>8s} {'x peer':>7s} {'peak MiB':>9s}")
+    print(f"  {'contender':26s} {'role':6s} {'median':>9s} {'cpu':>8s} {'spread':>7s} {'x floor':>8s} {'x peer':>7s} {'peak MiB':>9s}")
     for name, one in result["contenders"].items():
         part = "" if one["share"] == 1 else f" (did 1/{1 / one['share']:.0f}, scaled up)"
         print(
-            f"  {name:26s} {one['role']:6s} {one['median_s']:8.3f}s {one['spread']:7.0%} "
+            f"  {name:26s} {one['role']:6s} {one['median_s']:8.3f}s {one['cpu_s']:7.2f}s {one['spread']:7.0%} "
             f"{_number(one['ratio_to_floor'])} {_number(one['ratio_to_best_peer'], 7)} {one['peak_mib']:9.0f}  "
             f"{one['agreement']}{part}"
         )

@@ -35,6 +35,11 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
+def cpu_seconds() -> float:
+    """Processor time of this process and of its ended children, over all cores."""
+    return sum(os.times()[:4])
+
+
 def _forget_peak() -> None:
     try:
         RESET.write_text("5")
@@ -62,16 +67,16 @@ def main() -> None:
             return
         gc.collect()
         _forget_peak()
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), cpu_seconds()
         output = work()
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, cpu_seconds() - cpu_began
         peak = peak_mib()
         if first:
             np.savez(outputs, **output.collect())
             first = False
         share = output.share
         del output
-        print(json.dumps({"seconds": seconds / share, "share": share, "peak_mib": peak}), file=answers)
+        print(json.dumps({"seconds": seconds / share, "cpu_s": cpu / share, "share": share, "peak_mib": peak}), file=answers)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Measured:
 
     role: str
     seconds: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
     peak_mib: float = 0.0
     share: float = 1.0
     agreement: str = "not compared: computes nothing"
@@ -142,6 +143,7 @@ def run_case(
                 answer = process.go()
                 _note(measured[process.name], process, answer)
                 measured[process.name].seconds.append(answer["seconds"])
+                measured[process.name].cpu_s.append(answer["cpu_s"])
     finally:
         for process in processes:
             process.close()
@@ -190,6 +192,7 @@ def summarise(measured: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
             "role": one.role,
             "seconds": one.seconds,
             "median_s": medians[name],
+            "cpu_s": statistics.median(one.cpu_s),
             "spread": (max(one.seconds) - min(one.seconds)) / medians[name],
             "floor": floor,
             "ratio_to_floor": None if floor is None else ratio(one, measured[floor]),

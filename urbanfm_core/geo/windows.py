@@ -155,13 +155,13 @@ class _Windows:
             if not kept.any():
                 continue
             number, column = number[kept], column[kept] - tile.left
-            start, stop = start[kept] * tile.width + column, stop[kept] * tile.width + column
+            start, stop = start[kept], stop[kept]
             first = np.flatnonzero(np.concatenate([[True], number[1:] != number[:-1]]))
             per_band = isinstance(self.window, Square)
             yield (
                 points[some][number[first]],
-                _differences(tile.running(per_band), start, stop, first).T,
-                _differences(tile.running_count(per_band), start, stop, first).T,
+                _differences(tile.running(per_band), start, stop, column, first),
+                _differences(tile.running_count(per_band), start, stop, column, first),
             )
 
     def add(self, target: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> None:
@@ -202,7 +202,7 @@ class _Tile:
         self._counts: dict[bool, np.ndarray] = {}
 
     def running(self, per_band: bool) -> np.ndarray:
-        """Sum of the values above each pixel, (C, (height + 1) * width) float64."""
+        """Sum of the values above each pixel, (height + 1, C, width) float64."""
         key = per_band or len(self._valid) == 1
         if key not in self._running:
             values = self._values if key else np.where(self._whole, self._values, np.float32(0))
@@ -210,25 +210,29 @@ class _Tile:
         return self._running[key]
 
     def running_count(self, per_band: bool) -> np.ndarray:
-        """Number of valid values above each pixel, (1, (height + 1) * width) or, per band, (C, ..), int64."""
+        """Number of valid values above each pixel, (height + 1, 1, width) or, per band, (.., C, ..), int64."""
         key = per_band and len(self._valid) > 1
         if key not in self._counts:
             self._counts[key] = self._sum_down(self._valid if key else self._whole, np.dtype(np.int64))
         return self._counts[key]
 
     def _sum_down(self, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        rows = values.reshape(len(values), self.height, self.width)
-        out = np.empty((len(values), self.height + 1, self.width), dtype)
-        out[:, 0] = 0
-        for row in range(self.height):
-            np.add(out[:, row], rows[:, row], out=out[:, row + 1])
-        return out.reshape(len(values), -1)
+        # All bands of a row lie side by side, so that each addition is one long run.
+        out = np.empty((self.height + 1, len(values), self.width), dtype)
+        out[0] = 0
+        out[1:] = values.reshape(len(values), self.height, self.width).transpose(1, 0, 2)
+        for row in range(1, self.height):
+            np.add(out[row + 1], out[row], out=out[row + 1])
+        return out
 
 
-def _differences(running: np.ndarray, start: np.ndarray, stop: np.ndarray, first: np.ndarray) -> np.ndarray:
-    stretches = np.take(running, stop, axis=1)
-    stretches -= np.take(running, start, axis=1)
-    return np.add.reduceat(stretches, first, axis=1)
+def _differences(
+    running: np.ndarray, start: np.ndarray, stop: np.ndarray, column: np.ndarray, first: np.ndarray
+) -> np.ndarray:
+    """Sums over column stretches (K,), added up from each of `first` to the next: (len(first), C)."""
+    stretches = running[stop, :, column]
+    stretches -= running[start, :, column]
+    return np.add.reduceat(stretches, first, axis=0)
 
 
 def _groups(sizes: np.ndarray) -> list[np.ndarray]:
