@@ -40,10 +40,17 @@ def dequantize_alphaearth(codes: np.ndarray, out: np.ndarray | None = None) -> n
 
 def quantize_alphaearth(values: np.ndarray) -> np.ndarray:
     """The int8 codes nearest to values in [-1, 1]; not finite becomes nodata -128."""
-    valid = np.isfinite(values)
-    clean = np.where(valid, values, 0)
-    codes = np.clip(np.rint(np.sign(clean) * np.sqrt(np.abs(clean)) * 127.5), -127, 127)
-    return np.where(valid, codes, ALPHAEARTH_NODATA).astype(np.int8)
+    codes = np.abs(values)
+    np.sqrt(codes, out=codes)
+    codes *= 127.5
+    np.rint(codes, out=codes)
+    np.minimum(codes, 127, out=codes)
+    np.copysign(codes, values, out=codes)
+    finite = np.isfinite(values)
+    if not finite.all():
+        codes[~finite] = ALPHAEARTH_NODATA
+    quantized: np.ndarray = codes.astype(np.int8)
+    return quantized
 
 
 class EmbeddingRaster:

@@ -8,8 +8,12 @@ times faster than a chain of additions. Blocks that no window touches are not re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import pyproj
@@ -19,7 +23,7 @@ from urbanfm_core.errors import ConfigError, ShapeError
 from urbanfm_core.geo.crs import require_crs, transform_xy
 from urbanfm_core.geo.footprints import repeat_ranges
 from urbanfm_core.geo.raster import STRIP_BYTES, RasterInfo, metres_per_pixel, plan_strips
-from urbanfm_core.geo.streaming import PixelSource, read_ahead
+from urbanfm_core.geo.streaming import PixelSource, available_cores, read_ahead
 from urbanfm_core.progress import Meter, Progress
 
 _TILE_ROWS, _TILE_COLUMNS = 64, 128
@@ -27,6 +31,13 @@ _GATHER = 8192
 # Share of the radius' square; far below what a coordinate can tell.
 _RIM = 1e-9
 _SORT_PX = 64
+# Tiles whose sums may wait to be added.
+_AHEAD = 8
+
+# Rows of points (K,), sums (K, C), counts (K, 1) or (K, C).
+_Sums = tuple[np.ndarray, np.ndarray, np.ndarray]
+_Task = TypeVar("_Task")
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -131,8 +142,8 @@ class _Windows:
         alone = self._alone[point] & (column == self.column[point])
         return np.where(alone, self.row[point], start), np.where(alone, self.row[point] + 1, stop)
 
-    def add(self, points: np.ndarray, tile: _Tile) -> None:
-        """Add what a tile of pixels holds of the windows of some points."""
+    def sums(self, points: np.ndarray, tile: _Tile) -> Iterator[_Sums]:
+        """What a tile of pixels holds of the windows of some points. Changes nothing: safe in any thread."""
         left = np.maximum(self.column[points] - self.reach_column[points], tile.left)
         right = np.minimum(self.column[points] + self.reach_column[points] + 1, tile.left + tile.width)
         columns = np.maximum(right - left, 0)
@@ -145,18 +156,24 @@ class _Windows:
             if not kept.any():
                 continue
             number, column = number[kept], column[kept] - tile.left
-            start, stop = start[kept] * tile.width + column, stop[kept] * tile.width + column
+            start, stop = start[kept], stop[kept]
             first = np.flatnonzero(np.concatenate([[True], number[1:] != number[:-1]]))
-            target = points[some][number[first]]
             per_band = isinstance(self.window, Square)
-            self._total[self._index[target]] += _differences(tile.running(per_band), start, stop, first).T
-            counts = _differences(tile.running_count(per_band), start, stop, first).T
-            if counts.shape[1] == 1 and self._band_count is None:
-                self._count[target] += counts[:, 0]
-                continue
-            if self._band_count is None:
-                self._band_count = np.repeat(self._count[:, None], self._total.shape[1], axis=1)
-            self._band_count[target] += counts
+            yield (
+                points[some][number[first]],
+                _differences(tile.running(per_band), start, stop, column, first),
+                _differences(tile.running_count(per_band), start, stop, column, first),
+            )
+
+    def add(self, target: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> None:
+        """Add sums (K, C) and counts (K, 1) or (K, C) to the windows of the points `target`, (K,)."""
+        self._total[self._index[target]] += sums
+        if counts.shape[1] == 1 and self._band_count is None:
+            self._count[target] += counts[:, 0]
+            return
+        if self._band_count is None:
+            self._band_count = np.repeat(self._count[:, None], self._total.shape[1], axis=1)
+        self._band_count[target] += counts
 
     def finish(self) -> np.ndarray:
         """Turn sums into means, NaN where nothing is valid; return the share of valid values, (P,)."""
@@ -186,7 +203,7 @@ class _Tile:
         self._counts: dict[bool, np.ndarray] = {}
 
     def running(self, per_band: bool) -> np.ndarray:
-        """Sum of the values above each pixel, (C, (height + 1) * width) float64."""
+        """Sum of the values above each pixel, (height + 1, C, width) float64."""
         key = per_band or len(self._valid) == 1
         if key not in self._running:
             values = self._values if key else np.where(self._whole, self._values, np.float32(0))
@@ -194,25 +211,29 @@ class _Tile:
         return self._running[key]
 
     def running_count(self, per_band: bool) -> np.ndarray:
-        """Number of valid values above each pixel, (1, (height + 1) * width) or, per band, (C, ..), int64."""
+        """Number of valid values above each pixel, (height + 1, 1, width) or, per band, (.., C, ..), int64."""
         key = per_band and len(self._valid) > 1
         if key not in self._counts:
             self._counts[key] = self._sum_down(self._valid if key else self._whole, np.dtype(np.int64))
         return self._counts[key]
 
     def _sum_down(self, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        rows = values.reshape(len(values), self.height, self.width)
-        out = np.empty((len(values), self.height + 1, self.width), dtype)
-        out[:, 0] = 0
-        for row in range(self.height):
-            np.add(out[:, row], rows[:, row], out=out[:, row + 1])
-        return out.reshape(len(values), -1)
+        # All bands of a row lie side by side, so that each addition is one long run.
+        out = np.empty((self.height + 1, len(values), self.width), dtype)
+        out[0] = 0
+        out[1:] = values.reshape(len(values), self.height, self.width).transpose(1, 0, 2)
+        for row in range(1, self.height):
+            np.add(out[row + 1], out[row], out=out[row + 1])
+        return out
 
 
-def _differences(running: np.ndarray, start: np.ndarray, stop: np.ndarray, first: np.ndarray) -> np.ndarray:
-    stretches = np.take(running, stop, axis=1)
-    stretches -= np.take(running, start, axis=1)
-    return np.add.reduceat(stretches, first, axis=1)
+def _differences(
+    running: np.ndarray, start: np.ndarray, stop: np.ndarray, column: np.ndarray, first: np.ndarray
+) -> np.ndarray:
+    """Sums over column stretches (K,), added up from each of `first` to the next: (len(first), C)."""
+    stretches = running[stop, :, column]
+    stretches -= running[start, :, column]
+    return np.add.reduceat(stretches, first, axis=0)
 
 
 def _groups(sizes: np.ndarray) -> list[np.ndarray]:
@@ -268,24 +289,60 @@ def window_means(
 
     strips = [strip for strip in plan_strips(info, memory_bytes=memory_bytes) if _meeting(boxes, strip).any()]
     meter = Meter(progress, "strips", len(strips))
-    for position, stored, mask in read_ahead(raster, strips, progress):
-        strip = strips[position]
-        near = np.flatnonzero(_meeting(boxes, strip))
-        for window in _tiles(strip):
-            progress.check()
-            points = near[_meeting(boxes[:, near], window)]
-            if len(points):
-                tile = _cut(raster, boxes[:, points], strip, window, stored, mask)
-                for part in sums:
-                    part.add(points, tile)
-        del stored, mask
-        meter.advance()
+    with ThreadPoolExecutor(available_cores(), "windows") as lanes:
+        for position, stored, mask in read_ahead(raster, strips, progress):
+            strip = strips[position]
+            near = np.flatnonzero(_meeting(boxes, strip))
+            tasks = []
+            for window in _tiles(strip):
+                points = near[_meeting(boxes[:, near], window)]
+                if len(points):
+                    tasks.append((points, window))
+            work = partial(_tile_sums, raster, sums, boxes, strip, stored, mask)
+            # Several tiles at once, but always added in the same order: rounding depends on it.
+            for task in _in_order(lanes, work, tasks):
+                progress.check()
+                for part, found in zip(sums, task, strict=True):
+                    for some in found:
+                        part.add(*some)
+            del stored, mask, work
+            meter.advance()
 
     valid = np.zeros((len(windows), len(xy)), np.float32)
     for number, part in enumerate(sums):
         valid[number, index] = part.finish()
     mean[:, ~on] = np.nan
     return WindowMeans(mean, valid, int(len(xy) - len(index)))
+
+
+def _tile_sums(
+    raster: PixelSource,
+    windows: Sequence[_Windows],
+    boxes: np.ndarray,
+    strip: Window,
+    stored: np.ndarray,
+    mask: np.ndarray | None,
+    task: tuple[np.ndarray, Window],
+) -> list[list[_Sums]]:
+    """What one tile holds of the windows of each size around some points."""
+    points, window = task
+    tile = _cut(raster, boxes[:, points], strip, window, stored, mask)
+    return [list(part.sums(points, tile)) for part in windows]
+
+
+def _in_order(pool: ThreadPoolExecutor, work: Callable[[_Task], _Found], tasks: Sequence[_Task]) -> Iterator[_Found]:
+    """work(task) for each task, computed a few ahead in the pool's threads."""
+    waiting: deque[Future[_Found]] = deque()
+    try:
+        for task in tasks:
+            if len(waiting) == _AHEAD:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(work, task))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _to_pixels(info: RasterInfo, xy: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Pixels in, pixels out: embedding rasters, score rasters, and regions drawn on a raster's grid.
 
-Reading, computing and compressing run side by side, with at most a few strips in memory at once.
+Reading, computing and compressing run side by side, with two blocks of the output and a few of the input in memory.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from rasterio.windows import Window
 from urbanfm_core.data.embedding_raster import ALPHAEARTH_NODATA, EmbeddingRaster, quantize_alphaearth
 from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.geo.crs import transform_geometry
-from urbanfm_core.geo.raster import RasterInfo, RasterWriter, plan_output
-from urbanfm_core.geo.streaming import read_ahead
+from urbanfm_core.geo.raster import BLOCK_PX, RasterInfo, RasterWriter, plan_output
+from urbanfm_core.geo.streaming import available_cores, read_ahead, row_chunks
 from urbanfm_core.inference.table import EmbeddingTable
 from urbanfm_core.models.method import PixelFunction
 from urbanfm_core.progress import Meter, Progress
+
+# What is read at once, as stored: about one block of 64 floats.
+_READ_BYTES = 16 << 20
+# Pixels that a thread turns into vectors at once.
+_LANE_PIXELS = 8192
 
 
 def map_raster(
@@ -58,8 +63,10 @@ def map_raster(
     """
     info = source.info
     width = int(function(np.ones((1, info.count), np.float32)).shape[1])
-    plan = list(plan_output(info))
+    plan = list(plan_output(info, _READ_BYTES))
     meter = Meter(progress, "pixels", info.width * info.height)
+    # One block is filled while the one before is compressed.
+    buffers = [np.empty(width * BLOCK_PX**2, np.int8 if dtype == "int8" else np.float32) for _ in range(2)]
     valid_pixels = 0
     with (
         RasterWriter(
@@ -72,25 +79,29 @@ def map_raster(
             descriptions=[names(band) for band in range(width)],
             tags=tags,
         ) as writer,
-        ThreadPoolExecutor(1, "write") as pool,
+        ThreadPoolExecutor(1, "write") as writers,
+        ThreadPoolExecutor(available_cores(), "pixels") as lanes,
     ):
         writing: Future[None] | None = None
         for position, stored, mask in read_ahead(source, [window for window, _ in plan], progress):
             window, parts = plan[position]
             for part in parts:
                 progress.check()
+                rows, columns = int(part.height), int(part.width)
+                block = buffers[0][: width * rows * columns].reshape(width, rows, columns)
                 inside = _relative(part, window)
-                values, per_band = source.decode(
-                    np.ascontiguousarray(stored[(slice(None), *inside)]).reshape(info.count, -1),
-                    None if mask is None else mask[inside].ravel(),
-                )
-                valid = np.asarray(per_band.all(axis=0))
-                block = _apply(function, values, valid, width).reshape(width, int(part.height), int(part.width))
-                valid_pixels += int(valid.sum())
+                here = stored[(slice(None), *inside)], None if mask is None else mask[inside]
+                jobs = [
+                    lanes.submit(_fill, source, function, *here, block, chunk)
+                    for chunk in row_chunks(block.shape, _LANE_PIXELS)
+                ]
+                valid_pixels += sum(job.result() for job in jobs)
                 if writing is not None:
                     writing.result()
-                writing = pool.submit(_write, writer, block, part, dtype)
-                meter.advance(int(part.width * part.height))
+                writing = writers.submit(writer.write, block, part)
+                buffers.reverse()
+                meter.advance(rows * columns)
+            del stored, mask, here
         if writing is not None:
             writing.result()
         if not valid_pixels:
@@ -107,19 +118,28 @@ def _relative(part: Window, window: Window) -> tuple[slice, slice]:
     return slice(top, top + int(part.height)), slice(left, left + int(part.width))
 
 
-def _apply(function: PixelFunction, values: np.ndarray, valid: np.ndarray, width: int) -> np.ndarray:
-    """(C, N) -> (D, N) float32, NaN where not valid."""
+def _fill(
+    source: EmbeddingRaster,
+    function: PixelFunction,
+    stored: np.ndarray,
+    mask: np.ndarray | None,
+    block: np.ndarray,
+    rows: slice,
+) -> int:
+    """Compute some rows of a block, (D, h, w), from the stored (C, h, w); return the number of valid pixels."""
+    values, per_band = source.decode(
+        np.ascontiguousarray(stored[:, rows]).reshape(len(stored), -1), None if mask is None else mask[rows].ravel()
+    )
+    valid = np.asarray(per_band.all(axis=0))
     if valid.all():
-        whole: np.ndarray = function(np.ascontiguousarray(values.T))
-        return whole.T
-    result = np.full((width, values.shape[1]), np.nan, np.float32)
-    if valid.any():
-        result[:, valid] = function(np.ascontiguousarray(values[:, valid].T)).T
-    return result
-
-
-def _write(writer: RasterWriter, block: np.ndarray, window: Window, dtype: str) -> None:
-    writer.write(quantize_alphaearth(block) if dtype == "int8" else block, window)
+        found = function(values.T).T
+    else:
+        found = np.full((len(block), len(valid)), np.nan, np.float32)
+        if valid.any():
+            found[:, valid] = function(values[:, valid].T).T
+    found = found.reshape(len(block), -1, block.shape[2])
+    block[:, rows] = quantize_alphaearth(found) if block.dtype == np.int8 else found
+    return int(valid.sum())
 
 
 def score_function(function: PixelFunction, query: np.ndarray) -> PixelFunction:

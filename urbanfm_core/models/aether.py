@@ -30,6 +30,7 @@ from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.geo.windows import Disk, Square
 from urbanfm_core.geo.zonal import zonal_mean
 from urbanfm_core.models.batches import PixelBatches
+from urbanfm_core.models.device import single_threads
 from urbanfm_core.models.method import Method, PixelFunction, Prepared, RegionVectors, Trained
 from urbanfm_core.models.poi_samples import (
     SMALLEST_NORM,
@@ -327,11 +328,15 @@ class Aether(Method):
         project = _FoldedProjector(trained.model.image)  # type: ignore[arg-type]
         batches = PixelBatches(trained, _CPU_ROWS)
         bands, width = trained.config.bands, trained.config.embedding_dim
+        side_by_side = single_threads() if trained.device.type == "cpu" else None
 
         def function(pixels: np.ndarray) -> np.ndarray:
             if pixels.ndim != 2 or pixels.shape[1] != bands:
                 raise ShapeError(f"Pixels must be (N, {bands}), found {pixels.shape}.")
-            return batches.compute(project, pixels, width)
+            if side_by_side is None or not len(pixels):
+                return batches.compute(project, pixels, width)
+            parts = (pixels[start : start + _CPU_ROWS] for start in range(0, len(pixels), _CPU_ROWS))
+            return np.concatenate(list(side_by_side.map(lambda part: batches.compute(project, part, width), parts)))
 
         return function
 

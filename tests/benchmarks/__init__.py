@@ -1,0 +1,9 @@
+"""Benchmarks: contenders beside their floor and their peers. See RESULTS.md; run with `python -m tests.benchmarks`."""
+
+STAGES = {
+    "assign": "tests.benchmarks.assign",
+    "zonal": "tests.benchmarks.zonal",
+    "windows": "tests.benchmarks.windows",
+    "train-aether": "tests.benchmarks.train_aether",
+    "embedraster": "tests.benchmarks.embedraster",
+}

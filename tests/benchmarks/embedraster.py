@@ -1,0 +1,193 @@
+"""Raster -> embedding raster: 64 bands in, 128 out, beside the published script and beside network and input/output alone.
+
+The published script reads floats as they are and puts zeros where there are none, so the raster here has no holes.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from tests.benchmarks.inputs import write_raster
+from tests.benchmarks.stage import Arrays, Case, Contender, Goal, Output, Setting, grid_shape, require_close
+
+BASE = (1024, 1024)
+BANDS, HIDDEN, WIDTH, TEXT = 64, 256, 128, 384
+TOLERANCE = 2e-5
+# What the number format of the output allows: half floats to 2^-11 of a number below 1, codes to half a step.
+HALF_TOLERANCE, CODE_TOLERANCE, BFLOAT_TOLERANCE = 3e-4, 4.1e-3, 2e-2
+
+
+def make(folder: Path, scale: float, seed: int) -> None:
+    """A float raster and a checkpoint in the published layout with random weights."""
+    import torch
+
+    write_raster(folder / "in.tif", grid_shape(BASE, scale), seed, bands=BANDS)
+    torch.manual_seed(seed)
+    shapes = {"proj.0": (HIDDEN, BANDS), "proj.2": (WIDTH, HIDDEN), "shortcut": (WIDTH, BANDS)}
+    shapes |= {"post_mlp.0": (HIDDEN, WIDTH), "post_mlp.3": (WIDTH, HIDDEN)}
+    image = {"gate": torch.tensor([-4.0])}
+    for name, (outputs, inputs) in shapes.items():
+        layer = torch.nn.Linear(inputs, outputs)
+        image |= {f"{name}.weight": layer.weight.detach(), f"{name}.bias": layer.bias.detach()}
+    text = {"proj.weight": torch.zeros(WIDTH, TEXT), "proj.bias": torch.zeros(WIDTH)}
+    torch.save({"ae_state_dict": image, "txt_state_dict": text, "epoch": 1}, folder / "model.pth")
+
+
+def ours(dtype: str, compress: str, precision: str = "float32") -> Callable[[Setting], Callable[[], Output]]:
+    """`urbanfm embedraster` behind the command line."""
+
+    def prepare(setting: Setting) -> Callable[[], Output]:
+        import torch
+
+        from urbanfm_core.data.embedding_raster import EmbeddingRaster
+        from urbanfm_core.importers.aether import import_aether
+        from urbanfm_core.inference.raster import map_raster
+        from urbanfm_core.models.aether import Aether, AetherConfig
+        from urbanfm_core.models.method import Trained
+        from urbanfm_core.progress import Progress
+
+        method = Aether()
+        checkpoint = import_aether(setting.inputs / "model.pth", text_encoder="minilm")
+        config = AetherConfig(**checkpoint.config)
+        model = method.build(config)
+        model.load_state_dict(checkpoint.weights)
+        trained = Trained(config, model.eval(), checkpoint.preprocessing, torch.device("cpu"))
+
+        def work() -> Output:
+            path = setting.scratch / "out.tif"
+            with EmbeddingRaster.open(setting.inputs / "in.tif") as source:
+                map_raster(
+                    source, method.pixel_function(trained), path, dtype=dtype, compress=compress, progress=Progress()
+                )
+            return Output(lambda: sample(path))
+
+        return work
+
+    return prepare
+
+
+def sample(path: Path) -> Arrays:
+    """Some windows of an embedding raster, as floats or as codes, and the size of its file."""
+    rng = np.random.default_rng(0)
+    parts = []
+    with rasterio.open(path) as file:
+        for _ in range(16):
+            top, left = (int(rng.integers(0, max(1, size - 40))) for size in (file.height, file.width))
+            parts.append(file.read(window=((top, top + 40), (left, left + 40)), out_shape=(WIDTH, 40, 40)))
+    values = np.stack(parts)
+    name = "codes" if values.dtype == np.int8 else "vectors"
+    return {name: values, "mib": np.array(path.stat().st_size / 2**20)}
+
+
+def published(setting: Setting) -> Callable[[], Output]:
+    """The published script as it is, in this process: LZW, tiles of 512, all pixels of a tile at once."""
+    folder = setting.require_published()
+    sys.path.insert(0, str(folder))
+    import torch  # noqa: F401 - imported before memory is counted, as for the others
+    import tqdm  # noqa: F401
+
+    out = setting.scratch / "out.tif"
+
+    def work() -> Output:
+        paths = {"--ae_tif": setting.inputs / "in.tif", "--ckpt": setting.inputs / "model.pth", "--out": out}
+        sys.argv = [
+            "infer_aether_raster.py",
+            *(str(part) for pair in paths.items() for part in pair),
+            "--device",
+            "cpu",
+        ]
+        runpy.run_path(str(folder / "infer_aether_raster.py"), run_name="__main__")
+        return Output(lambda: sample(out))
+
+    return work
+
+
+def network(setting: Setting) -> Callable[[], Output]:
+    """The matrix products alone, for as many pixels as the raster has, in pieces that stay in the caches."""
+    import torch
+
+    with rasterio.open(setting.inputs / "in.tif") as file:
+        pixels = file.width * file.height
+    rows = 2048
+    torch.manual_seed(0)
+    x = torch.randn(rows, BANDS)
+    weights = [torch.randn(i, o) / i for i, o in [(BANDS, HIDDEN), (HIDDEN, WIDTH), (WIDTH, HIDDEN), (HIDDEN, WIDTH)]]
+    shortcut = torch.randn(BANDS, WIDTH)
+
+    def work() -> Output:
+        with torch.inference_mode():
+            for _ in range(0, pixels, rows):
+                inner = torch.mm(torch.mm(x, weights[0]), weights[1]).addmm_(x, shortcut)
+                torch.mm(torch.mm(inner, weights[2]), weights[3])
+        return Output()
+
+    return work
+
+
+def read_write(dtype: str, compress: str) -> Callable[[Setting], Callable[[], Output]]:
+    """Reading the raster once and writing one of the output's size, format and compression once, in its blocks."""
+
+    def prepare(setting: Setting) -> Callable[[], Output]:
+        from urbanfm_core.geo.raster import RasterWriter, inspect_raster, plan_output
+
+        def work() -> Output:
+            info = inspect_raster(setting.inputs / "in.tif")
+            windows = [part for _, parts in plan_output(info) for part in parts]
+            nodata = -128 if dtype == "int8" else np.nan
+            with (
+                RasterWriter(
+                    setting.scratch / "out.tif", info, WIDTH, dtype=dtype, nodata=nodata, compress=compress
+                ) as out,
+                rasterio.open(setting.inputs / "in.tif") as file,
+            ):
+                for window in windows:
+                    values = file.read(window=window)
+                    both = np.concatenate([values, values])
+                    out.write((both * 127).astype(np.int8) if dtype == "int8" else both, window)
+            return Output()
+
+        return work
+
+    return prepare
+
+
+def compare(outputs: Mapping[str, Arrays]) -> dict[str, str]:
+    """Against the published script where there is one, else against ours in float32, by the format's precision."""
+    reference = "published" if "published" in outputs else "ours"
+    expected = outputs[reference]["vectors"]
+    words = {}
+    for name, arrays in outputs.items():
+        size = f"file of {float(arrays['mib']):.0f} MiB"
+        if name == reference:
+            words[name] = f"reference, {size}"
+            continue
+        if "codes" in arrays:
+            codes = arrays["codes"].astype(np.float32)
+            found, tolerance = np.sign(codes) * (codes / 127.5) ** 2, CODE_TOLERANCE
+        else:
+            found = arrays["vectors"]
+            tolerance = BFLOAT_TOLERANCE if "bfloat16" in name else HALF_TOLERANCE if "float16" in name else TOLERANCE
+        words[name] = f"{require_close(name, found, expected, tolerance)}, {size}"
+    return words
+
+
+CASES = {
+    "float32": Case(
+        "64 -> 128 bands, float32 out",
+        make,
+        {
+            "ours": Contender(ours("float32", "zstd"), "ours"),
+            "published": Contender(published, "peer"),
+            "network": Contender(network, "floor"),
+            "read+write": Contender(read_write("float32", "zstd"), "floor"),
+        },
+        compare,
+        (Goal("ours", "published", 1 / 3), Goal("ours", "network", 1.3), Goal("ours", "read+write", 1.3)),
+    ),
+}
