@@ -170,10 +170,9 @@ def fit_softmax(x: Array, shares: Array, inner: Pairs) -> tuple[Array, Array]:
                     break
         chosen = int(losses.sum(axis=0).argmin())
     start = None
-    for penalty in SOFTMAX_PENALTIES[max(0, chosen - 1) : chosen + 1]:
+    for penalty in SOFTMAX_PENALTIES[max(0, chosen - 1) : chosen]:
         start = _softmax_fit(x, shares, penalty, start)
-    assert start is not None
-    weights, bias = start
+    weights, bias = _softmax_fit(x, shares, SOFTMAX_PENALTIES[chosen], start)
     return (weights if basis is None else basis.T @ weights), bias
 
 
