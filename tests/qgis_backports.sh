@@ -34,6 +34,7 @@ for file in /etc/pip.conf "$HOME/.config/pip/pip.conf"; do
   if [ -e "$file" ]; then mkdir -p "$root$(dirname "$file")"; cp -L "$file" "$root$file"; fi
 done
 for folder in $({ echo "${PIP_FIND_LINKS:-}"; cat /etc/pip.conf "$HOME/.config/pip/pip.conf" 2>/dev/null; } | grep -oE "/[^ ']+" | sed 's#^//*#/#' | sort -u); do
+  folder=${folder%/simple}  # an index keeps its files beside it
   if [ -d "$folder" ] && [ "$folder" != / ]; then mount_at "$folder" "$root$folder"; fi
 done
 mount_at /proc "$root/proc"
