@@ -6,4 +6,6 @@ STAGES = {
     "windows": "tests.benchmarks.windows",
     "train-aether": "tests.benchmarks.train_aether",
     "embedraster": "tests.benchmarks.embedraster",
+    "crops": "tests.benchmarks.crops",
+    "cluster": "tests.benchmarks.cluster",
 }

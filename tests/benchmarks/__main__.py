@@ -68,18 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _show(result: dict[str, Any]) -> None:
     print(
-        f"  {'contender':26s} {'role':6s} {'median':>9s} {'cpu':>8s} {'spread':>7s} {'x floor':>8s} {'x peer':>7s} {'peak MiB':>9s}"
+        f"  {'contender':26s} {'role':6s} {'median':>9s} {'least':>9s} {'cpu':>8s} {'spread':>7s} {'x floor':>8s} {'x peer':>7s} {'peak MiB':>9s}"
     )
     for name, one in result["contenders"].items():
         part = "" if one["share"] == 1 else f" (did 1/{1 / one['share']:.0f}, scaled up)"
         print(
-            f"  {name:26s} {one['role']:6s} {one['median_s']:8.3f}s {one['cpu_s']:7.2f}s {one['spread']:7.0%} "
+            f"  {name:26s} {one['role']:6s} {one['median_s']:8.3f}s {one['least_s']:8.3f}s {one['cpu_s']:7.2f}s {one['spread']:7.0%} "
             f"{_number(one['ratio_to_floor'])} {_number(one['ratio_to_best_peer'], 7)} {one['peak_mib']:9.0f}  "
             f"{one['agreement']}{part}"
         )
     for goal in result["goals"]:
         verdict = "met" if goal["met"] else "MISSED"
-        print(f"  goal: {goal['ours']} <= {goal['at_most']:.3g} x {goal['of']}: {goal['found']:.3g}, {verdict}")
+        found = f"{goal['found']:.3g} (least times {goal['least']:.3g})"
+        print(f"  goal: {goal['ours']} <= {goal['at_most']:.3g} x {goal['of']}: {found}, {verdict}")
     print(f"  (load average {result['load_average']:.1f})", flush=True)
 
 

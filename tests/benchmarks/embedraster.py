@@ -20,7 +20,7 @@ BASE = (1024, 1024)
 BANDS, HIDDEN, WIDTH, TEXT = 64, 256, 128, 384
 TOLERANCE = 2e-5
 # What the number format of the output allows: half floats to 2^-11 of a number below 1, codes to half a step.
-HALF_TOLERANCE, CODE_TOLERANCE, BFLOAT_TOLERANCE = 3e-4, 4.1e-3, 2e-2
+HALF_TOLERANCE, CODE_TOLERANCE = 3e-4, 4.1e-3
 
 
 def make(folder: Path, scale: float, seed: int) -> None:
@@ -39,7 +39,7 @@ def make(folder: Path, scale: float, seed: int) -> None:
     torch.save({"ae_state_dict": image, "txt_state_dict": text, "epoch": 1}, folder / "model.pth")
 
 
-def ours(dtype: str, compress: str, precision: str = "float32") -> Callable[[Setting], Callable[[], Output]]:
+def ours(dtype: str, compress: str) -> Callable[[Setting], Callable[[], Output]]:
     """`urbanfm embedraster` behind the command line."""
 
     def prepare(setting: Setting) -> Callable[[], Output]:
@@ -76,7 +76,8 @@ def sample(path: Path) -> Arrays:
     """Some windows of an embedding raster, as floats or as codes, and the size of its file."""
     rng = np.random.default_rng(0)
     parts = []
-    with rasterio.open(path) as file:
+    # With a small cache: what this leaves in memory would count as the contender's.
+    with rasterio.Env(GDAL_CACHEMAX=32), rasterio.open(path) as file:
         for _ in range(16):
             top, left = (int(rng.integers(0, max(1, size - 40))) for size in (file.height, file.width))
             parts.append(file.read(window=((top, top + 40), (left, left + 40)), out_shape=(WIDTH, 40, 40)))
@@ -172,7 +173,7 @@ def compare(outputs: Mapping[str, Arrays]) -> dict[str, str]:
             found, tolerance = np.sign(codes) * (codes / 127.5) ** 2, CODE_TOLERANCE
         else:
             found = arrays["vectors"]
-            tolerance = BFLOAT_TOLERANCE if "bfloat16" in name else HALF_TOLERANCE if "float16" in name else TOLERANCE
+            tolerance = HALF_TOLERANCE if "float16" in name else TOLERANCE
         words[name] = f"{require_close(name, found, expected, tolerance)}, {size}"
     return words
 

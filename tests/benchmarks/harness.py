@@ -131,9 +131,11 @@ def run_case(
                 say(f"  {name}: left out: {process.unavailable}")
         running = [process for process in processes if not process.unavailable]
         measured = {p.name: Measured(case.contenders[p.name].role) for p in running}
-        # The first run warms up, and gives what is compared.
+        # The first run warms up, and gives what is compared; its peak is that of a process that has just started.
         for process in running:
-            _note(measured[process.name], process, process.go())
+            answer = process.go()
+            measured[process.name].share = answer["share"]
+            measured[process.name].peak_mib = answer["peak_mib"] - process.hello["start_mib"]
         outputs = {process.name: _load(process.outputs) for process in running}
         agreements = case.compare({name: arrays for name, arrays in outputs.items() if arrays})
         for name, words in agreements.items():
@@ -143,7 +145,6 @@ def run_case(
             # Starting with another one each time, so that none always runs after the same one.
             for process in running[turn % len(running) :] + running[: turn % len(running)]:
                 answer = process.go()
-                _note(measured[process.name], process, answer)
                 measured[process.name].seconds.append(answer["seconds"])
                 measured[process.name].cpu_s.append(answer["cpu_s"])
     finally:
@@ -175,15 +176,11 @@ def _load(path: Path) -> Arrays:
         return {name: file[name] for name in file.files}
 
 
-def _note(measured: Measured, process: Process, answer: Mapping[str, float]) -> None:
-    measured.share = answer["share"]
-    measured.peak_mib = max(measured.peak_mib, answer["peak_mib"] - process.hello["start_mib"])
-
-
 def summarise(measured: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
-    """Per contender: median seconds, spread, ratios, memory.
+    """Per contender: median and least seconds, spread, ratios, memory.
 
-    Ratios are medians of the ratios within a round, whose runs lie close together in time. The floor is the slowest of
+    Ratios are medians of the ratios within a round, whose runs lie close together in time. Beside them stand ratios of
+    the least times: what a neighbour on the machine does can only add to a run. The floor is the slowest of
     the floors, since work needs them all; the best peer is the one with the smallest median.
     """
     medians = {name: statistics.median(one.seconds) for name, one in measured.items()}
@@ -194,10 +191,12 @@ def summarise(measured: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
             "role": one.role,
             "seconds": one.seconds,
             "median_s": medians[name],
+            "least_s": min(one.seconds),
             "cpu_s": statistics.median(one.cpu_s),
             "spread": (max(one.seconds) - min(one.seconds)) / medians[name],
             "floor": floor,
             "ratio_to_floor": None if floor is None else ratio(one, measured[floor]),
+            "least_to_floor": None if floor is None else least_ratio(one, measured[floor]),
             "best_peer": peer,
             "ratio_to_best_peer": None if peer is None else ratio(one, measured[peer]),
             "peak_mib": one.peak_mib,
@@ -213,10 +212,22 @@ def ratio(one: Measured, other: Measured) -> float:
     return statistics.median(a / b for a, b in zip(one.seconds, other.seconds, strict=True))
 
 
+def least_ratio(one: Measured, other: Measured) -> float:
+    """Least seconds of the one to those of the other."""
+    return min(one.seconds) / min(other.seconds)
+
+
 def check_goals(case: Case, measured: Mapping[str, Measured]) -> list[dict[str, Any]]:
-    """Each goal whose two contenders ran, with the ratio found."""
+    """Each goal whose two contenders ran, with the ratios found; it is met when the median is within it."""
     return [
-        {"ours": goal.ours, "of": goal.of, "at_most": goal.at_most, "found": found, "met": found <= goal.at_most}
+        {
+            "ours": goal.ours,
+            "of": goal.of,
+            "at_most": goal.at_most,
+            "found": found,
+            "least": least_ratio(measured[goal.ours], measured[goal.of]),
+            "met": found <= goal.at_most,
+        }
         for goal in case.goals
         if goal.ours in measured and goal.of in measured
         for found in [ratio(measured[goal.ours], measured[goal.of])]

@@ -127,7 +127,7 @@ class EmbeddingRaster:
 
         Meant to be read ahead in one thread and handed to `decode` in pieces by another.
         """
-        return self._reader.read(window), self._reader.mask(window)
+        return self._reader.read_stored(window)
 
     def decode(
         self, stored: np.ndarray, mask: np.ndarray | None = None, out: np.ndarray | None = None

@@ -372,6 +372,10 @@ class RasterReader:
                 raise self._damage(window, error) from error
         return mask[::-1] if self.info.south_up else mask
 
+    def read_stored(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        """Stored values (C, h, w) of a window, and the file's own mask (h, w) if it has one."""
+        return self.read(window), self.mask(window)
+
     def _handle(self) -> Any:
         handle = getattr(self._local, "handle", None)
         if handle is None:

@@ -13,22 +13,28 @@ from rasterio.windows import Window
 from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.progress import Progress
 
+_PAD = 16
+
 Stored = tuple[np.ndarray, np.ndarray | None]
 
 
-class PixelSource(Protocol):
-    """A raster of vectors, as `data.embedding_raster.EmbeddingRaster` is one."""
+class StoredPixels(Protocol):
+    """A raster's own numbers, as `geo.raster.RasterReader` gives them."""
 
     @property
     def info(self) -> RasterInfo:
         """The file's grid, north-up."""
 
+    def read_stored(self, window: Window) -> Stored:
+        """Numbers (C, h, w) and the file's own mask (h, w) or None; safe in any thread."""
+
+
+class PixelSource(StoredPixels, Protocol):
+    """A raster of vectors, as `data.embedding_raster.EmbeddingRaster` is one."""
+
     @property
     def bands(self) -> int:
         """Number of bands."""
-
-    def read_stored(self, window: Window) -> Stored:
-        """Stored numbers (C, h, w) and the file's own mask (h, w) or None; safe in any thread."""
 
     def decode(
         self, stored: np.ndarray, mask: np.ndarray | None = None, out: np.ndarray | None = None
@@ -37,7 +43,7 @@ class PixelSource(Protocol):
 
 
 def read_ahead(
-    source: PixelSource, windows: Sequence[Window], progress: Progress
+    source: StoredPixels, windows: Sequence[Window], progress: Progress
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
     """Yield (position, stored, mask) of each window, the next one being read in a thread meanwhile.
 
@@ -67,3 +73,12 @@ def row_chunks(shape: tuple[int, ...], pixels: int) -> Iterator[slice]:
     step = max(1, pixels // shape[2])
     for start in range(0, shape[1], step):
         yield slice(start, min(start + step, shape[1]))
+
+
+def padded_rows(rows: int, columns: int) -> np.ndarray:
+    """An empty (rows, columns) float32 array that is quick to turn over.
+
+    Where the distance of two rows is a power of two, all of a column share a few lines of the processor's cache, and
+    copying the transpose takes several times as long; a few numbers between the rows avoid it.
+    """
+    return np.empty((rows, columns + _PAD), np.float32)[:, :columns]

@@ -18,16 +18,18 @@ from typing import TypeVar
 import numpy as np
 import pyproj
 from rasterio.windows import Window
+from scipy.sparse import csr_array
 
 from urbanfm_core.errors import ConfigError, ShapeError
 from urbanfm_core.geo.crs import require_crs, transform_xy
 from urbanfm_core.geo.footprints import repeat_ranges
 from urbanfm_core.geo.raster import STRIP_BYTES, RasterInfo, metres_per_pixel, plan_strips
-from urbanfm_core.geo.streaming import PixelSource, available_cores, read_ahead
+from urbanfm_core.geo.streaming import PixelSource, available_cores, padded_rows, read_ahead
 from urbanfm_core.progress import Meter, Progress
 
-_TILE_ROWS, _TILE_COLUMNS = 64, 128
-_GATHER = 8192
+_TILE_ROWS, _TILE_COLUMNS = 128, 128
+_GATHER = 1 << 16
+_FINISH_ROWS = 8192
 # Share of the radius' square; far below what a coordinate can tell.
 _RIM = 1e-9
 _SORT_PX = 64
@@ -106,9 +108,9 @@ class _Windows:
         self, window: Disk | Square, colrow: np.ndarray, size_m: np.ndarray, index: np.ndarray, total: np.ndarray
     ) -> None:
         self.window = window
-        self._x, self._y = colrow.T
+        self._x, self._y = np.ascontiguousarray(colrow.T)
         self.column, self.row = np.floor(colrow).astype(np.int64).T
-        self._size_m = size_m
+        self._width_m, self._height_m = np.ascontiguousarray(size_m.T)
         self._index, self._total = index, total
         self._count = np.zeros(len(colrow), np.int64)
         self._band_count: np.ndarray | None = None
@@ -125,28 +127,34 @@ class _Windows:
     def _disk_pixels(self, points: np.ndarray) -> np.ndarray:
         number, column = repeat_ranges((self.column - self.reach_column)[points], 2 * self.reach_column[points] + 1)
         start, stop = self._stretches(points[number], column)
-        return np.bincount(number, stop - start, len(points)).astype(np.int64)
+        return np.bincount(number, np.maximum(stop - start, 0), len(points)).astype(np.int64)
 
     def _stretches(self, point: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows [start, stop) of a window's pixels in a column; stop <= start where it has none."""
         if isinstance(self.window, Square):
             return self.row[point] - self.reach_row[point], self.row[point] + self.reach_row[point] + 1
-        width, height = self._size_m[point].T
-        rest = self.window.radius_m**2 - ((column + 0.5 - self._x[point]) * width) ** 2
+        rest = (column + 0.5 - self._x[point]) * self._width_m[point]
+        np.square(rest, out=rest)
         # A centre exactly on the rim belongs to the disk; rounding must not decide that.
-        rest += _RIM * self.window.radius_m**2
-        half = np.sqrt(np.maximum(rest, 0)) / height
-        start = np.ceil(self._y[point] - 0.5 - half).astype(np.int64)
-        stop = np.floor(self._y[point] - 0.5 + half).astype(np.int64) + 1
-        stop = np.where(rest >= 0, np.maximum(stop, start), start)
-        alone = self._alone[point] & (column == self.column[point])
-        return np.where(alone, self.row[point], start), np.where(alone, self.row[point] + 1, stop)
+        np.subtract((1 + _RIM) * self.window.radius_m**2, rest, out=rest)
+        # Outside the disk the root is of the distance to it, and negative: it stops before it starts.
+        half = np.copysign(np.sqrt(np.abs(rest)), rest)
+        half /= self._height_m[point]
+        middle = self._y[point] - 0.5
+        start = np.ceil(middle - half).astype(np.int64)
+        stop = np.floor(middle + half).astype(np.int64) + 1
+        if self._alone.any():
+            alone = self._alone[point] & (column == self.column[point])
+            start[alone], stop[alone] = self.row[point][alone], self.row[point][alone] + 1
+        return start, stop
 
     def sums(self, points: np.ndarray, tile: _Tile) -> Iterator[_Sums]:
         """What a tile of pixels holds of the windows of some points. Changes nothing: safe in any thread."""
         left = np.maximum(self.column[points] - self.reach_column[points], tile.left)
         right = np.minimum(self.column[points] + self.reach_column[points] + 1, tile.left + tile.width)
         columns = np.maximum(right - left, 0)
+        running = tile.running(per_band=isinstance(self.window, Square))
+        bands = len(self._total.T)
         for some in _groups(columns):
             number, column = repeat_ranges(left[some], columns[some])
             start, stop = self._stretches(points[some][number], column)
@@ -156,30 +164,30 @@ class _Windows:
             if not kept.any():
                 continue
             number, column = number[kept], column[kept] - tile.left
-            start, stop = start[kept], stop[kept]
-            first = np.flatnonzero(np.concatenate([[True], number[1:] != number[:-1]]))
-            per_band = isinstance(self.window, Square)
-            yield (
-                points[some][number[first]],
-                _differences(tile.running(per_band), start, stop, column, first),
-                _differences(tile.running_count(per_band), start, stop, column, first),
-            )
+            # Each stretch is the running sum at its end less that at its beginning.
+            ends = np.stack([stop[kept], start[kept]], axis=1) * tile.width + column[:, None]
+            sign = np.tile(np.array([1, -1], running.dtype), len(ends))
+            first = np.concatenate([[0], np.cumsum(np.bincount(number, minlength=len(some)))]) * 2
+            shape = (len(some), len(running))
+            found = csr_array((sign, ends.ravel().astype(np.int32), first.astype(np.int32)), shape=shape) @ running
+            yield points[some], found[:, :bands], found[:, bands:]
 
     def add(self, target: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> None:
         """Add sums (K, C) and counts (K, 1) or (K, C) to the windows of the points `target`, (K,)."""
         self._total[self._index[target]] += sums
         if counts.shape[1] == 1 and self._band_count is None:
-            self._count[target] += counts[:, 0]
+            self._count[target] += counts[:, 0].astype(np.int64)
             return
         if self._band_count is None:
             self._band_count = np.repeat(self._count[:, None], self._total.shape[1], axis=1)
-        self._band_count[target] += counts
+        self._band_count[target] += counts.astype(np.int64)
 
     def finish(self) -> np.ndarray:
         """Turn sums into means, NaN where nothing is valid; return the share of valid values, (P,)."""
         counts = self._count[:, None] if self._band_count is None else self._band_count
         with np.errstate(invalid="ignore"):
-            for some in np.array_split(np.arange(len(self.row)), 1 + len(self.row) // _GATHER):
+            for start in range(0, len(self.row), _FINISH_ROWS):
+                some = slice(start, start + _FINISH_ROWS)
                 self._total[self._index[some]] /= counts[some].astype(np.float32)
         share: np.ndarray = counts.mean(axis=1) / self._full
         return share
@@ -198,46 +206,34 @@ class _Tile:
     def __init__(self, top: int, left: int, shape: tuple[int, int], values: np.ndarray, valid: np.ndarray) -> None:
         self.top, self.left, (self.height, self.width) = top, left, shape
         self._values, self._valid = values, valid
-        self._whole: np.ndarray = np.asarray(valid.all(axis=0, keepdims=True))
         self._running: dict[bool, np.ndarray] = {}
-        self._counts: dict[bool, np.ndarray] = {}
 
     def running(self, per_band: bool) -> np.ndarray:
-        """Sum of the values above each pixel, (height + 1, C, width) float64."""
-        key = per_band or len(self._valid) == 1
+        """Sums above each pixel, ((height + 1) * width, C + V) float32: of the values, and of the valid ones.
+
+        V is 1, the pixels with all bands valid, who alone count; or C if asked for each band by itself and bands differ.
+        A pixel's numbers lie side by side, so that a window gathers few long stretches of memory. A sum of up to 128
+        rows is exact to some 1e-7 of it.
+        """
+        valid: np.ndarray = self._valid if per_band else np.asarray(self._valid.all(axis=0, keepdims=True))
+        key = len(valid) > 1
         if key not in self._running:
-            values = self._values if key else np.where(self._whole, self._values, np.float32(0))
-            self._running[key] = self._sum_down(values, np.dtype(np.float64))
+            bands = len(self._values)
+            running = np.empty((self.height + 1, self.width, bands + len(valid)), np.float32)
+            running[0] = 0
+            pixels = running[1:].reshape(-1, running.shape[2])
+            np.copyto(pixels[:, :bands], self._values.T)
+            np.copyto(pixels[:, bands:], valid.T)
+            if not key and len(self._valid) > 1:
+                pixels[~valid[0], :bands] = 0
+            for row in range(1, self.height):
+                running[row + 1] += running[row]
+            self._running[key] = running.reshape(-1, running.shape[2])
         return self._running[key]
-
-    def running_count(self, per_band: bool) -> np.ndarray:
-        """Number of valid values above each pixel, (height + 1, 1, width) or, per band, (.., C, ..), int64."""
-        key = per_band and len(self._valid) > 1
-        if key not in self._counts:
-            self._counts[key] = self._sum_down(self._valid if key else self._whole, np.dtype(np.int64))
-        return self._counts[key]
-
-    def _sum_down(self, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        # All bands of a row lie side by side, so that each addition is one long run.
-        out = np.empty((self.height + 1, len(values), self.width), dtype)
-        out[0] = 0
-        out[1:] = values.reshape(len(values), self.height, self.width).transpose(1, 0, 2)
-        for row in range(1, self.height):
-            np.add(out[row + 1], out[row], out=out[row + 1])
-        return out
-
-
-def _differences(
-    running: np.ndarray, start: np.ndarray, stop: np.ndarray, column: np.ndarray, first: np.ndarray
-) -> np.ndarray:
-    """Sums over column stretches (K,), added up from each of `first` to the next: (len(first), C)."""
-    stretches = running[stop, :, column]
-    stretches -= running[start, :, column]
-    return np.add.reduceat(stretches, first, axis=0)
 
 
 def _groups(sizes: np.ndarray) -> list[np.ndarray]:
-    """Positions 0 .. len - 1 in consecutive groups of about so many columns each, so that a group's work is small."""
+    """Positions 0 .. len - 1 in consecutive groups of about so many columns each, so that a group's arrays are small."""
     if not len(sizes):
         return [np.empty(0, np.int64)]
     bins = np.cumsum(sizes) // _GATHER
@@ -384,7 +380,10 @@ def _cut(
     bottom = min(window.row_off + window.height, boxes[1].max())
     right = min(window.col_off + window.width, boxes[3].max())
     part = (slice(top - strip.row_off, bottom - strip.row_off), slice(left - strip.col_off, right - strip.col_off))
+    pixels = (bottom - top) * (right - left)
     values, valid = raster.decode(
-        stored[:, part[0], part[1]].reshape(len(stored), -1), None if mask is None else mask[part].ravel()
+        stored[:, part[0], part[1]].reshape(len(stored), -1),
+        None if mask is None else mask[part].ravel(),
+        padded_rows(len(stored), pixels),
     )
     return _Tile(top, left, (bottom - top, right - left), values, valid)

@@ -20,7 +20,7 @@ from urbanfm_core.data.embedding_raster import ALPHAEARTH_NODATA, EmbeddingRaste
 from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.geo.crs import transform_geometry
 from urbanfm_core.geo.raster import BLOCK_PX, RasterInfo, RasterWriter, plan_output
-from urbanfm_core.geo.streaming import available_cores, read_ahead, row_chunks
+from urbanfm_core.geo.streaming import available_cores, padded_rows, read_ahead, row_chunks
 from urbanfm_core.inference.table import EmbeddingTable
 from urbanfm_core.models.method import PixelFunction
 from urbanfm_core.progress import Meter, Progress
@@ -127,9 +127,8 @@ def _fill(
     rows: slice,
 ) -> int:
     """Compute some rows of a block, (D, h, w), from the stored (C, h, w); return the number of valid pixels."""
-    values, per_band = source.decode(
-        np.ascontiguousarray(stored[:, rows]).reshape(len(stored), -1), None if mask is None else mask[rows].ravel()
-    )
+    here = stored[:, rows].reshape(len(stored), -1)
+    values, per_band = source.decode(here, None if mask is None else mask[rows].ravel(), padded_rows(*here.shape))
     valid = np.asarray(per_band.all(axis=0))
     if valid.all():
         found = function(values.T).T
