@@ -29,7 +29,16 @@ class ContenderFailed(Exception):
 
 @dataclass
 class Measured:
-    """Runs of one contender."""
+    """Runs of one contender.
+
+    Attributes:
+        role: As in `Contender`.
+        seconds: By the clock, per run.
+        cpu_s: Processor time of the same runs, over all cores; on a busy machine it says more.
+        peak_mib: Peak of the first run above what the process held before it: imports, and inputs given in memory.
+        share: As in `Output`.
+        agreement: What the comparison said.
+    """
 
     role: str
     seconds: list[float] = field(default_factory=list)
@@ -131,7 +140,7 @@ def run_case(
                 say(f"  {name}: left out: {process.unavailable}")
         running = [process for process in processes if not process.unavailable]
         measured = {p.name: Measured(case.contenders[p.name].role) for p in running}
-        # The first run warms up, and gives what is compared; its peak is that of a process that has just started.
+        # The first run warms up, gives what is compared, and tells the memory: later ones begin with its remains.
         for process in running:
             answer = process.go()
             measured[process.name].share = answer["share"]

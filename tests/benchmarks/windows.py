@@ -14,11 +14,11 @@ from rasterio.windows import Window
 from tests.benchmarks.inputs import EPSG, PIXEL_M, points_in, raster_extent, write_raster
 from tests.benchmarks.stage import Arrays, Case, Contender, Goal, Output, Setting, grid_shape, require_close
 
-BASE = (2048, 2048)
+BASE = (4096, 4096)
 POINTS = 100_000
 SQUARES, DISKS = (4, 9), (50.0, 100.0)
 # One window read a point takes so long that peers do the first points only.
-SOME = 128
+SOME = 48
 
 
 def make(folder: Path, scale: float, seed: int) -> None:
@@ -30,7 +30,7 @@ def make(folder: Path, scale: float, seed: int) -> None:
 
 def make_floats(folder: Path, scale: float, seed: int) -> None:
     """The same as floats, which is all that the published code reads."""
-    shape = grid_shape((1024, 2048), scale, 256)
+    shape = grid_shape((2048, 2048), scale, 256)
     write_raster(folder / "in.tif", shape, seed, compress="zstd")
     np.save(folder / "points.npy", points_in(raster_extent(shape), int(POINTS * min(scale, 1)), seed))
 
