@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from rasterio.windows import Window
@@ -14,7 +15,10 @@ from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.progress import Progress
 
 _PAD = 16
-
+# Tasks whose results may wait.
+_AHEAD = 4
+_Task = TypeVar("_Task")
+_Found = TypeVar("_Found")
 Stored = tuple[np.ndarray, np.ndarray | None]
 
 
@@ -66,6 +70,25 @@ def read_ahead(
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(pool: ThreadPoolExecutor, work: Callable[[_Task], _Found], tasks: Iterable[_Task]) -> Iterator[_Found]:
+    """work(task) of each task in turn, computed a few ahead in the pool's threads.
+
+    Sums that are added in this order round the same way in every run.
+    """
+    waiting: deque[Future[_Found]] = deque()
+    try:
+        for task in tasks:
+            if len(waiting) == _AHEAD:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(work, task))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
 
 
 def row_chunks(shape: tuple[int, ...], pixels: int) -> Iterator[slice]:

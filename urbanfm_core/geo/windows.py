@@ -8,12 +8,10 @@ times faster than a chain of additions. Blocks that no window touches are not re
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import pyproj
@@ -24,7 +22,7 @@ from urbanfm_core.errors import ConfigError, ShapeError
 from urbanfm_core.geo.crs import require_crs, transform_xy
 from urbanfm_core.geo.footprints import repeat_ranges
 from urbanfm_core.geo.raster import STRIP_BYTES, RasterInfo, metres_per_pixel, plan_strips
-from urbanfm_core.geo.streaming import PixelSource, available_cores, padded_rows, read_ahead
+from urbanfm_core.geo.streaming import PixelSource, available_cores, in_order, padded_rows, read_ahead
 from urbanfm_core.progress import Meter, Progress
 
 _TILE_ROWS, _TILE_COLUMNS = 128, 128
@@ -33,13 +31,9 @@ _FINISH_ROWS = 8192
 # Share of the radius' square; far below what a coordinate can tell.
 _RIM = 1e-9
 _SORT_PX = 64
-# Tiles whose sums may wait to be added.
-_AHEAD = 8
 
 # Rows of points (K,), sums (K, C), counts (K, 1) or (K, C).
 _Sums = tuple[np.ndarray, np.ndarray, np.ndarray]
-_Task = TypeVar("_Task")
-_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -296,7 +290,7 @@ def window_means(
                     tasks.append((points, window))
             work = partial(_tile_sums, raster, sums, boxes, strip, stored, mask)
             # Several tiles at once, but always added in the same order: rounding depends on it.
-            for task in _in_order(lanes, work, tasks):
+            for task in in_order(lanes, work, tasks):
                 progress.check()
                 for part, found in zip(sums, task, strict=True):
                     for some in found:
@@ -324,21 +318,6 @@ def _tile_sums(
     points, window = task
     tile = _cut(raster, boxes[:, points], strip, window, stored, mask)
     return [list(part.sums(points, tile)) for part in windows]
-
-
-def _in_order(pool: ThreadPoolExecutor, work: Callable[[_Task], _Found], tasks: Sequence[_Task]) -> Iterator[_Found]:
-    """work(task) for each task, computed a few ahead in the pool's threads."""
-    waiting: deque[Future[_Found]] = deque()
-    try:
-        for task in tasks:
-            if len(waiting) == _AHEAD:
-                yield waiting.popleft().result()
-            waiting.append(pool.submit(work, task))
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def _to_pixels(info: RasterInfo, xy: np.ndarray) -> np.ndarray:

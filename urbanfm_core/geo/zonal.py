@@ -7,6 +7,7 @@ the strip and on the number of regions, not on the raster.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from urbanfm_core.errors import ConfigError, NoOverlapError, ShapeError
 from urbanfm_core.geo.crs import require_crs
 from urbanfm_core.geo.footprints import Footprints, Rule, Runs, repeat_ranges
 from urbanfm_core.geo.raster import STRIP_BYTES, RasterInfo, plan_strips
-from urbanfm_core.geo.streaming import PixelSource, read_ahead, row_chunks
+from urbanfm_core.geo.streaming import PixelSource, available_cores, in_order, read_ahead, row_chunks
 from urbanfm_core.progress import Meter, Progress
 
 PixelFunction = Callable[[np.ndarray], np.ndarray]
@@ -117,22 +118,23 @@ def zonal_mean(
     sums: np.ndarray | None = None
     valid, total = np.zeros(len(polygons)), np.zeros(len(polygons))
     to_read = set(missing)
-    for number, (strip, name) in enumerate(zip(strips, names, strict=True)):
-        progress.check()
-        if number in to_read:
-            _, stored, mask = next(pixels)
-            part = _pool_strip(raster, footprints.runs(strip, rule), stored, mask, pixel_function, progress)
-            del stored, mask
-            if store is not None:
-                store.save(name, regions=part.regions, sums=part.sums, valid=part.valid, total=part.total)
-        else:
-            part = _load(store, name)
-        if part.sums.shape[1]:
-            sums = np.zeros((len(polygons), part.sums.shape[1])) if sums is None else sums
-            sums[part.regions] += part.sums
-        valid[part.regions] += part.valid
-        total[part.regions] += part.total
-        meter.advance()
+    with ThreadPoolExecutor(available_cores(), "zonal") as lanes:
+        for number, (strip, name) in enumerate(zip(strips, names, strict=True)):
+            progress.check()
+            if number in to_read:
+                _, stored, mask = next(pixels)
+                part = _pool_strip(raster, footprints.runs(strip, rule), stored, mask, pixel_function, lanes, progress)
+                del stored, mask
+                if store is not None:
+                    store.save(name, regions=part.regions, sums=part.sums, valid=part.valid, total=part.total)
+            else:
+                part = _load(store, name)
+            if part.sums.shape[1]:
+                sums = np.zeros((len(polygons), part.sums.shape[1])) if sums is None else sums
+                sums[part.regions] += part.sums
+            valid[part.regions] += part.valid
+            total[part.regions] += part.total
+            meter.advance()
     if sums is None:
         probe = np.zeros((1, raster.bands), np.float32)
         width = raster.bands if pixel_function is None else apply_to_pixels(pixel_function, probe).shape[1]
@@ -178,9 +180,10 @@ def _pool_strip(
     stored: np.ndarray,
     mask: np.ndarray | None,
     pixel_function: PixelFunction | None,
+    lanes: ThreadPoolExecutor,
     progress: Progress,
 ) -> _Partial:
-    """Sums of one strip, row chunk by row chunk, so that the floats of a chunk stay in the processor's cache."""
+    """Sums of one strip, row chunk by row chunk in several threads, so that the floats of a chunk stay in the processor's cache."""
     regions, local = np.unique(runs.region, return_inverse=True)
     order = np.argsort(runs.row, kind="stable")
     local, row, weight = local[order], runs.row[order], runs.weight[order]
@@ -188,11 +191,11 @@ def _pool_strip(
     start, stop = row * width + runs.start[order], row * width + runs.stop[order]
     sums: np.ndarray | None = None
     valid, total = np.zeros(len(regions)), np.zeros(len(regions))
-    for rows in row_chunks(stored.shape, _CHUNK_PIXELS):
-        progress.check()
+
+    def pool_rows(rows: slice) -> tuple[np.ndarray | None, np.ndarray, np.ndarray] | None:
         a, b = np.searchsorted(row, [rows.start, rows.stop])
         if a == b:
-            continue
+            return None
         base = rows.start * width
         chunk = _Chunk(local[a:b], start[a:b] - base, stop[a:b] - base, weight[a:b], len(regions))
         values, ok = raster.decode(
@@ -202,10 +205,17 @@ def _pool_strip(
         if len(ok) > 1:
             values[:, ~whole] = 0
         part = chunk.sums(values) if pixel_function is None else chunk.function_sums(values, whole, pixel_function)
+        return part, chunk.weights(whole), chunk.weights(None)
+
+    for found in in_order(lanes, pool_rows, row_chunks(stored.shape, _CHUNK_PIXELS)):
+        progress.check()
+        if found is None:
+            continue
+        part, valid_here, total_here = found
         if part is not None:
             sums = part if sums is None else sums + part
-        valid += chunk.weights(whole)
-        total += chunk.weights(None)
+        valid += valid_here
+        total += total_here
     # Without a valid pixel a function never ran, so the strip does not know how wide its vectors are: (K, 0).
     return _Partial(regions, np.zeros((len(regions), 0)) if sums is None else sums, valid, total)
 
