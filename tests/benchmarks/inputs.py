@@ -9,7 +9,6 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 from rasterio.windows import Window
-from scipy.ndimage import map_coordinates
 
 EPSG = 32630
 PIXEL_M = 10.0
@@ -59,12 +58,18 @@ def _landscape(
     nodes: np.ndarray, mix: np.ndarray, box: tuple[int, int, int, int], rng: np.random.Generator
 ) -> np.ndarray:
     top, left, height, width = box
-    at = np.mgrid[top : top + height, left : left + width].reshape(2, -1) / _NODE_PX
-    fields = np.stack([map_coordinates(field, at, order=1) for field in nodes], axis=1)
-    values = fields @ mix
+    down, across = _between(top, height, nodes.shape[1]), _between(left, width, nodes.shape[2])
+    fields = down @ nodes @ across.T
+    values = fields.reshape(len(nodes), -1).T @ mix
     values += 0.2 * rng.standard_normal(values.shape, np.float32)
-    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    values /= np.sqrt(np.einsum("ij,ij->i", values, values))[:, None]
     return values.reshape(height, width, -1)
+
+
+def _between(start: int, length: int, count: int) -> np.ndarray:
+    """Weights of `count` nodes at each pixel, linear between the two that lie around it, (length, count)."""
+    at = np.arange(start, start + length)[:, None] / _NODE_PX
+    return np.maximum(0, 1 - np.abs(at - np.arange(count))).astype(np.float32)
 
 
 def _stored(values: np.ndarray, dtype: str) -> np.ndarray:

@@ -25,14 +25,14 @@ def make(folder: Path, scale: float, seed: int) -> None:
     """AlphaEarth-like codes, compressed, and points; more area at a larger scale, always as many points."""
     shape = grid_shape(BASE, scale, 256)
     write_raster(folder / "in.tif", shape, seed, dtype="int8", compress="zstd")
-    np.save(folder / "points.npy", points_in(raster_extent(shape), int(POINTS * min(scale, 1)), seed))
+    np.save(folder / "points.npy", points_in(raster_extent(shape), int(POINTS * min(4 * scale, 1)), seed))
 
 
 def make_floats(folder: Path, scale: float, seed: int) -> None:
     """The same as floats, which is all that the published code reads."""
     shape = grid_shape((2048, 2048), scale, 256)
     write_raster(folder / "in.tif", shape, seed, compress="zstd")
-    np.save(folder / "points.npy", points_in(raster_extent(shape), int(POINTS * min(scale, 1)), seed))
+    np.save(folder / "points.npy", points_in(raster_extent(shape), int(POINTS * min(4 * scale, 1)), seed))
 
 
 def ours(shapes: str) -> Callable[[Setting], Callable[[], Output]]:

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from tests.benchmarks.inputs import EPSG, cells_in, load_polygons, raster_extent, save_polygons, write_raster
 from tests.benchmarks.stage import Arrays, Case, Contender, Goal, Output, Setting, grid_shape, require_close
 
-FLOAT_BASE, CODE_BASE = (1024, 1024), (2048, 2048)
+FLOAT_BASE, CODE_BASE = (1024, 2048), (2048, 2048)
 POLYGONS = 1000
 # rasterstats takes a band and a polygon at a time: so many polygons, of so many bands.
 SOME, SOME_BANDS = 20, 4
