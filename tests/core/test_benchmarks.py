@@ -91,7 +91,8 @@ def test_each_contender_is_measured_beside_floor_and_best_peer(toy, tmp_path):
         assert len(one["seconds"]) == 2 and one["median_s"] > 0 and one["cpu_s"] >= 0 and one["spread"] >= 0
         assert one["floor"] == "floor" and one["ratio_to_floor"] >= (1 if name == "floor" else 0)
         assert one["best_peer"] == "peer"
-    assert found["part"]["median_s"] > 5 * found["peer"]["median_s"] and found["part"]["share"] == 0.1
+    # It sleeps 0.04 s for a tenth of the work.
+    assert found["part"]["median_s"] >= 0.4 and found["part"]["share"] == 0.1
     assert found["peer"]["peak_mib"] - found["ours"]["peak_mib"] > 48
     assert found["ours"]["agreement"].startswith("differs by at most 0")
     assert "not compared" in found["floor"]["agreement"]
@@ -121,6 +122,7 @@ def test_ratios_are_taken_within_a_round():
     found = summarise(measured)["ours"]
     assert found["floor"] == "floor" and found["ratio_to_floor"] == 2.0 and found["best_peer"] is None
     assert found["spread"] == 1.0
+    assert found["least_s"] == 1.0 and found["least_to_floor"] == 2.0
 
 
 def test_memory_slopes_compare_the_smallest_and_the_largest_scale():
@@ -158,6 +160,8 @@ def test_the_command_prints_and_writes_all_figures(tmp_path, capsys):
         ("train-aether", "batch 512", 0.001),
         ("embedraster", "float32", 0.005),
         ("embedraster", "int8", 0.005),
+        ("crops", "rgb", 0.005),
+        ("cluster", "vectors", 0.01),
     ],
 )
 def test_contenders_of_a_stage_agree(stage, case, scale, tmp_path):
@@ -172,7 +176,7 @@ def test_contenders_of_a_stage_agree(stage, case, scale, tmp_path):
         (tmp_path / name).mkdir()
         outputs[name] = contender.prepare(Setting(tmp_path / "inputs", tmp_path / name))().collect()
     assert set(one.compare(outputs)) == set(outputs) and "ours" in " ".join(outputs)
-    if stage != "assign":
+    if stage not in ("assign", "cluster"):  # adding one to an index, or to an inertia, changes little
         wrong = {name: {key: values + 1 for key, values in arrays.items()} for name, arrays in outputs.items()}
         spoiled = next(iter(outputs))
         if len(outputs) > 1:

@@ -183,7 +183,7 @@ def _pool_strip(
     lanes: ThreadPoolExecutor,
     progress: Progress,
 ) -> _Partial:
-    """Sums of one strip, row chunk by row chunk in several threads, so that the floats of a chunk stay in the processor's cache."""
+    """Sums of one strip, chunk of rows by chunk, whose floats stay in a processor's cache; several at once."""
     regions, local = np.unique(runs.region, return_inverse=True)
     order = np.argsort(runs.row, kind="stable")
     local, row, weight = local[order], runs.row[order], runs.weight[order]

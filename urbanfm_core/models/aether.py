@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from threading import Lock
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -394,6 +395,7 @@ class _Directed:
 
     def __init__(self, raster: EmbeddingRaster) -> None:
         self._raster = raster
+        self._counting = Lock()
         self.zero_pixels = 0
 
     @property
@@ -418,7 +420,8 @@ class _Directed:
             lengths = np.linalg.norm(values[:, columns], axis=0)
             zero = columns[(lengths < SMALLEST_NORM) & np.asarray(valid.all(axis=0))[columns]]
             if len(zero):
-                self.zero_pixels += len(zero)
+                with self._counting:
+                    self.zero_pixels += len(zero)
                 valid = valid.copy()
                 valid[:, zero] = False
         return values, valid
