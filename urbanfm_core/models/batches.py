@@ -12,6 +12,8 @@ from urbanfm_core.errors import ResourceError
 from urbanfm_core.models.device import free_memory, is_out_of_memory
 from urbanfm_core.models.method import Trained
 
+_PIXELS = 65536
+
 
 class PixelBatches:
     """Remembers the size of batch that fits, and says in the notes of the trained model when that shrank.
@@ -23,7 +25,8 @@ class PixelBatches:
 
     def __init__(self, trained: Trained, cpu_rows: int) -> None:
         self._device, self._notes = trained.device, trained.notes
-        self._rows = min(trained.batch_size, cpu_rows) if trained.device.type == "cpu" else trained.batch_size
+        rows = trained.batch_size or _PIXELS
+        self._rows = min(rows, cpu_rows) if trained.device.type == "cpu" else rows
 
     def compute(self, function: Callable[[Tensor], Tensor], pixels: np.ndarray, width: int) -> np.ndarray:
         """function(pixels), (N, C) -> (N, width) float32. A row depends on its batch by rounding only.

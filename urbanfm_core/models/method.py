@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ class Trained:
     """A network with its weights, and all that belongs to them.
 
     Attributes:
-        batch_size: Pixels or samples computed at once.
+        batch_size: Pixels or regions computed at once; None leaves it to the method.
         text_encoder: Text encoder as the user names it now; None for the one that the checkpoint names, which is then
             used only if it runs on this machine.
         notes: What was special while computing with it, in sentences.
@@ -88,7 +88,7 @@ class Trained:
     model: nn.Module
     preprocessing: Mapping[str, Any]
     device: torch.device
-    batch_size: int = 65536
+    batch_size: int | None = None
     text_encoder: str | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -117,6 +117,8 @@ class Method(ABC):
         paper: Reference.
         needs: Inputs without which it cannot train, by their parameter names.
         embeds_from: Inputs without which a trained model cannot embed.
+        one_of: Inputs of which at least one must be given, to train and to embed; all that are given are used.
+        trains_on: What a sample is; for 'regions' the city that it prepares has them.
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
             with phrases).
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
@@ -128,6 +130,8 @@ class Method(ABC):
     paper: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
     embeds_from: ClassVar[tuple[str, ...]]
+    one_of: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[Literal["points", "regions"]] = "points"
     can: ClassVar[frozenset[str]] = frozenset()
     uses_position: ClassVar[bool] = False
     config_class: ClassVar[type]
