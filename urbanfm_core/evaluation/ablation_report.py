@@ -16,8 +16,6 @@ from urbanfm_core.evaluation.report import aligned, arrow, summary_dict, value_t
 from urbanfm_core.evaluation.results import Summary
 from urbanfm_core.files import atomic_path
 
-_MARKED = "full model"
-
 
 def lines(ablation: Ablation) -> list[str]:
     """The tables as plain text: the full model, its variants, then the floors."""
@@ -157,5 +155,5 @@ def sweep_picture(ablation: Ablation, target: AblatedTarget, name: str) -> str:
         name,
         arrow(target.metric),
         floored=target.metric not in LOWER_IS_BETTER,
-        marked=(places[own], _MARKED),
+        marked=(places[own], f"full model: {own}"),
     )

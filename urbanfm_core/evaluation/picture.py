@@ -11,7 +11,7 @@ from urbanfm_core.evaluation.results import Summary
 
 _COLOURS = ("#0b6e99", "#c2571a", "#3a7d34", "#7b4ea3", "#a8324a")
 _FLOOR, _DASHES = "#8a8a8a", ("4 3", "1 3", "8 3 2 3", "8 3", "2 2")
-_LEFT, _TOP, _WIDTH, _HEIGHT, _NAMES, _BELOW = 64, 16, 440, 260, 250, 52
+_LEFT, _TOP, _WIDTH, _HEIGHT, _NAMES, _BELOW = 64, 24, 440, 260, 250, 52
 _LINE, _CHARACTER = 15, 6.4
 _LOWEST = -0.5
 
@@ -45,7 +45,7 @@ def line_plot(
     Args:
         title: For those who cannot see it.
         series: At least one with a finite value; others are only named.
-        ticks: Places on the x axis and what to write there; they span it.
+        ticks: Places on the x axis and what to write there, unless it would meet the words before; they span it.
         x_title: Under it.
         y_title: Beside it.
         floored: Whether values below -0.5 are drawn at the edge, so that a hopeless one does not press all others
@@ -57,7 +57,7 @@ def line_plot(
     low, high = min(finite), max(finite)
     if floored:
         low, high = max(low, _LOWEST), max(high, _LOWEST + 0.1)
-    step = nice_step(max(high - low, abs(high) * 1e-3, 1e-9) / 5)
+    step = nice_step(max(high - low, abs(high) * 1e-3, 1e-9) / 6)
     low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     high = max(high, low + step)
     first, last = min(x for x, _ in ticks), max(x for x, _ in ticks)
@@ -80,9 +80,13 @@ def line_plot(
         at = down(y)
         parts.append(f"<line x1='{_LEFT}' x2='{_LEFT + _WIDTH}' y1='{at:.1f}' y2='{at:.1f}' stroke='#e8e8e8'/>")
         parts.append(_text(_LEFT - 8, at + 4, tick(y, step), "end", "#666"))
-    for x, words in ticks:
-        parts.append(f"<line x1='{across(x):.1f}' x2='{across(x):.1f}' y1='{bottom}' y2='{bottom + 4}' stroke='#666'/>")
-        parts.append(_text(across(x), bottom + 17, words, "middle", "#666"))
+    right = -math.inf
+    for x, words in sorted(ticks):
+        at, half = across(x), len(words) * _CHARACTER / 2
+        parts.append(f"<line x1='{at:.1f}' x2='{at:.1f}' y1='{bottom}' y2='{bottom + 4}' stroke='#666'/>")
+        if at - half > right + 3:
+            parts.append(_text(at, bottom + 17, words, "middle", "#666"))
+            right = at + half
     if marked is not None:
         at = across(marked[0])
         parts.append(

@@ -7,6 +7,7 @@ from typing import ClassVar
 import geopandas as gpd
 import numpy as np
 import pytest
+import torch
 from shapely.geometry import box
 
 from urbanfm_core.data.regions import RegionSet
@@ -60,7 +61,7 @@ def toy(planted, regions, tmp_path):
                 raise Cancelled()
             self.made.append((variant.name, seed))
             config = replace(ToyConfig(), **variant.overrides)
-            rng = np.random.default_rng(seed)
+            rng = np.random.default_rng((9, seed))
             vectors = planted["features"] + config.noise * rng.normal(size=planted["features"].shape)
             if variant.name == "w/o kind":
                 vectors[:3] = np.nan
@@ -110,7 +111,7 @@ def test_numbers_are_those_of_evaluate(toy, planted, regions):
     scores = {}
     for name, noise in ((FULL, 0.25), ("w/o care", 2.0)):
         for seed in (0, 1, 2):
-            noisy = planted["features"] + noise * np.random.default_rng(seed).normal(size=(144, 6))
+            noisy = planted["features"] + noise * np.random.default_rng((9, seed)).normal(size=(144, 6))
             sets = [
                 Features("mine", noisy.astype(np.float32).astype(float)),
                 Features("weak", planted["noise"], True),
@@ -187,7 +188,12 @@ def test_terminal_json_and_page(toy, tmp_path):
     assert stored["results"][0]["scores"][1]["difference"]["mean"] < -0.3
     report.write_page(tmp_path / "a.html", found, "Ablation of Toy")
     page = (tmp_path / "a.html").read_text()
-    assert page.count("<svg") == 2 and page.count(">full model<") == 2 and "best floor: some" in page
+    assert (
+        page.count("<svg") == 2
+        and "full model: 0.25" in page
+        and "full model: plain" in page
+        and "best floor: some" in page
+    )
     assert "noise = 2.0" in page and "<tr class='bad'><td>w/o care" in page
 
 
@@ -252,6 +258,21 @@ def test_cancelling_between_trainings(toy):
     with pytest.raises(Cancelled):
         toy(progress=Stop())
     assert len(toy.made) == 2
+
+
+def test_without_aug_aether_is_blind_to_the_larger_window():
+    method = get_method("aether")
+    config = replace(method.config_class(), bands=5, text_dim=4, **method.ablations["w/o aug"])
+    torch.manual_seed(0)
+    model = method.build(config)
+    base, other, augmented = torch.nn.functional.normalize(torch.randn(3, 8, 5), dim=-1)
+    batch = {"base": base, "text": torch.randn(8, 4)}
+    gradients = []
+    for window in (augmented, other):
+        loss = method.losses(model, {**batch, "augmented": window}, config)["loss"]
+        gradients.append(torch.autograd.grad(loss, list(model.parameters())))
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second)
 
 
 @pytest.mark.parametrize("name", METHODS)

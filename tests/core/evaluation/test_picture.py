@@ -57,6 +57,15 @@ def test_a_hopeless_value_is_drawn_at_the_edge():
     assert float(ticks[0]) >= -0.6
 
 
+def test_words_on_the_axis_do_not_meet():
+    picture = drawn(
+        Series("one", [(0.0, Summary((0.5,))), (1.0, Summary((0.5,)))]),
+        ticks=[(0.0, "0.000"), (0.001, "0.001"), (0.5, "0.5"), (1.0, "1")],
+    )
+    texts = [text.text for text in picture.iter(f"{SVG}text")]
+    assert "0.000" in texts and "0.001" not in texts and {"0.5", "1"} <= set(texts)
+
+
 def test_a_single_place_is_in_the_middle_and_can_be_marked():
     picture = drawn(Series("one", [(3.0, Summary((1e-9,)))]), ticks=[(3.0, "3")], marked=(3.0, "here"))
     assert "here" in [text.text for text in picture.iter(f"{SVG}text")]
