@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ PixelFunction = Callable[[np.ndarray], np.ndarray]
 
 
 class Samples(Protocol):
-    """What the training loop draws batches from."""
+    """What the training loop draws batches from; see `ArrangedSamples` for what it may offer besides."""
 
     def __len__(self) -> int: ...
 
@@ -34,6 +34,24 @@ class Samples(Protocol):
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
         """The samples of these rows, (B,) int64 on the device, as tensors by name."""
+
+
+@runtime_checkable
+class ArrangedSamples(Samples, Protocol):
+    """Samples that have a say in which of them share a batch, such as those of like length."""
+
+    def arrange(self, order: Tensor, batch: int) -> Tensor:
+        """Rearrange the order of an epoch; `models.ordering.length_sorted` does it by length.
+
+        Called once an epoch on the CPU, by every process with the same arguments, and must depend on these and on the
+        samples alone: training resumes by asking again.
+
+        Args:
+            order: A random permutation of the rows, (N,) int64.
+            batch: Rows per batch, over all processes together.
+        Returns:
+            The same rows, (N,) int64: batch k is rows k * batch to (k + 1) * batch; the last N % batch are left out.
+        """
 
 
 @dataclass
@@ -123,6 +141,7 @@ class Method(ABC):
             with phrases).
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
         config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
+        ablations: What the paper's tables leave out, by its own names: changes to the configuration.
     """
 
     name: ClassVar[str]
@@ -135,6 +154,7 @@ class Method(ABC):
     can: ClassVar[frozenset[str]] = frozenset()
     uses_position: ClassVar[bool] = False
     config_class: ClassVar[type]
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @abstractmethod
     def prepare(
@@ -162,6 +182,23 @@ class Method(ABC):
         rule: str = "centre",
     ) -> RegionVectors:
         """One vector per region."""
+
+    def parameter_groups(
+        self, model: nn.Module, config: Any, learning_rate: float, weight_decay: float
+    ) -> list[dict[str, Any]] | None:
+        """Groups of parameters for the optimiser; None for one group of all.
+
+        Args:
+            model: Network.
+            config: Its configuration.
+            learning_rate: The highest of the schedule, from the training settings.
+            weight_decay: Of the training settings.
+        Returns:
+            Groups that hold each trainable parameter once: `params`, and optionally `lr_scale`, a factor on the learning
+            rate of every step (1), and `weight_decay` (that of the settings); `models.groups.layerwise_groups` makes
+            such. The same network must always give the same groups in the same order.
+        """
+        return None
 
     def selection_metric(self) -> str:
         """Name of the loss whose lowest epoch mean chooses the weights that are kept."""
