@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+import tokenizers
 from pyproj import CRS
 
 from urbanfm_core.data.frames import RegionFrames, region_frames
@@ -398,6 +400,24 @@ class TestTokenizer:
         assert tokenizer.unknown not in tokenizer.encode(["银行 bank"])[1]
         assert len(tokenizer.encode(["bank"])[1]) == 1
 
+    @pytest.mark.parametrize("kind", ["bert", "bytes"])
+    def test_names_are_tokenised_as_wholes(self, tokenizer: PoiTokenizer, kind: str) -> None:
+        """Word by word where that is the same, and only there."""
+        text = tokenizer.to_files()["tokenizer.json"]
+        if kind == "bytes":
+            letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+            bytewise = tokenizers.Tokenizer(
+                tokenizers.models.BPE({letter: number for number, letter in enumerate(letters)}, [])
+            )
+            bytewise.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+            text = bytewise.to_str()
+        ours = PoiTokenizer.from_files({"tokenizer.json": text, "roles.json": tokenizer.to_files()["roles.json"]})
+        plain = tokenizers.Tokenizer.from_str(text)
+        names = [*NAMES, "", " ", "No. 5, St.-Ann's  Inn", "café\u0301 x", "a\x1cb \u2003 c", "ΟΔΟΣ Σ", "İstanbul 2"]
+        starts, ids = ours.encode(names)
+        expected = [plain.encode(name.lower(), add_special_tokens=False).ids for name in names]
+        assert [ids[a:b].tolist() for a, b in itertools.pairwise(starts)] == expected
+
     def test_texts_bring_it_back(self, tokenizer: PoiTokenizer) -> None:
         files = json.loads(json.dumps(tokenizer.to_files()))
         back = PoiTokenizer.from_files(files)
@@ -441,7 +461,6 @@ class TestTokenizer:
             PoiTokenizer.load(str(tmp_path))
 
     def test_a_tokenizer_without_the_special_tokens(self, tmp_path: Path) -> None:
-        import tokenizers
         import transformers
 
         plain = tokenizers.Tokenizer(tokenizers.models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))

@@ -23,15 +23,16 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, RemoteError
+from urbanfm_core.geo.footprints import repeat_ranges
 from urbanfm_core.progress import Progress
 
 _ROLES = {"pad": "[PAD]", "unknown": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _JSON, _ROLES_JSON = "tokenizer.json", "roles.json"
-# Names given to the library at once; what it returns takes some hundred bytes a name.
-_BATCH = 1 << 15
+# Names tokenised at once; what the library returns takes some hundred bytes a word.
+_BATCH = 1 << 16
 # A vocabulary does not gain from more names than these; they are drawn at random.
-_TRAIN_NAMES = 1_000_000
+_TRAIN_NAMES = 400_000
 _SMALLEST_SIZE = 64
 
 
@@ -64,7 +65,7 @@ class PoiTokenizer:
         Args:
             names: Names; None and empty ones are passed over, repeated ones count as often as they occur.
             size: Most entries. Half of it at most goes to single characters, the most frequent ones.
-            seed: For the draw where there are more than a million names.
+            seed: For the draw where there are more than 400,000 names.
 
         Raises:
             ConfigError: size below 64.
@@ -204,11 +205,28 @@ class PoiTokenizer:
         for start in range(0, len(names), _BATCH):
             progress.check()
             progress.update(start / len(names), f"Tokenising {len(names):,} distinct names")
-            batch = [name.lower() for name in names[start : start + _BATCH]]
-            found = [encoding.ids for encoding in self._backend.encode_batch_fast(batch, add_special_tokens=False)]
-            lengths.append(np.fromiter(map(len, found), np.int64, len(found)))
-            ids.append(np.fromiter(chain.from_iterable(found), np.int32, int(lengths[-1].sum())))
+            found, tokens = self._encode_batch([name.lower() for name in names[start : start + _BATCH]])
+            lengths.append(found)
+            ids.append(tokens)
         return np.cumsum(np.concatenate(lengths)), np.concatenate(ids)
+
+    def _encode_batch(self, texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """How many ids each text has, and the ids."""
+        if not isinstance(self._backend.pre_tokenizer, pre_tokenizers.BertPreTokenizer):
+            return self._encode_each(texts)
+        # Such a tokenizer sees no further than the next blank, and names share most of their words.
+        split = [text.split(" ") for text in texts]
+        codes, distinct = pd.factorize(np.array(list(chain.from_iterable(split)), dtype=object))
+        sizes, ids = self._encode_each(list(distinct))
+        _, place = repeat_ranges((np.cumsum(sizes) - sizes)[codes], sizes[codes])
+        ends = np.cumsum(np.fromiter(map(len, split), np.int64, len(split)))
+        tokens_by_word = np.append(0, np.cumsum(sizes[codes]))
+        return np.diff(tokens_by_word[ends], prepend=0), ids[place]
+
+    def _encode_each(self, texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        found = [encoding.ids for encoding in self._backend.encode_batch(texts, add_special_tokens=False)]
+        sizes = np.fromiter(map(len, found), np.int64, len(found))
+        return sizes, np.fromiter(chain.from_iterable(found), np.int32, int(sizes.sum()))
 
 
 @dataclass(frozen=True)
