@@ -189,7 +189,7 @@ def _store_stretch(imagery: Imagery, frames: RegionFrames, store: SampleStore, p
             store.save(name, low=np.array(imagery.stretch.low), high=np.array(imagery.stretch.high))
         return
     found = store.load(name)
-    imagery.stretch = Stretch(tuple(found["low"].tolist()), tuple(found["high"].tolist()))
+    imagery.use_stretch(Stretch(tuple(found["low"].tolist()), tuple(found["high"].tolist())))
 
 
 def _partition(

@@ -159,15 +159,19 @@ class Imagery:
             if sample.shape[1]:
                 low, high = np.percentile(sample, PERCENTILES, axis=1)
                 high = np.where(high > low, high, low + 1)
-                self.stretch = Stretch(tuple(low.tolist()), tuple(high.tolist()))
-                self.notes.append(
-                    f"Imagery of {self.info.dtype} is stretched to 8 bits between its 2nd and 98th percentile, found "
-                    f"in {len(rows):,} regions."
-                )
+                self.use_stretch(Stretch(tuple(low.tolist()), tuple(high.tolist())))
                 return
         raise EmptyInputError(
             f"Imagery {self.info.path}: no valid pixel in any of {len(frames):,} regions.",
             "Check its nodata value and that it covers the regions.",
+        )
+
+    def use_stretch(self, stretch: Stretch) -> None:
+        """Take limits that were found for these regions, and say so."""
+        self.stretch = stretch
+        limits = ", ".join(f"{low:.6g} to {high:.6g}" for low, high in zip(stretch.low, stretch.high, strict=True))
+        self.notes.append(
+            f"Imagery of {self.info.dtype} is stretched to 8 bits between its 2nd and 98th percentile: {limits}."
         )
 
     def iter_images(

@@ -13,6 +13,10 @@ import numpy as np
 import scipy.sparse
 
 from urbanfm_core.geo.footprints import repeat_ranges
+from urbanfm_core.geo.streaming import padded_rows
+
+# A share of an old pixel below this is rounding.
+_NOTHING = 1e-6
 
 
 def axis_weights(start: float, step: float, size: int, length: int) -> scipy.sparse.csr_array:
@@ -32,9 +36,10 @@ def axis_weights(start: float, step: float, size: int, length: int) -> scipy.spa
     low, high = centre - width / 2, centre + width / 2
     first = np.floor(low).astype(np.int64)
     row, column = repeat_ranges(first, np.ceil(high).astype(np.int64) - first)
-    weight = (np.minimum(high[row], column + 1) - np.maximum(low[row], column)) / width
-    within = (column >= 0) & (column < length) & (weight > 0)
-    entries = (weight[within].astype(np.float32), (row[within], column[within]))
+    part = np.minimum(high[row], column + 1) - np.maximum(low[row], column)
+    part[part > 1 - _NOTHING] = 1
+    within = (column >= 0) & (column < length) & (part > _NOTHING)
+    entries = ((part[within] / width).astype(np.float32), (row[within], column[within]))
     return scipy.sparse.csr_array(entries, shape=(size, length))
 
 
@@ -65,6 +70,18 @@ def weighted_mean(
 
 
 def _both(band: np.ndarray, rows: scipy.sparse.csr_array, columns: scipy.sparse.csr_array) -> np.ndarray:
-    # The transpose is copied: SciPy multiplies rows that lie one after another.
-    half = np.ascontiguousarray((rows @ band).T)
-    return np.ascontiguousarray((columns @ half).T)
+    return _turned(_down(_turned(_down(band, rows)), columns))
+
+
+def _down(band: np.ndarray, weights: scipy.sparse.csr_array) -> np.ndarray:
+    if weights.nnz == weights.shape[0] and (weights.data == 1).all():  # new pixels are old ones
+        return band[weights.indices]
+    found: np.ndarray = weights @ band
+    return found
+
+
+def _turned(band: np.ndarray) -> np.ndarray:
+    """The transpose, its rows one after another."""
+    padded = padded_rows(*band.shape)
+    padded[:] = band
+    return np.ascontiguousarray(padded.T)

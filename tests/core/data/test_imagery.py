@@ -435,7 +435,7 @@ class TestStore:
             with Imagery(path) as imagery:
                 frames = imagery.region_footprints(regions_of(cell(0, 0), cell(1, 1)), 16, 2.0)
                 images = stored_images(imagery, frames, 16, store)
-                found.append((imagery.to_json(), images.take(np.array([0, 1]))[0].tobytes()))
+                found.append((imagery.to_json(), images.notes, images.take(np.array([0, 1]))[0].tobytes()))
         assert found[0] == found[1]
 
     def test_imagery_of_another_place(self, imagery: Imagery, tmp_path: Path) -> None:
