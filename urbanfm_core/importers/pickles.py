@@ -120,7 +120,9 @@ class _Array:
         if not isinstance(kind, _DataType) or not isinstance(data, bytes):
             raise _Refused("an array that is not of numbers")
         dtype = np.dtype(kind.order + kind.code)
-        if any(not isinstance(side, int) or side < 0 for side in shape) or math.prod(shape) * dtype.itemsize != len(data):
+        if any(not isinstance(side, int) or side < 0 for side in shape) or math.prod(shape) * dtype.itemsize != len(
+            data
+        ):
             raise ValueError(f"an array of shape {shape!r} and type {kind.code} has {len(data)} bytes")
         self.values = np.frombuffer(data, dtype).reshape(shape, order="F" if columns_first else "C")
 

@@ -158,7 +158,12 @@ def _weights_of(
             continue
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
             raise CheckpointError(f"{source}: {name!r} is no array of floating-point numbers.", "Is it another model?")
-        own = bare and name.partition(".")[0] in ("poi_embed_module", "img_embed_module", "mod_embed_module", "transformer")
+        own = bare and name.partition(".")[0] in (
+            "poi_embed_module",
+            "img_embed_module",
+            "mod_embed_module",
+            "transformer",
+        )
         found["encoder." + name if own else name] = value
     return found, left
 

@@ -39,9 +39,7 @@ def cosine_distillation(student: Tensor, teacher: Tensor, present: Tensor) -> Te
         return mean_where(-F.cosine_similarity(student, teacher.to(student.dtype), dim=-1), present)
 
 
-def relation_distillation(
-    pois: Tensor, images: Tensor, teacher: Tensor, present: Tensor, temperature: float
-) -> Tensor:
+def relation_distillation(pois: Tensor, images: Tensor, teacher: Tensor, present: Tensor, temperature: float) -> Tensor:
     """Give the student's POI-image similarities the pattern of the teacher's image-image ones: DVLFM (eq. 5).
 
     With S[i, j] = cos(pois[i], images[j]) / temperature, M[i, j] = cos(teacher[i], teacher[j]) / temperature and rho the

@@ -241,6 +241,16 @@ def test_a_batch_without_images_need_not_bring_any():
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("experts", [True, False])
+def test_the_cls_tokens_alone_are_the_same(experts):
+    model, batch = make_model(experts=experts, shared_layers=0).eval(), make_batch()
+    everything, alone = model.encode(batch), model.encode(batch, cls_only=True)
+    torch.testing.assert_close(alone.poi_cls, everything.poi_cls)
+    torch.testing.assert_close(alone.image_cls, everything.image_cls)
+    assert alone.tokens.shape == (6, 1, 16) and alone.patches.shape == (6, 0, 16)
+
+
+@torch.inference_mode()
 def test_attention_is_the_softmax_over_all_keys():
     model, batch = make_model().eval(), make_batch()
     batch["image_mask"][2, 5] = False
@@ -379,6 +389,18 @@ def test_the_loss_is_the_plain_sum_and_follows_the_generator():
     drawn = pretraining_losses(model, batch, CONFIG)
     torch.manual_seed(5)
     assert torch.equal(pretraining_losses(model, batch, CONFIG)["loss"], drawn["loss"])
+
+
+def test_half_precision_comes_close():
+    model, batch = make_model(), make_batch()
+    exact = pretraining_losses(model, batch, CONFIG, torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        coarse = pretraining_losses(model, batch, CONFIG, torch.Generator().manual_seed(0))
+        vectors = model(batch)
+    for name, value in coarse.items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, exact[name], atol=0.03, rtol=0.02, msg=name)
+    torch.testing.assert_close(vectors.float(), model(batch), atol=0.05, rtol=0.05)
 
 
 def test_rows_that_lack_something_are_left_out():

@@ -90,7 +90,7 @@ def _load(folder: Path, spec: str) -> Any:
         kind = transformers.AutoConfig.from_pretrained(folder, **options).model_type  # nosec B615
         if kind != "bert":
             raise ConfigError(f"The model '{spec}' is of the kind '{kind}', expected 'bert'.")
-        bert, found = transformers.BertModel.from_pretrained(  # nosec B615
+        loaded: Any = transformers.BertModel.from_pretrained(  # nosec B615
             folder,
             use_safetensors=True,
             dtype=torch.float32,
@@ -105,6 +105,7 @@ def _load(folder: Path, spec: str) -> Any:
             f"The BERT model '{spec}' cannot be loaded from {folder}: {error}",
             "Expected what save_pretrained writes, with weights in safetensors format.",
         ) from error
+    bert, found = loaded
     if found["missing_keys"]:
         absent = sorted(found["missing_keys"])
         raise ConfigError(f"The BERT model '{spec}' lacks {len(absent)} of its weights, among them {absent[0]}.")

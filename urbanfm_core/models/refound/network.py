@@ -134,15 +134,19 @@ class MogeLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.experts = nn.ModuleDict({name: Expert(config) for name in ([_SHARED] if shared else [_POIS, _IMAGE])})
 
-    def forward(self, x: Tensor, keys: Tensor, split: int) -> Tensor:
+    def forward(self, x: Tensor, keys: Tensor, split: int, cls_only: bool = False) -> Tensor:
         """One layer.
 
         Args:
             x: (B, L, D).
             keys: Which tokens may be attended to, (B, 1, 1, L) bool.
             split: T; tokens from there on belong to the image.
+            cls_only: Whether to compute the CLS tokens only, (B, 2, D), or (B, 1, D) without images.
         """
         query, key, value = self._project(x)
+        if cls_only:
+            cls = [0, split] if x.shape[1] > split else [0]
+            query, x, split = query[:, :, cls], x[:, cls], 1
         dropout = self.attention_dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=keys, dropout_p=dropout)
         mixed = self.out(mixed.transpose(1, 2).flatten(2))
@@ -156,8 +160,8 @@ class MogeLayer(nn.Module):
         """Softmax weights of this layer from POI tokens to patches, (B, H, T, N) float32, for the same arguments."""
         query, key, _ = self._project(x)
         query = query[:, :, :split] * query.shape[-1] ** -0.5
-        scores = (query @ key.transpose(2, 3)).float().masked_fill(~keys, -torch.inf)
-        return scores.softmax(-1)[..., split + 1 :]
+        weights: Tensor = (query @ key.transpose(2, 3)).float().masked_fill(~keys, -torch.inf).softmax(-1)
+        return weights[..., split + 1 :]
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value, (B, H, L, D / H) each."""
@@ -225,6 +229,7 @@ class RefoundModel(nn.Module):
         tokens: Tensor | None = None,
         patch_mask: Tensor | None = None,
         attention: bool = False,
+        cls_only: bool = False,
     ) -> Encoded:
         """Both modalities in one pass.
 
@@ -233,15 +238,20 @@ class RefoundModel(nn.Module):
             tokens: Token ids instead of those of the batch, (B, T): with some of them masked.
             patch_mask: Patches to hide, (B, N) bool.
             attention: Whether to return the last layer's attention.
+            cls_only: Whether the last layer may leave out all but the CLS tokens: `tokens` is then (B, 1, D) and
+                `patches` (B, 0, D).
         """
         split = batch["tokens"].shape[1]
         x, keys = self.embed(batch, tokens=tokens, patch_mask=patch_mask)
         recompute = self.config.gradient_checkpointing and self.training and torch.is_grad_enabled()
         weights = None
         for index, layer in enumerate(self.layers):
-            if attention and index == len(self.layers) - 1:
+            last = index == len(self.layers) - 1
+            if attention and last:
                 weights = layer.attention(x, keys, split)  # type: ignore[operator]
-            x = checkpoint(layer, x, keys, split, use_reentrant=False) if recompute else layer(x, keys, split)
+            arguments = (x, keys, split, cls_only and last)
+            x = checkpoint(layer, *arguments, use_reentrant=False) if recompute else layer(*arguments)
+        split = 1 if cls_only else split
         image_cls = x[:, split] if x.shape[1] > split else torch.zeros_like(x[:, 0])
         return Encoded(x[:, 0], image_cls, x[:, :split], x[:, split + 1 :], weights)
 
@@ -275,7 +285,7 @@ class RefoundModel(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Region vectors, (B, D)."""
-        return self.fuse(self.encode(batch), batch["has_pois"], batch["has_image"])
+        return self.fuse(self.encode(batch, cls_only=True), batch["has_pois"], batch["has_image"])
 
     def predict(self, batch: Mapping[str, Tensor]) -> Tensor:
         """What the fine-tuned head makes of the region vectors, (B, predictions).
@@ -325,7 +335,8 @@ def pretraining_heads(config: RefoundConfig) -> nn.ModuleDict:
 def cut_patches(image: Tensor, size: int) -> Tensor:
     """(B, C, S, S) -> (B, (S / size)^2, C * size * size): patches row by row, each channel by channel."""
     rows = image.unflatten(2, (-1, size)).unflatten(4, (-1, size))
-    return rows.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    patches: Tensor = rows.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    return patches
 
 
 def layer_of(name: str, layers: int) -> int:
