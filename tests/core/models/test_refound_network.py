@@ -258,7 +258,7 @@ def test_attention_is_the_softmax_over_all_keys():
     hook = model.layers[-1].register_forward_pre_hook(lambda _, args: inputs.append(args))
     found = model.encode(batch, attention=True).attention
     hook.remove()
-    x, keys, split = inputs[0]
+    x, keys, split, _ = inputs[0]
     layer, width = model.layers[-1], 8
     projected = (x.double() @ layer.qkv.weight.double().T + layer.qkv.bias.double()).numpy()
     expected = np.zeros(found.shape)
