@@ -194,11 +194,13 @@ class TransformersBackbone(ImageBackbone):
         names = [name for name, _ in self._model.named_parameters()]
         pooled = getattr(output, "pooler_output", None)
         if pooled is not None and not any("pooler.dense" in name for name in names):
-            return pooled.flatten(1)
+            return torch.flatten(pooled, 1)
         states: Tensor = output.last_hidden_state
         if states.ndim == 4:
             return states.mean((2, 3))
-        return states[:, 0] if any(name.endswith(("cls_token", "class_embedding")) for name in names) else states.mean(1)
+        return (
+            states[:, 0] if any(name.endswith(("cls_token", "class_embedding")) for name in names) else states.mean(1)
+        )
 
 
 def _processor_settings(folder: Path) -> tuple[dict[str, Any], bool]:
@@ -251,7 +253,7 @@ class TimmBackbone(ImageBackbone):
 
     def _on_the_hub(self, name: str) -> str:
         """Folder or id on the hub of a model; a bare name is looked up in timm's list."""
-        if "/" in name or Path(name).expanduser().is_dir():
+        if "/" in name or (name and Path(name).expanduser().is_dir()):
             return name
         bare, at, revision = name.partition("@")
         try:

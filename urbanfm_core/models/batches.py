@@ -57,7 +57,7 @@ class Batches:
         free_memory(self._device)
         if rows == 1:
             raise ResourceError(
-                f"Memory ran out on {self._device} while {self._doing} a single {self._noun}.",
+                f"Memory ran out on {self._device} while {self._doing}, with a batch of a single {self._noun}.",
                 "Close other programs, or use --device cpu.",
             )
         self._rows = rows // 2

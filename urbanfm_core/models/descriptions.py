@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, zip_longest
+from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from string import Template
 
@@ -85,7 +85,7 @@ def group_pois(pois: PoiSet, starts: NDArray[np.int64], rows: NDArray[np.int64])
     finer = [fine or coarse for fine, coarse in zip(pois.subcategory, pois.category, strict=True)]
     return [
         RegionPois([pois.name[row] for row in rows[a:b]], [finer[row] for row in rows[a:b]])
-        for a, b in zip(starts[:-1], starts[1:], strict=True)
+        for a, b in pairwise(starts)
     ]
 
 
@@ -243,7 +243,9 @@ def _from_table(path: str, regions: RegionSet) -> Descriptions:
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
         shown = ", ".join(map(str, repeated[:_NAMED_IN_ERRORS]))
-        raise InputError(f"{path}: {len(repeated)} regions are described twice; the first are {shown}.", "Keep one each.")
+        raise InputError(
+            f"{path}: {len(repeated)} regions are described twice; the first are {shown}.", "Keep one each."
+        )
     by_id = dict(zip(ids, table[DESCRIPTION_COLUMN], strict=True))
     wanted = [_id_text(region) for region in regions.ids]
     texts = [_text(by_id.get(region)) for region in wanted]

@@ -132,11 +132,11 @@ def _language(
     allow_remote: bool,
     progress: Progress,
 ) -> TeacherFeatures:
+    texts = [text for text in descriptions if text and text.strip()]
     told = np.flatnonzero([bool(text and text.strip()) for text in descriptions])
     encoder = load_text_encoder(
         spec, cache_dir=cache_dir, device=device, batch_size=batch_size, allow_remote=allow_remote
     )
-    texts = [str(descriptions[row]) for row in told]
     identity = f"{encoder.identity}|pieces"
     name = f"teachers/language-{_key(identity, *texts)}"
     vectors = np.full((len(descriptions), encoder.dim), np.nan, np.float32)
@@ -177,7 +177,7 @@ def _vision(
     # Both kinds share what the same teacher says.
     name = f"teachers/images-{_key(teacher.identity, images_key, regions)}"
     batch = batch_size or IMAGE_BATCH
-    batches = Batches(torch.device(device), batch, notes, doing="asking the image teacher about", noun="image")
+    batches = Batches(torch.device(device), batch, notes, doing="asking the image teacher", noun="image")
     meter = Meter(progress, "images", regions)
     found = []
     for number, start in enumerate(range(0, regions, _IMAGES_PER_PARTITION)):
@@ -222,7 +222,9 @@ def _features(teacher: ImageTeacher, pixels: NDArray, valid: NDArray, count: int
 def _missing(count: int, regions: int, what: str, kind: str) -> list[str]:
     if not count:
         return []
-    return [f"{count:,} of {regions:,} regions have no {what}: the {kind.replace('_', '-')} teacher says nothing there."]
+    return [
+        f"{count:,} of {regions:,} regions have no {what}: the {kind.replace('_', '-')} teacher says nothing there."
+    ]
 
 
 def _key(*parts: Any) -> str:

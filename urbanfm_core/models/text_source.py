@@ -290,7 +290,7 @@ def check_vocabulary(tokenizer: Any, model: Any, spec: str, role: Role) -> None:
 def _loading(folder: Path, spec: str, role: Role) -> Iterator[Any]:
     """The package transformers, for loading something; its failures are reported as ours.
 
-    Its own progress bar is kept off the terminal: progress has one voice here.
+    Its own progress bar and its report of absent weights, which are checked here, are kept off the terminal.
     """
     try:
         import transformers
@@ -298,8 +298,9 @@ def _loading(folder: Path, spec: str, role: Role) -> Iterator[Any]:
     except ImportError as error:
         raise MissingDependencyError("transformers", f"The {role.what} '{spec}'", "text") from error
     log = transformers.utils.logging
-    shown = log.is_progress_bar_enabled()
+    shown, verbosity = log.is_progress_bar_enabled(), log.get_verbosity()
     log.disable_progress_bar()
+    log.set_verbosity_error()
     try:
         yield transformers
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
@@ -310,6 +311,7 @@ def _loading(folder: Path, spec: str, role: Role) -> Iterator[Any]:
             "its tokenizer if it reads text.",
         ) from error
     finally:
+        log.set_verbosity(verbosity)
         if shown:
             log.enable_progress_bar()
 
