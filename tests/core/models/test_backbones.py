@@ -149,7 +149,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, images: Any) -> No
     config = transformers.ViTConfig.from_pretrained(folder)
     config.num_hidden_layers = 3
     config.save_pretrained(folder)
-    with pytest.raises(ConfigError, match="image model.*lacks 1"):
+    with pytest.raises(ConfigError, match=r"image model.*lacks 1"):
         load_image_backbone(str(folder)).features(*images)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from core.models.test_backbones import save_clip, save_vit
 from core.models.test_text import save_bert
+
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import Cancelled, ConfigError, ResourceError, ShapeError
 from urbanfm_core.models import teachers

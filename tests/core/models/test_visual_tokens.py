@@ -177,7 +177,7 @@ def test_folders_of_something_else_are_refused(tmp_path: Path, fitted: VisualTok
         load_visual_tokens(str(tmp_path))
     fitted.to_folder(tmp_path / "words")
     (tmp_path / "words" / "codebook.safetensors").write_bytes(b"pickle?")
-    with pytest.raises(ConfigError, match="codebook.safetensors"):
+    with pytest.raises(ConfigError, match=r"codebook\.safetensors"):
         load_visual_tokens(str(tmp_path / "words"))
     (tmp_path / "words" / "tokenizer.json").write_text('{"format": "else", "version": 1}')
     with pytest.raises(ConfigError, match="found else"):
