@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of torch code expects
+from safetensors import SafetensorError
 from torch import Tensor
 
 from urbanfm_core.errors import ConfigError, MissingDependencyError, ShapeError
@@ -240,12 +241,13 @@ class TimmBackbone(ImageBackbone):
                 f"The image model '{spec}' is not one of timm's: its config.json names no architecture and pretrained_cfg.",
                 "Without 'timm:' in front, the spec names a model of transformers.",
             )
-        self._trained = dict(trained)
+        self._trained, self._arguments = dict(trained), dict(self._settings.get("model_args") or {})
+        side = self._arguments.get("img_size") or self._trained.get("input_size", (3, _DEFAULT_SIDE, _DEFAULT_SIDE))
         super().__init__(
             spec,
             source,
             device=device,
-            side=int(self._trained.get("input_size", (3, _DEFAULT_SIDE, _DEFAULT_SIDE))[-1]),
+            side=int(side if isinstance(side, int) else side[-1]),
             mean=self._trained.get("mean", _IMAGENET_MEAN),
             std=self._trained.get("std", _IMAGENET_STD),
             cubic=self._trained.get("interpolation", "bicubic") == "bicubic",
@@ -279,9 +281,9 @@ class TimmBackbone(ImageBackbone):
                 pretrained=True,
                 pretrained_cfg=trained,
                 num_classes=0,
-                **self._settings.get("model_args", {}),
+                **self._arguments,
             )
-        except (RuntimeError, TypeError, ValueError, KeyError, OSError) as error:
+        except (RuntimeError, TypeError, ValueError, KeyError, OSError, SafetensorError) as error:
             raise ConfigError(
                 f"The image model '{self.spec}' cannot be loaded from {weights}: {error}",
                 "Expected what timm.save_for_hf writes, with the weights as model.safetensors.",

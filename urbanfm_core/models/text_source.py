@@ -82,7 +82,7 @@ def find_text_encoder(spec: str, cache_dir: str | Path | None) -> ModelSource:
     return ModelSource(source.folder, source.label, _pooling_notes(source.folder))
 
 
-def find_model(spec: str, cache_dir: str | Path | None, role: Role) -> ModelSource:
+def find_model(spec: str, cache_dir: str | Path | None, role: Role = TEXT_ENCODER) -> ModelSource:
     """The folder that a spec names: itself, or a snapshot of the hub at one commit.
 
     Args:
@@ -255,7 +255,7 @@ def load_weights(
     with _loading(folder, spec, role) as transformers:
         # The folder is on this disk, at a commit that its identity names, and safetensors only: nothing is fetched
         # here, and no code of the model's author is run.
-        model, found = getattr(transformers, auto).from_pretrained(  # nosec B615
+        model, found = getattr(transformers, auto).from_pretrained(
             folder,
             use_safetensors=True,
             dtype=dtype,

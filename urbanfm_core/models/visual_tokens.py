@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.fft import dct
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
 from sklearn.metrics import pairwise_distances_argmin
 
 from urbanfm_core.data.store import SampleStore
@@ -49,7 +49,7 @@ _YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.41
 # Patches to fit on, per word and at most; words are not fewer than patches by less than this factor.
 _PATCHES_PER_WORD, _MOST_PATCHES, _FEWEST_PER_WORD = 40, 400_000, 4
 _IMAGES_AT_ONCE, _IMAGES_PER_PARTITION = 32, 512
-_FIT_BATCH, _FIT_ROUNDS = 16_384, 3
+_FIT_BATCH, _FIT_PASSES, _SEED_ROWS = 16_384, 5, 4_096
 
 
 @dataclass(frozen=True)
@@ -207,19 +207,10 @@ def fit_visual_tokens(
     described = np.asarray((described - basis @ mean) * scale, np.float32)
     distinct = len(np.unique(described.round(6), axis=0))
     words = max(1, min(size, len(described) // _FEWEST_PER_WORD, distinct))
-    progress.update(0.6, f"Finding {words:,} words in {len(described):,} patches")
-    model = MiniBatchKMeans(
-        words,
-        init="random",
-        n_init=1,
-        batch_size=min(_FIT_BATCH, len(described)),
-        max_iter=_FIT_ROUNDS * 5,
-        random_state=seed,
-    ).fit(described)
-    progress.check()
+    centres = _words(described, words, seed, progress.part(0.6, 1.0))
     tokens = VisualTokens(
         patch_px,
-        np.asarray(model.cluster_centers_, np.float32),
+        centres,
         np.asarray(basis * scale[:, None], np.float32),
         np.asarray(mean, np.float32),
     )
@@ -362,6 +353,22 @@ def _sample(
             "Check that the imagery covers the regions.",
         )
     return np.concatenate(drawn)[:wanted], total / count
+
+
+def _words(described: NDArray[np.float32], words: int, seed: int, progress: Progress) -> NDArray[np.float32]:
+    """Centres of so many clusters of rows, (K, F): mini-batch k-means from seeds that k-means++ has spread out."""
+    rng = np.random.default_rng(seed)
+    progress.update(0.0, f"Finding {words:,} words in {len(described):,} patches")
+    start = rng.choice(len(described), min(len(described), max(_SEED_ROWS, 2 * words)), replace=False)
+    # One trial per seed: with thousands of words more of them gain nothing.
+    first, _ = kmeans_plusplus(described[start], words, random_state=seed, n_local_trials=1)
+    model = MiniBatchKMeans(words, init=first, n_init=1, random_state=seed)
+    batch = max(_FIT_BATCH, words)
+    rounds = range(_FIT_PASSES * -(-len(described) // batch))
+    order = rng.permutation(len(described))
+    for turn in progress.track(rounds, "batches"):
+        model.partial_fit(described[np.take(order, range(turn * batch, (turn + 1) * batch), mode="wrap")])
+    return np.asarray(model.cluster_centers_, np.float32)
 
 
 def _check_format(about: Mapping[str, Any]) -> None:
