@@ -24,8 +24,9 @@ from rich.progress import Progress as Bar
 
 import urbanfm_core
 from urbanfm_core.errors import Cancelled, ConfigError, UrbanFMError
+from urbanfm_core.parameters import Stage
 from urbanfm_core.progress import Progress
-from urbanfm_core.stages import STAGES, Stage, make_stage
+from urbanfm_core.stages import STAGES, make_stage
 from urbanfm_core.worker import EXIT_BUG, EXIT_CANCELLED, EXIT_OK, EXIT_USER
 
 _console = Console(stderr=True, highlight=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +30,8 @@ def city_of(stage: Any) -> CityInputs:
         poi_columns=PoiColumns(**columns),
         embedding_raster=getattr(stage, "embedding_raster", None),
         quantization=getattr(stage, "quantization", "auto"),
+        imagery=getattr(stage, "imagery", None),
+        imagery_bands=tuple(getattr(stage, "imagery_bands", ())),
     )
 
 
@@ -40,14 +42,31 @@ def store_of(stage: Any, purpose: str, made_from: dict[str, Any]) -> SampleStore
     return SampleStore(root / purpose, {"purpose": purpose, **made_from})
 
 
+def inputs_used(method: Method, names: tuple[str, ...], city: CityInputs) -> tuple[str, ...]:
+    """The inputs that a method uses: those named, which it cannot do without, and those given of its `one_of`.
+
+    Raises:
+        ConfigError: one is missing.
+    """
+    city.require(*names)
+    city.require_one_of(*method.one_of)
+    return (*names, *(name for name in city.given(*method.one_of) if name not in names))
+
+
 def regions_of(stage: Any, city: CityInputs) -> RegionSet:
-    """The regions that were given, else a grid over the raster."""
+    """The regions that were given, else a grid over the raster, else over the points."""
     from urbanfm_core.data.regions import RegionSet
 
     if stage.regions is not None:
         return RegionSet.from_layer(stage.regions, stage.region_id)
-    city.require("embedding_raster")
-    return grid_over(str(city.embedding_raster), stage.grid_size, stage.grid_shape)
+    raster = city.embedding_raster or city.imagery
+    if raster is not None:
+        return grid_over(str(raster), stage.grid_size, stage.grid_shape)
+    if city.pois is None:
+        raise ConfigError("There is nothing to lay a grid of regions over.", "Name --regions, a raster, or points.")
+    pois = city.read_pois()
+    (west, south), (east, north) = pois.xy.min(axis=0).tolist(), pois.xy.max(axis=0).tolist()
+    return RegionSet.grid((west, south, east, north), stage.grid_size, stage.grid_shape, crs=pois.crs)
 
 
 def grid_over(source: str, size_m: float, shape: Literal["square", "hexagon"]) -> RegionSet:
@@ -64,23 +83,14 @@ def grid_over(source: str, size_m: float, shape: Literal["square", "hexagon"]) -
     return RegionSet.grid(info.bounds, size_m, shape, crs=info.crs)
 
 
-def regions_identity(regions: RegionSet) -> str:
-
-    import shapely
-
-    digest = hashlib.sha256(regions.crs.to_wkt().encode())
-    digest.update(repr(regions.ids.tolist()).encode())
-    for wkb in shapely.to_wkb(regions.geometry):
-        digest.update(wkb)
-    return digest.hexdigest()
-
-
 def method_config(stage: Any, method: Method, preset: dict[str, Any]) -> Any:
-    """The method's configuration: the preset's, the text encoder, and the user's changes over both."""
+    """The method's configuration: the preset's, the text encoder if it has one, and the user's changes over both."""
     from urbanfm_core.models import make_config
 
     overrides = dict(_parse_override(text) for text in stage.overrides)
-    values = {**preset["model"], "text_encoder": stage.text_encoder, **overrides}
+    named = {item.name for item in fields(method.config_class)}
+    encoder = {"text_encoder": stage.text_encoder} if "text_encoder" in named else {}
+    values = {**preset["model"], **encoder, **overrides}
     return make_config(method.config_class, values)
 
 
@@ -97,7 +107,7 @@ def load_model(path: str, stage: Any, progress: Progress) -> tuple[Method, Train
     from urbanfm_core.training.checkpoint import Checkpoint, restore
 
     checkpoint = Checkpoint.load(path)
-    method, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size or 65536)
+    method, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size)
     progress.log("info", f"{method.title} ({model_name(checkpoint)}) on {describe_device(trained.device)}")
     home = checkpoint.manifest.get("device")
     if home not in (None, trained.device.type):

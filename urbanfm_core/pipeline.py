@@ -19,14 +19,15 @@ from urbanfm_core.files import refusal
 from urbanfm_core.inputs import (
     city_of,
     grid_over,
+    inputs_used,
     load_model,
     method_config,
     model_name,
-    regions_identity,
     regions_of,
     store_of,
     training_settings,
 )
+from urbanfm_core.parameters import Stage, TrainingParams
 from urbanfm_core.progress import Progress
 from urbanfm_core.stages import (
     CheckStage,
@@ -39,8 +40,6 @@ from urbanfm_core.stages import (
     PrepareStage,
     SampleCityStage,
     SearchStage,
-    Stage,
-    TrainingParams,
     TrainStage,
     make_stage,
 )
@@ -242,13 +241,10 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
             notes = [f"A model that was trained on the same inputs with the same settings is taken: {path}"]
         training = _training_summary(found, path)
     method, trained, checkpoint = load_model(path, stage, progress)
-    city.require(*method.embeds_from)
-    made_from = {
-        "regions": regions_identity(regions),
-        "weights": checkpoint.manifest["weights_sha256"],
-        "rule": stage.rule,
-    }
-    store = store_of(stage, "embed", {**city.identity(*method.embeds_from), **made_from})
+    city = replace(city, regions=regions)
+    used = inputs_used(method, method.embeds_from, city)
+    made_from = {"weights": checkpoint.manifest["weights_sha256"], "rule": stage.rule}
+    store = store_of(stage, "embed", {**city.identity(*used), **made_from})
     made = method.embed(trained, city, regions, store, progress.part(share, 0.9), rule=stage.rule)
     provenance = {
         "model": model_name(checkpoint),
@@ -259,8 +255,9 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
     table = EmbeddingTable(regions, made.vectors, made.coverage, provenance)
     if not table.covered.any():
         raise EmptyInputError(
-            f"None of the {len(regions.ids):,} regions holds a valid pixel of {city.embedding_raster}.",
-            "Is the raster all nodata there? Look at it in QGIS; for tiny regions take --rule coverage.",
+            f"None of the {len(regions.ids):,} regions is covered by {' or '.join(used)}: "
+            f"{', '.join(str(getattr(city, name)) for name in used)}.",
+            "Is a raster all nodata there? Look at it in QGIS; for tiny regions take --rule coverage.",
         )
     _write_embeddings(stage, table, city, progress.part(0.9, 1.0))
     store.remove()
@@ -449,14 +446,22 @@ def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Pr
 
     preset = load_preset(stage.preset)
     method = get_method(preset["method"])
-    city = city_of(stage)
-    city.require(*method.needs)
+    city = _city_to_train_on(stage, method)
     config = method_config(stage, method, preset)
     device = resolve_device(stage.device)
     progress.log("info", f"{method.title} ({stage.preset}) on {describe_device(device)}")
-    store = store_of(stage, "samples", city.identity(*method.needs))
+    store = store_of(stage, "samples", city.identity(*inputs_used(method, method.needs, city)))
     prepared = method.prepare(config, city, store, device, progress)
     return method, preset, prepared, store
+
+
+def _city_to_train_on(stage: Any, method: Method) -> CityInputs:
+    """The inputs; with regions only if these are the samples, so that others train alike whatever the regions are."""
+    city = city_of(stage)
+    inputs_used(method, method.needs, city)
+    if method.trains_on != "regions":
+        return city
+    return replace(city, regions=regions_of(stage, city))
 
 
 def _train(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[str]]:
@@ -479,12 +484,13 @@ def _train(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[
 
 
 def _check_overlap(regions: RegionSet, city: CityInputs) -> None:
-    """Regions beside the raster are better found before the training than after it."""
+    """Regions beside a raster are better found before the training than after it."""
     from urbanfm_core.geo.raster import inspect_raster
     from urbanfm_core.geo.zonal import require_overlap
 
-    if city.embedding_raster is not None:
-        require_overlap(inspect_raster(city.embedding_raster), regions.geometry, regions.crs)
+    for raster in (city.embedding_raster, city.imagery):
+        if raster is not None:
+            require_overlap(inspect_raster(raster), regions.geometry, regions.crs)
 
 
 def _checkpoint_to_train(stage: EmbedStage) -> str:
@@ -496,10 +502,9 @@ def _checkpoint_to_train(stage: EmbedStage) -> str:
         return stage.checkpoint_out
     preset = load_preset(stage.preset)
     method = get_method(preset["method"])
-    city = city_of(stage)
-    city.require(*method.needs)
+    city = _city_to_train_on(stage, method)
     settings = {name: getattr(stage, name) for name in (*TrainingParams.model_fields, "batch_size")}
-    made_from = {**city.identity(*method.needs), **settings, "preset": preset}
+    made_from = {**city.identity(*inputs_used(method, method.needs, city)), **settings, "preset": preset}
     root = Path(stage.cache) if stage.cache else default_cache()
     return str(root / "checkpoints" / f"{Path(stage.preset).stem}-{fingerprint(made_from)}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import psutil
 
-from urbanfm_core.inputs import city_of, load_model, method_config, regions_of, training_settings
+from urbanfm_core.inputs import city_of, inputs_used, load_model, method_config, regions_of, training_settings
+from urbanfm_core.parameters import Stage
 from urbanfm_core.progress import Progress, duration
-from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, SearchStage, Stage, TrainStage
+from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, SearchStage, TrainStage
 
 _PILOT_POINTS = (64, 320)
+_PILOT_REGIONS = (8, 40)
 _PILOT_STEPS = 5
 _PILOT_PIXELS = 1 << 18
 _STRIP_BYTES = 8 << 20
@@ -119,7 +121,7 @@ def _describe_inputs(stage: Stage, made: Plan) -> None:
 
 
 def _plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
-    """Pilot runs of two sizes: their difference scales with the points, the rest is paid once."""
+    """Pilot runs of two sizes: their difference scales with the samples, the rest is paid once."""
     from urbanfm_core.models import get_method, load_preset
     from urbanfm_core.models.device import describe_device, resolve_device
 
@@ -128,32 +130,60 @@ def _plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
     preset = load_preset(stage.preset)
     method = get_method(preset["method"])
     city = city_of(stage)
-    city.require(*method.needs)
+    inputs_used(method, method.needs, city)
     settings = training_settings(stage, preset)
     config = method_config(stage, method, preset)
-    if stage.text_encoder.startswith("openai:"):
+    if getattr(config, "text_encoder", "").startswith("openai:"):
         _estimate_service(stage, made, city)
         return None
-    points = city.read_pois()
-    usable = np.flatnonzero([sentence is not None for sentence in points.sentences()])
+    pilots = _region_pilots(city, regions_of(stage, city)) if method.trains_on == "regions" else _point_pilots(city)
     timed, prepared = [], None
-    for count in _PILOT_POINTS:
-        progress.update(0.2, f"Trying {count} points of interest")
-        rows = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)] if len(usable) else usable
-        with _pilot_city(city, points.take(rows)) as (small, store):
+    for count in pilots.sizes:
+        progress.update(0.2, f"Trying {count} {pilots.noun}")
+        spread = np.linspace(0, len(pilots.rows) - 1, min(count, len(pilots.rows))).astype(int)
+        rows = pilots.rows[spread] if len(pilots.rows) else pilots.rows
+        with pilots.make(rows) as (small, store):
             started = time.perf_counter()
             prepared = method.prepare(config, small, store, device, Progress())
             timed.append((len(rows), time.perf_counter() - started))
     (few, fast), (many, slow) = timed
+    total = len(pilots.rows)
     each = max(slow - fast, 0.0) / max(many - few, 1)
-    made.seconds["preparing"] = fast + each * (len(usable) - few)
+    made.seconds["preparing"] = fast + each * (total - few)
     if prepared is None or isinstance(stage, PrepareStage):
         return prepared
-    made.seconds["training"], step_bytes = _time_training(method, prepared, settings, device, len(usable))
+    made.seconds["training"], step_bytes = _time_training(method, prepared, settings, device, total)
     sample_bytes = sum(t.nbytes for t in _tensors(prepared.samples)) / max(len(prepared.samples), 1)
-    made.memory_bytes = _peak_bytes() + int(sample_bytes * len(usable)) + step_bytes
-    made.notes.append(f"{settings.epochs} epochs of {len(usable):,} samples in batches of {settings.batch_size}.")
+    made.memory_bytes = _peak_bytes() + int(sample_bytes * total) + step_bytes
+    made.notes.append(f"{settings.epochs} epochs of {total:,} samples in batches of {settings.batch_size}.")
     return prepared
+
+
+@dataclass(frozen=True)
+class _Pilots:
+    """Small parts of a city: `make` gives the city with some of the rows, and a store that goes away."""
+
+    noun: str
+    rows: np.ndarray
+    sizes: tuple[int, int]
+    make: Callable[[np.ndarray], AbstractContextManager[tuple[Any, Any]]]
+
+
+def _point_pilots(city: Any) -> _Pilots:
+    points = city.read_pois()
+    usable = np.flatnonzero([sentence is not None for sentence in points.sentences()])
+    return _Pilots("points of interest", usable, _PILOT_POINTS, lambda rows: _pilot_city(city, points.take(rows)))
+
+
+def _region_pilots(city: Any, regions: Any) -> _Pilots:
+    @contextmanager
+    def make(rows: np.ndarray) -> Iterator[tuple[Any, Any]]:
+        from urbanfm_core.data.store import SampleStore
+
+        with tempfile.TemporaryDirectory() as folder:
+            yield replace(city, regions=regions.take(rows)), SampleStore(folder, {"pilot": len(rows)})
+
+    return _Pilots("regions", np.arange(len(regions)), _PILOT_REGIONS, make)
 
 
 def _plan_embedding(stage: EmbedStage, made: Plan, progress: Progress) -> None:

@@ -1,8 +1,7 @@
 """The stages and their parameters: the one definition from which the command line, the worker's job file, the Python
 keyword arguments and the QGIS dialogs are made.
 
-Each stage is a pydantic model. A field carries its help text and limits, and in `json_schema_extra` what a dialog
-needs: `label`, `kind` (which input widget), `unit`, `advanced`, `output`.
+Each stage is a pydantic model of `parameters.param` fields.
 """
 
 from __future__ import annotations
@@ -11,230 +10,20 @@ import json
 import os
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 from pydantic_core import PydanticUndefined
 
 from urbanfm_core.errors import ConfigError
-
-Kind = Literal[
-    "polygons", "points", "layer", "raster", "field", "file", "folder", "text", "crs", "extent", "flag", "integer",
-    "number", "choice", "list", "embeddings", "checkpoint",
-]  # fmt: skip
-
-
-def param(
-    default: Any = ...,
-    help: str = "",  # noqa: A002 - it is the help text
-    *,
-    label: str,
-    kind: Kind,
-    unit: str = "",
-    of: str = "",
-    advanced: bool = False,
-    output: bool = False,
-    **limits: Any,
-) -> Any:
-    """A stage parameter. `of` names the parameter whose layer a field belongs to; `limits` are pydantic's ge, gt, le."""
-    extra: dict[str, Any] = {
-        "label": label,
-        "kind": kind,
-        "unit": unit,
-        "of": of,
-        "advanced": advanced,
-        "output": output,
-    }
-    return Field(default, description=help, json_schema_extra=extra, **limits)
-
-
-class Stage(BaseModel):
-    """Base of all stages: unknown parameters are errors, defaults are checked like values, paths may be path objects."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _paths_to_text(cls, values: Any) -> Any:
-        return {key: _path_to_text(value) for key, value in values.items()}
-
-
-def _path_to_text(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_path_to_text(item) for item in value]
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-class PoiInputs(Stage):
-    pois: str | None = param(
-        None,
-        "Points of interest: any point layer, or a CSV or Parquet table with longitude and latitude. Polygons and lines "
-        "count as a point inside them.",
-        label="Points of interest",
-        kind="points",
-    )
-    poi_name: str | None = param(
-        None,
-        "Column with the name. Guessed when not given.",
-        label="Name field",
-        kind="field",
-        of="pois",
-        advanced=True,
-    )
-    poi_category: str | None = param(
-        None,
-        "Column with the category. Guessed when not given, for OpenStreetMap, Overture and Foursquare too.",
-        label="Category field",
-        kind="field",
-        of="pois",
-        advanced=True,
-    )
-    poi_subcategory: str | None = param(
-        None,
-        "Column with the finer category. Guessed when not given.",
-        label="Subcategory field",
-        kind="field",
-        of="pois",
-        advanced=True,
-    )
-    poi_x: str | None = param(
-        None, "Column with the longitude or x of a table.", label="X field of a table", kind="text", advanced=True
-    )
-    poi_y: str | None = param(
-        None, "Column with the latitude or y of a table.", label="Y field of a table", kind="text", advanced=True
-    )
-    poi_crs: str | None = param(
-        None,
-        "Coordinate reference system of a table's x and y, such as EPSG:4326, which is taken when not given.",
-        label="CRS of a table",
-        kind="crs",
-        advanced=True,
-    )
-
-
-class EmbeddingRasterInputs(Stage):
-    embedding_raster: str | None = param(
-        None,
-        "Raster whose bands describe each pixel: AlphaEarth's 64 bands, or any other number of bands, such as stacked "
-        "satellite bands. GeoTIFF, COG or VRT in any coordinate reference system.",
-        label="Embedding raster",
-        kind="raster",
-    )
-    quantization: Literal["auto", "alphaearth", "none"] = param(
-        "auto",
-        "How stored integers become numbers. 'auto' recognises AlphaEarth's int8 files; 'none' takes the file's own "
-        "scale and offset.",
-        label="Quantisation",
-        kind="choice",
-        advanced=True,
-    )
-
-
-class RegionInputs(Stage):
-    regions: str | None = param(
-        None,
-        "Polygons that receive an embedding each. Without them a grid over the raster is made.",
-        label="Regions",
-        kind="polygons",
-    )
-    region_id: str | None = param(
-        None,
-        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
-        label="Region id field",
-        kind="field",
-        of="regions",
-        advanced=True,
-    )
-    grid_size: float = param(
-        500.0,
-        "Side of a square cell, or distance between the centres of two neighbouring hexagons.",
-        label="Grid cell size",
-        kind="number",
-        unit="m",
-        gt=0,
-        advanced=True,
-    )
-    grid_shape: Literal["square", "hexagon"] = param(
-        "square", "Shape of the grid's cells.", label="Grid cell shape", kind="choice", advanced=True
-    )
-
-
-class ComputeParams(Stage):
-    device: str = param(
-        "auto",
-        "Where to compute: auto, cpu, cuda, cuda:1 or mps. 'auto' takes a GPU if there is one.",
-        label="Device",
-        kind="text",
-        advanced=True,
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-    )
-    batch_size: int | None = param(
-        None,
-        "Samples (when training) or pixels (when embedding) computed at once. The preset's, or 65536 pixels, when not "
-        "given.",
-        label="Batch size",
-        kind="integer",
-        ge=1,
-        advanced=True,
-    )
-    cache: str | None = param(
-        None,
-        "Folder for prepared samples and unfinished work, so that a rerun continues. The user's cache folder when not "
-        "given.",
-        label="Cache folder",
-        kind="folder",
-        advanced=True,
-    )
-
-
-class TrainingParams(Stage):
-    preset: str = param(
-        "aether-small",
-        "Method and size: aether (as published), aether-small (a laptop, minutes), aether-tiny (a test, seconds), or a "
-        "JSON file of your own in the form of those in resources/presets.",
-        label="Preset",
-        kind="choice",
-    )
-    epochs: int | None = param(
-        None, "Passes over the samples. The preset's when not given.", label="Epochs", kind="integer", ge=1
-    )
-    learning_rate: float | None = param(
-        None,
-        "Step size of the optimiser. The preset's when not given.",
-        label="Learning rate",
-        kind="number",
-        gt=0,
-        advanced=True,
-    )
-    precision: Literal["float32", "bfloat16"] = param(
-        "float32",
-        "Number format of the network's arithmetic. bfloat16 is faster where the machine has it.",
-        label="Precision",
-        kind="choice",
-        advanced=True,
-    )
-    seed: int = param(
-        0,
-        "Start of all random numbers. The same seed and inputs give the same weights on a CPU.",
-        label="Seed",
-        kind="integer",
-        ge=0,
-        advanced=True,
-    )
-    text_encoder: str = param(
-        "minilm",
-        "What turns POI texts into vectors: 'minilm' (comes with urbanfm[text]), a Hugging Face id or folder, or "
-        "'openai:MODEL@URL' for an OpenAI-compatible endpoint (key from the environment variable OPENAI_API_KEY); "
-        "?dimensions=384&price=0.13 may follow, the price of a million tokens for the estimate that is said first.",
-        label="Text encoder",
-        kind="text",
-        advanced=True,
-    )
-    overrides: list[str] = param(
-        [],
-        "Changes to the preset's model, as field=value, such as lambda_image=0.5 or base_m=25.",
-        label="Changes to the preset",
-        kind="list",
-        advanced=True,
-    )
+from urbanfm_core.parameters import (
+    ComputeParams,
+    EmbeddingRasterInputs,
+    ImageryInputs,
+    PoiInputs,
+    RegionInputs,
+    Stage,
+    TrainingParams,
+    param,
+)
 
 
 class SampleCityStage(Stage):
@@ -292,14 +81,14 @@ class GridStage(Stage):
         return self
 
 
-class PrepareStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, PoiInputs):
+class PrepareStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
     """Read a city's layers once and keep what a method trains on.
 
     Training does this by itself; done alone it separates the reading, which is slow on large rasters, from training.
     """
 
 
-class TrainStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, PoiInputs):
+class TrainStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
     """Train a method on a city's layers.
 
     Writes a checkpoint: a folder with weights, configuration, preprocessing, metrics and a loss curve. A run that was
@@ -312,7 +101,7 @@ class TrainStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, PoiInputs
     )
 
 
-class EmbedStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, PoiInputs, RegionInputs):
+class EmbedStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
     """Give every region a vector that knows what the place looks like and what it is for.
 
     With a checkpoint it embeds. Without one it first trains the preset on the same layers and keeps that checkpoint.

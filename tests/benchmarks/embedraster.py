@@ -25,10 +25,15 @@ CODE_TOLERANCE = 4.1e-3
 
 
 def make(folder: Path, scale: float, seed: int) -> None:
-    """A float raster and a checkpoint in the published layout with random weights."""
+    """A float raster and a checkpoint."""
+    write_raster(folder / "in.tif", grid_shape(BASE, scale), seed, bands=BANDS)
+    make_checkpoint(folder / "model.pth", seed)
+
+
+def make_checkpoint(path: Path, seed: int) -> None:
+    """A file in the published layout with random weights."""
     import torch
 
-    write_raster(folder / "in.tif", grid_shape(BASE, scale), seed, bands=BANDS)
     torch.manual_seed(seed)
     shapes = {"proj.0": (HIDDEN, BANDS), "proj.2": (WIDTH, HIDDEN), "shortcut": (WIDTH, BANDS)}
     shapes |= {"post_mlp.0": (HIDDEN, WIDTH), "post_mlp.3": (WIDTH, HIDDEN)}
@@ -37,7 +42,7 @@ def make(folder: Path, scale: float, seed: int) -> None:
         layer = torch.nn.Linear(inputs, outputs)
         image |= {f"{name}.weight": layer.weight.detach(), f"{name}.bias": layer.bias.detach()}
     text = {"proj.weight": torch.zeros(WIDTH, TEXT), "proj.bias": torch.zeros(WIDTH)}
-    torch.save({"ae_state_dict": image, "txt_state_dict": text, "epoch": 1}, folder / "model.pth")
+    torch.save({"ae_state_dict": image, "txt_state_dict": text, "epoch": 1}, path)
 
 
 def ours(dtype: str, compress: str) -> Callable[[Setting], Callable[[], Output]]:

@@ -82,6 +82,9 @@ def urbanfm(tmp_path, capsys):
         code = main([stage, *map(str, flags)])
         captured = capsys.readouterr()
         after = {path for path in tmp_path.rglob("*") if tmp_path / "cache" not in (path, *path.parents)}
+        # What stays in the cache is finished work that a corrected run takes up; never a folder with nothing in it.
+        kept = [path for path in (tmp_path / "cache").glob("*/*") if path.is_dir()]
+        assert all(list(path.rglob("*.npy")) for path in kept), kept
         return code, " ".join((captured.out + captured.err).split()), after - before
 
     return run

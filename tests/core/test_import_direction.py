@@ -11,7 +11,7 @@ CORE, PLUGIN = ROOT / "urbanfm_core", ROOT / "qgis_plugin"
 
 # Lower layers first; a module may import its own layer and those below.
 LAYERS = [
-    ("errors", "stages", "progress", "files", "report", "resources", "__init__"),
+    ("errors", "parameters", "stages", "progress", "files", "report", "resources", "__init__"),
     ("geo",),
     ("data",),
     ("models", "objectives"),
@@ -76,7 +76,18 @@ def test_core_imports_point_one_way(path):
 def test_core_never_imports_qgis_and_low_layers_never_torch(path):
     names = {name.split(".")[0] for name, _ in imports(path)}
     assert not names & {"qgis", "PyQt5", "PyQt6", "qgis_plugin"}
-    if layer(path) in ("errors", "stages", "progress", "files", "resources", "geo", "data", "environment", "cli"):
+    if layer(path) in (
+        "errors",
+        "parameters",
+        "stages",
+        "progress",
+        "files",
+        "resources",
+        "geo",
+        "data",
+        "environment",
+        "cli",
+    ):
         assert not names & {"torch", "transformers", "accelerate", "timm"}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.poi import PoiColumns, PoiSet
+from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import file_identity
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.geo.raster import inspect_raster
@@ -22,12 +23,22 @@ class CityInputs:
         poi_columns: Which columns hold what; unset ones are guessed.
         embedding_raster: N-band raster.
         quantization: How its integers become numbers: 'auto', 'alphaearth' or 'none'.
+        imagery: Raster of pictures from above.
+        imagery_bands: Its bands for red, green and blue, from 1; none for the first three.
+        regions: What is embedded, or trained on.
     """
 
     pois: str | Path | None = None
     poi_columns: PoiColumns = field(default_factory=PoiColumns)
     embedding_raster: str | Path | None = None
     quantization: str = "auto"
+    imagery: str | Path | None = None
+    imagery_bands: tuple[int, ...] = ()
+    regions: RegionSet | None = None
+
+    def given(self, *names: str) -> tuple[str, ...]:
+        """Those of the named inputs that were given."""
+        return tuple(name for name in names if getattr(self, name) is not None)
 
     def require(self, *names: str) -> None:
         """Check that the named inputs were given.
@@ -38,11 +49,31 @@ class CityInputs:
         for name in names:
             self._given(name)
 
+    def require_one_of(self, *names: str) -> None:
+        """Check that at least one of the named inputs was given.
+
+        Raises:
+            ConfigError: none was.
+        """
+        if names and not self.given(*names):
+            flags = " or ".join(f"--{name.replace('_', '-')}" for name in names)
+            raise ConfigError(f"This needs {flags}, and neither was given.", "Name one of the layers, or both.")
+
     def _given(self, name: str) -> str | Path:
         value: str | Path | None = getattr(self, name)
         if value is None:
             raise ConfigError(f"This needs --{name.replace('_', '-')}, which was not given.", "Name the layer.")
         return value
+
+    def require_regions(self) -> RegionSet:
+        """The regions.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        if self.regions is None:
+            raise ConfigError("This needs --regions, which was not given.", "Name the layer.")
+        return self.regions
 
     def read_pois(self) -> PoiSet:
         return PoiSet.from_source(self._given("pois"), self.poi_columns)
@@ -51,16 +82,21 @@ class CityInputs:
         return EmbeddingRaster.open(self._given("embedding_raster"), quantization=self.quantization)
 
     def identity(self, *names: str) -> dict[str, Any]:
-        """What the named inputs are, for a fingerprint.
+        """What the named inputs, and the regions, are, for a fingerprint.
 
         Raises:
             InputError: one cannot be read, or is the address of a service.
         """
-        if "embedding_raster" in names:
-            inspect_raster(self._given("embedding_raster"))
+        for raster in ("embedding_raster", "imagery"):
+            if raster in names:
+                inspect_raster(self._given(raster))
         found: dict[str, Any] = {name: file_identity(getattr(self, name)) for name in names}
+        if self.regions is not None:
+            found["regions"] = self.regions.fingerprint()
         if "pois" in names:
             found["poi_columns"] = vars(self.poi_columns)
         if "embedding_raster" in names:
             found["quantization"] = self.quantization
+        if "imagery" in names:
+            found["imagery_bands"] = self.imagery_bands
         return found

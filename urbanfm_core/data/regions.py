@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +68,19 @@ class RegionSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def fingerprint(self) -> str:
+        """A hash of ids, polygons and CRS."""
+        digest = hashlib.sha256(self.crs.to_wkt().encode())
+        digest.update(repr(self.ids.tolist()).encode())
+        for wkb in shapely.to_wkb(self.geometry):
+            digest.update(wkb)
+        return digest.hexdigest()
+
+    def take(self, rows: NDArray[np.int64]) -> RegionSet:
+        """The regions of some rows, in that order; without notes, and no grid any more."""
+        table = self.attributes.iloc[rows].reset_index(drop=True)
+        return RegionSet(self.ids[rows], self.geometry[rows], self.crs, self.id_name, table)
 
     @classmethod
     def from_layer(

@@ -33,6 +33,15 @@ class SampleStore:
     def __init__(self, root: str | Path, made_from: Mapping[str, Any]) -> None:
         self.fingerprint = fingerprint(made_from)
         self.path = Path(root) / self.fingerprint
+        self._made_from = made_from
+        for folder in (self.path, *(found for found in self.path.rglob("*") if found.is_dir())):
+            remove_leftovers(folder)
+
+    def _create(self) -> None:
+        """Make the folder; done only when there is something to keep, so that a run that fails early leaves none."""
+        manifest = self.path / "manifest.json"
+        if manifest.exists():
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -40,12 +49,8 @@ class SampleStore:
                 f"Cannot keep samples in {self.path}: {error.strerror or error}.", "Choose another folder: --cache."
             ) from error
         remove_leftovers(self.path.parent, self.path.name)
-        for folder in (self.path, *(found for found in self.path.rglob("*") if found.is_dir())):
-            remove_leftovers(folder)
-        manifest = self.path / "manifest.json"
-        if not manifest.exists():
-            with atomic_path(manifest) as temporary:
-                temporary.write_text(json.dumps(made_from, indent=1, sort_keys=True, default=str))
+        with atomic_path(manifest) as temporary:
+            temporary.write_text(json.dumps(self._made_from, indent=1, sort_keys=True, default=str))
 
     def has(self, name: str) -> bool:
         """Whether the partition `name` (slashes allowed) is finished."""
@@ -57,6 +62,7 @@ class SampleStore:
         Raises:
             OutputError: the disk is full or may not be written.
         """
+        self._create()
         with atomic_path(self.path / name, sweep=False) as temporary:
             try:
                 temporary.mkdir(parents=True)

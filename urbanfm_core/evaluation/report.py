@@ -11,7 +11,9 @@ from typing import Any
 
 from urbanfm_core import report
 from urbanfm_core.evaluation.metrics import LOWER_IS_BETTER, METRICS
-from urbanfm_core.evaluation.run import INTERVAL, Comparison, Evaluation, Score, Summary, TargetResult
+from urbanfm_core.evaluation.picture import Series, line_plot, nice_step, tick
+from urbanfm_core.evaluation.results import INTERVAL, Comparison, LabelShare, Score, Summary, TargetResult
+from urbanfm_core.evaluation.run import Evaluation
 from urbanfm_core.files import atomic_path
 
 _COLOURS = {"embedding": "#0b6e99", "floor": "#8a8a8a"}
@@ -45,14 +47,35 @@ def _target_lines(result: TargetResult) -> list[str]:
     names = METRICS[result.task]
     rows = [["", "", "probe", *(f"{name}{' (low is good)' if name in LOWER_IS_BETTER else ''}" for name in names)]]
     for item in result.best_scores():
-        values = [_value(item.metrics[name], interval=name == result.metric) for name in names]
+        values = [value_text(item.metrics[name], interval=name == result.metric) for name in names]
         rows.append(["" if item.floor else "*", item.features, item.probe, *values])
-    shown = [f"{result.title}: {_counts(result)}", *_aligned(rows)]
+    shown = [f"{result.title}: {_counts(result)}", *aligned(rows)]
     for name in dict.fromkeys(item.features for item in result.comparisons):
         mine = [item for item in result.comparisons if item.features == name]
         shown.append(f"  {name} against, seed by seed:")
-        shown += _aligned([["  ", item.against, *_difference(item)] for item in mine])
+        shown += aligned([["  ", item.against, *_difference(item)] for item in mine])
+    if result.label_shares:
+        shown.append(f"  {result.metric} with a share of the labels:")
+        shown += aligned([["", *_share_headers(result)], *(_share_row(result, name) for name in _ranked(result))])
     return shown
+
+
+def _share_headers(result: TargetResult) -> list[str]:
+    return ["", *(f"{_percent(part.share)} ({part.regions:.0f} regions)" for part in result.label_shares)]
+
+
+def _share_row(result: TargetResult, name: str, interval: bool = False) -> list[str]:
+    found = [part.best()[name] for part in result.label_shares]
+    cells = [value_text(item.metrics[result.metric], interval) for item in found]
+    return ["" if found[0].floor else "*", name, *cells]
+
+
+def _ranked(result: TargetResult) -> list[str]:
+    return [item.features for item in result.best_scores()]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
 
 
 def _counts(result: TargetResult) -> str:
@@ -64,7 +87,8 @@ def _counts(result: TargetResult) -> str:
     return ", ".join(parts)
 
 
-def _value(summary: Summary, interval: bool) -> str:
+def value_text(summary: Summary, interval: bool) -> str:
+    """A mean, with its interval in brackets if that is wanted and wider than nothing."""
     low, high = summary.interval
     shown = f"{summary.mean:.3f}" if abs(summary.mean) < 1000 else f"{summary.mean:,.0f}"
     return f"{shown} [{low:.3f}, {high:.3f}]" if interval and low < high else shown
@@ -81,7 +105,8 @@ def _difference(comparison: Comparison) -> tuple[str, str, str]:
     return difference, ratio, comparison.verdict if comparison.verdict != "single" else ""
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Rows of cells as indented lines with straight columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -103,25 +128,33 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
 def _result_dict(result: TargetResult) -> dict[str, Any]:
     plain = {name: getattr(result, name) for name in TargetResult.__dataclass_fields__}
     plain["classes"] = list(result.classes)
-    plain["scores"] = [
+    plain["label_shares"] = [
+        {"share": part.share, "regions": part.regions, **_scores_dict(part)} for part in result.label_shares
+    ]
+    return {**plain, **_scores_dict(result)}
+
+
+def _scores_dict(part: TargetResult | LabelShare) -> dict[str, Any]:
+    scores = [
         {
             **{name: getattr(item, name) for name in Score.__dataclass_fields__ if name != "metrics"},
-            "metrics": {name: _summary_dict(summary) for name, summary in item.metrics.items()},
+            "metrics": {name: summary_dict(summary) for name, summary in item.metrics.items()},
         }
-        for item in result.scores
+        for item in part.scores
     ]
-    plain["comparisons"] = [
+    comparisons = [
         {
             **{name: getattr(item, name) for name in Comparison.__dataclass_fields__},
-            "difference": _summary_dict(item.difference),
-            "ratio": None if item.ratio is None else _summary_dict(item.ratio),
+            "difference": summary_dict(item.difference),
+            "ratio": None if item.ratio is None else summary_dict(item.ratio),
         }
-        for item in result.comparisons
+        for item in part.comparisons
     ]
-    return plain
+    return {"scores": scores, "comparisons": comparisons}
 
 
-def _summary_dict(summary: Summary) -> dict[str, Any]:
+def summary_dict(summary: Summary) -> dict[str, Any]:
+    """Mean, interval and single values as plain data; numbers that do not exist are None."""
     low, high = summary.interval
     return {
         "mean": _finite(summary.mean),
@@ -169,7 +202,7 @@ def _target_parts(result: TargetResult) -> list[str]:
         (
             item.features + (f" ({_POSITION[item.position]})" if _POSITION[item.position] and not item.floor else ""),
             item.probe + (" (better)" if item.best else ""),
-            *(_value(item.metrics[name], interval=True) for name in names),
+            *(value_text(item.metrics[name], interval=True) for name in names),
         )
         for item in ranked
     ]
@@ -179,7 +212,41 @@ def _target_parts(result: TargetResult) -> list[str]:
         lost = [item.loses for item in result.comparisons]
         parts.append("<p>Paired differences on the same folds, seed by seed:</p>")
         parts.append(report.table(("Embedding", "Against", "Difference", "Ratio", ""), cells, lost))
-    return parts
+    return [*parts, *_share_parts(result)]
+
+
+def _share_parts(result: TargetResult) -> list[str]:
+    """Scores by share of the labels: picture, table, and the floors that are not beaten with few labels."""
+    if not result.label_shares:
+        return []
+    rows = [_share_row(result, name, interval=True) for name in _ranked(result)]
+    return [
+        report.picture(f"{result.title}: with fewer labels", share_picture(result)),
+        report.table(("", "Features", *_share_headers(result)[1:]), rows),
+        report.notes("Floors that are not beaten with fewer labels", result.share_verdicts()),
+    ]
+
+
+def share_picture(result: TargetResult) -> str:
+    """The first metric of each feature set over the share of the labels, in SVG."""
+    shares = result.label_shares[::-1]
+    series = [
+        Series(
+            item.features,
+            [(part.share, part.best()[item.features].metrics[result.metric]) for part in shares],
+            item.floor,
+        )
+        for item in result.best_scores()
+    ]
+    ticks = [(part.share, _percent(part.share)) for part in shares]
+    title = f"{result.title}: {result.metric} by share of the labels"
+    floored = result.metric not in LOWER_IS_BETTER
+    return line_plot(title, series, ticks, "share of the training labels", arrow(result.metric), floored=floored)
+
+
+def arrow(metric: str) -> str:
+    """A metric with the direction that is good."""
+    return f"{metric}, {'lower' if metric in LOWER_IS_BETTER else 'higher'} is better"
 
 
 def picture(result: TargetResult) -> str:
@@ -191,7 +258,7 @@ def picture(result: TargetResult) -> str:
     low, high = min([0.0, *values]), max([*values, 1e-9])
     if result.metric not in LOWER_IS_BETTER:
         low = max(low, -0.5)
-    step = _nice_step((high - low) / 5)
+    step = nice_step((high - low) / 5)
     low, high = math.floor(low / step) * step, math.ceil(high / step) * step
 
     def across(value: float) -> float:
@@ -206,14 +273,13 @@ def picture(result: TargetResult) -> str:
     ]
     bottom = _MARGIN + _ROW * len(items)
     for number in range(round((high - low) / step) + 1):
-        tick = low + number * step
-        x = across(tick)
-        shade = "#bbb" if abs(tick) < step / 1e6 else "#e8e8e8"
+        value = low + number * step
+        x = across(value)
+        shade = "#bbb" if abs(value) < step / 1e6 else "#e8e8e8"
         parts.append(f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{_MARGIN - 6}' y2='{bottom}' stroke='{shade}'/>")
-        parts.append(f"<text x='{x:.1f}' y='{bottom + 16}' text-anchor='middle' fill='#666'>{_tick(tick, step)}</text>")
-    arrow = "lower is better" if result.metric in LOWER_IS_BETTER else "higher is better"
+        parts.append(f"<text x='{x:.1f}' y='{bottom + 16}' text-anchor='middle' fill='#666'>{tick(value, step)}</text>")
     middle = _LABEL + _PLOT / 2
-    parts.append(f"<text x='{middle}' y='{bottom + 36}' text-anchor='middle'>{result.metric}, {arrow}</text>")
+    parts.append(f"<text x='{middle}' y='{bottom + 36}' text-anchor='middle'>{arrow(result.metric)}</text>")
     for place, (item, summary) in enumerate(zip(items, summaries, strict=True)):
         parts.append(_dot(item, summary, _MARGIN + _ROW * (place + 0.5), across))
     return "".join(parts) + "</svg>"
@@ -236,14 +302,3 @@ def _dot(item: Score, summary: Summary, y: float, across: Any) -> str:
         f"stroke-width='2.5'/><circle cx='{across(summary.mean):.1f}' cy='{y:.1f}' r='4.5' fill='{colour}'/>"
         f"<text x='{_LABEL + _PLOT + 12}' y='{y + 4:.1f}' fill='{colour}'>{summary.mean:.3f}</text>"
     )
-
-
-def _nice_step(rough: float) -> float:
-    """1, 2 or 5 times a power of ten, not below a number."""
-    power = 10.0 ** math.floor(math.log10(max(rough, 1e-12)))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-
-
-def _tick(value: float, step: float) -> str:
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    return f"{value:.{digits}f}" if abs(value) < 1e5 else f"{value:.3g}"

@@ -8,145 +8,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from urbanfm_core.data.splits import Folds, SplitKind, make_folds
-from urbanfm_core.errors import InputError
+from urbanfm_core.errors import ConfigError, InputError
 from urbanfm_core.evaluation.metrics import METRICS, Task, better, score
 from urbanfm_core.evaluation.probes import Probe, linear_probe, predict_held_out
-from urbanfm_core.evaluation.tables import Features, Position
+from urbanfm_core.evaluation.results import Comparison, LabelShare, Score, Summary, TargetResult, judge
+from urbanfm_core.evaluation.shares import few_labels
+from urbanfm_core.evaluation.tables import Features
 from urbanfm_core.evaluation.targets import Target
 from urbanfm_core.progress import Progress
 
-INTERVAL = "95 % t interval over the seeds"
-_LEVEL = 0.95
 _FEWEST_REGIONS = 20
 
 
 @dataclass(frozen=True)
-class Summary:
-    """One number per seed, their mean, and its interval; without several seeds the interval is the mean.
-
-    Attributes:
-        per_seed: In the order of the seeds.
-    """
-
-    per_seed: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(self.per_seed))
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Student's t interval of the mean over the seeds: how far the choice of blocks moves it."""
-        count = len(self.per_seed)
-        if count < 2:
-            return self.mean, self.mean
-        half = float(stats.t.ppf(0.5 + _LEVEL / 2, count - 1) * np.std(self.per_seed, ddof=1) / np.sqrt(count))
-        return self.mean - half, self.mean + half
-
-
-@dataclass(frozen=True)
-class Score:
-    """What one feature set achieved with one probe.
-
-    Attributes:
-        metrics: By name, the task's first metric first.
-        best: Whether no probe of these features has a better mean in the first metric.
-    """
-
-    features: str
-    floor: bool
-    position: Position
-    width: int
-    probe: Probe
-    metrics: dict[str, Summary]
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """An embedding against another feature set, each with its best probe, in the first metric.
-
-    Attributes:
-        difference: First minus second, seed by seed.
-        ratio: First through second, seed by seed; None where either is not positive.
-        verdict: 'better' or 'worse' if the interval of the difference excludes 0, else 'level'; 'single' for one seed,
-            which gives no interval.
-    """
-
-    features: str
-    against: str
-    against_floor: bool
-    metric: str
-    difference: Summary
-    ratio: Summary | None
-    verdict: str
-
-    @property
-    def loses(self) -> bool:
-        """Whether the first is worse: beyond its interval, or at all if there is one seed only."""
-        return self.verdict == "worse" or (self.verdict == "single" and better(self.metric, 0.0, self.difference.mean))
-
-
-@dataclass(frozen=True)
-class TargetResult:
-    """All scores of one target with one kind of split on one set of regions.
-
-    Attributes:
-        regions: 'all', or 'settled'.
-        rows: Regions that took part.
-        unlabelled: Regions without a label.
-        uncovered: Labelled regions that some feature set has no vector for.
-    """
-
-    target: str
-    task: Task
-    split: SplitKind
-    regions: str
-    rows: int
-    unlabelled: int
-    uncovered: int
-    classes: tuple[str, ...]
-    scores: list[Score]
-    comparisons: list[Comparison]
-
-    @property
-    def metric(self) -> str:
-        return METRICS[self.task][0]
-
-    @property
-    def title(self) -> str:
-        where = {"spatial": "spatial blocks", "random": "random folds"}[self.split]
-        return f"{self.target} ({self.task}, {where}{', settled regions' if self.regions != 'all' else ''})"
-
-    def best_scores(self) -> list[Score]:
-        """The best probe of each feature set, best first."""
-        best = [item for item in self.scores if item.best]
-        return sorted(best, key=lambda item: item.metrics[self.metric].mean, reverse=better(self.metric, 1.0, 0.0))
-
-    def verdicts(self) -> list[str]:
-        """A sentence for each embedding that does not beat every floor."""
-        sentences = []
-        for name in dict.fromkeys(item.features for item in self.comparisons):
-            against = [item for item in self.comparisons if item.features == name and item.against_floor]
-            lost = [item.against for item in against if item.loses]
-            level = [item.against for item in against if item.verdict == "level"]
-            parts = [f"loses to {_listed(lost)}"] if lost else []
-            parts += [f"is level with {_listed(level)}"] if level else []
-            if parts:
-                sentences.append(f"{self.title}: {name} {' and '.join(parts)}.")
-        return sentences
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"the floor{'s' if len(names) > 1 else ''} {', '.join(repr(name) for name in names)}"
-
-
-@dataclass(frozen=True)
 class Settings:
-    """How to evaluate; see `stages.EvaluateStage`."""
+    """How to evaluate; see `stages.EvaluateStage`.
+
+    Attributes:
+        label_shares: Shares of the labels that probes learn from, each in (0, 1]; all of them are always scored.
+    """
 
     splits: tuple[SplitKind, ...] = ("spatial",)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -155,6 +37,12 @@ class Settings:
     linear: bool = True
     mlp: bool = True
     settled_per_km2: float = 1000.0
+    label_shares: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        wrong = [share for share in self.label_shares if not 0 < share <= 1]
+        if wrong:
+            raise ConfigError(f"A share of the labels lies above 0 and at most at 1, found {wrong[0]:g}.")
 
 
 @dataclass(frozen=True)
@@ -184,6 +72,8 @@ def evaluate(
     xy: NDArray[np.float64],
     settings: Settings,
     progress: Progress | None = None,
+    *,
+    among: NDArray[np.bool_] | None = None,
 ) -> Evaluation:
     """Score every feature set on every target.
 
@@ -196,6 +86,8 @@ def evaluate(
         xy: (R, 2) centres in metres.
         settings: How.
         progress: Reports and cancels.
+        among: (R,) regions that may take part, such as those with vectors of sets that are scored in other calls: calls
+            with the same regions have the same folds. None for all.
 
     Raises:
         InputError: fewer than 20 regions have both label and vectors.
@@ -208,6 +100,8 @@ def evaluate(
             if target.density is not None and settings.settled_per_km2 > 0:
                 jobs.append((target, split, True))
     covered = np.all([item.covered for item in features], axis=0)
+    if among is not None:
+        covered &= among
     notes = [note for target in targets for note in target.notes]
     notes += [note for item in features for note in item.notes]
     results = []
@@ -217,15 +111,10 @@ def evaluate(
         if settled and target.density is not None:
             labelled = labelled & (target.density >= settings.settled_per_km2)
         rows = np.flatnonzero(labelled & covered)
-        if len(rows) < _FEWEST_REGIONS:
-            if settled:
-                notes.append(f"{target.name}: only {len(rows)} settled regions, too few to be scored on their own.")
-                continue
-            raise InputError(
-                f"Target '{target.name}': {len(rows)} regions have a label and vectors of all kinds; "
-                f"{_FEWEST_REGIONS} are needed.",
-                f"{int((~labelled).sum())} have no label, {int((labelled & ~covered).sum())} lack vectors.",
-            )
+        if settled and len(rows) < _FEWEST_REGIONS:
+            notes.append(f"{target.name}: only {len(rows)} settled regions, too few to be scored on their own.")
+            continue
+        require_enough(target, covered)
         if settled and len(rows) == int((target.labelled & covered).sum()):
             notes.append(f"{target.name}: all regions are settled.")
             continue
@@ -233,11 +122,33 @@ def evaluate(
         uncovered = int((labelled & ~covered).sum())
         result = replace(result, regions="settled" if settled else "all", uncovered=uncovered)
         results.append(replace(result, unlabelled=int((~target.labelled).sum())))
+        notes += [
+            f"{result.title}: with {100 * item.share:.4g} % of the labels a probe learns from about {item.regions:.0f} regions "
+            "only, so chance decides much."
+            for item in result.label_shares
+            if item.regions < _FEWEST_REGIONS
+        ]
     described = [
         {"name": item.name, "width": item.vectors.shape[1], "floor": item.floor, "given_position": item.position}
         for item in features
     ]
     return Evaluation(results, described, settings, list(dict.fromkeys(notes)))
+
+
+def require_enough(target: Target, covered: NDArray[np.bool_]) -> None:
+    """Check that enough regions have both a label and vectors.
+
+    Raises:
+        InputError: fewer than 20 do.
+    """
+    labelled = target.labelled
+    usable = int((labelled & covered).sum())
+    if usable < _FEWEST_REGIONS:
+        raise InputError(
+            f"Target '{target.name}': {usable} regions have a label and vectors of all kinds; "
+            f"{_FEWEST_REGIONS} are needed.",
+            f"{int((~labelled).sum())} have no label, {int((labelled & ~covered).sum())} lack vectors.",
+        )
 
 
 def _evaluate_target(
@@ -253,8 +164,44 @@ def _evaluate_target(
     held = [
         make_folds(xy[rows], split, folds=settings.folds, blocks=settings.blocks, seed=seed) for seed in settings.seeds
     ]
+    shares = sorted({1.0, *settings.label_shares}, reverse=True)
+    parts = []
+    for number, share in enumerate(shares):
+        fewer = [few_labels(folds, share, seed) for folds, seed in zip(held, settings.seeds, strict=True)]
+        part = progress.part(number / len(shares), (number + 1) / len(shares))
+        scores = _score_features(target, features, rows, truth, fewer, settings, part)
+        learned = float(np.mean([len(folds.train_rows(place)) for folds in fewer for place in range(folds.count)]))
+        comparisons = _compare(target.task, [one for one in scores if one.best])
+        parts.append(LabelShare(share, learned, scores, comparisons))
+    whole = parts[0]
+    return TargetResult(
+        target=target.name,
+        task=target.task,
+        split=split,
+        regions="all",
+        rows=len(rows),
+        unlabelled=0,
+        uncovered=0,
+        classes=target.classes,
+        scores=whole.scores,
+        comparisons=whole.comparisons,
+        label_shares=parts if len(parts) > 1 else [],
+    )
+
+
+def _score_features(
+    target: Target,
+    features: Sequence[Features],
+    rows: NDArray[np.int64],
+    truth: NDArray[np.float64],
+    held: Sequence[Folds],
+    settings: Settings,
+    progress: Progress,
+) -> list[Score]:
+    """All probes of all feature sets; the better one of each is marked."""
     probes = [linear_probe(target.task)] if settings.linear else []
     probes += ["mlp"] if settings.mlp else []
+    metric = METRICS[target.task][0]
     scores: list[Score] = []
     for number, item in enumerate(features):
         progress.update(number / len(features), f"{target.name}: {item.name}")
@@ -270,14 +217,12 @@ def _evaluate_target(
             )
             for probe in probes
         ]
-        metric = METRICS[target.task][0]
         best = mine[0]
         for one in mine[1:]:
             if better(metric, one.metrics[metric].mean, best.metrics[metric].mean):
                 best = one
         scores += [replace(one, best=one is best) for one in mine]
-    comparisons = _compare(target.task, [one for one in scores if one.best])
-    return TargetResult(target.name, target.task, split, "all", len(rows), 0, 0, target.classes, scores, comparisons)
+    return scores
 
 
 def _score_seeds(
@@ -309,11 +254,5 @@ def _comparison(metric: str, one: Score, other: Score) -> Comparison:
     first, second = np.array(one.metrics[metric].per_seed), np.array(other.metrics[metric].per_seed)
     difference = Summary(tuple((first - second).tolist()))
     ratio = Summary(tuple((first / second).tolist())) if min(first.min(), second.min()) > 0 else None
-    low, high = difference.interval
-    if len(first) < 2:
-        verdict = "single"
-    elif low <= 0 <= high:
-        verdict = "level"
-    else:
-        verdict = "better" if better(metric, difference.mean, 0.0) else "worse"
+    verdict = judge(metric, difference)
     return Comparison(one.features, other.features, other.floor, metric, difference, ratio, verdict)

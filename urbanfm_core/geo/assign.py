@@ -68,7 +68,7 @@ def assign_to_grid(
     size: float,
     shape: tuple[int, int],
     kind: GridShape = "square",
-) -> NDArray[np.int64]:
+) -> NDArray[np.signedinteger]:
     """The grid cell of each point; see `grid.GridLayout` for the meaning of the parameters.
 
     Args:
@@ -79,10 +79,10 @@ def assign_to_grid(
         kind: 'square' or 'hexagon'.
 
     Returns:
-        (P,) int64, row * columns + column; -1 outside the frame and for NaN.
+        (P,) row * columns + column, int32 where that is wide enough, else int64; -1 outside the frame and for NaN.
     """
     points = _points(xy)
-    cells = np.empty(len(points), dtype=np.int64)
+    cells = np.empty(len(points), dtype=_index_type(shape[0] * shape[1]))
     locate = _squares if kind == "square" else _hexagons
     with np.errstate(invalid="ignore"):
         for start in range(0, len(points), _CHUNK):
@@ -91,12 +91,14 @@ def assign_to_grid(
     return cells
 
 
-def assign_to_layout(xy: NDArray[np.float64], layout: GridLayout) -> NDArray[np.int64]:
+def assign_to_layout(xy: NDArray[np.float64], layout: GridLayout) -> NDArray[np.signedinteger]:
     """`assign_to_grid` for a layout."""
     return assign_to_grid(xy, layout.origin, layout.size_m, layout.shape, layout.kind)
 
 
-def group_by_cell(cells: NDArray[np.int64], n_cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def group_by_cell(
+    cells: NDArray[np.signedinteger], n_cells: int
+) -> tuple[NDArray[np.int64], NDArray[np.signedinteger]]:
     """Sort points by cell, in one counting pass.
 
     Args:
@@ -104,21 +106,22 @@ def group_by_cell(cells: NDArray[np.int64], n_cells: int) -> tuple[NDArray[np.in
         n_cells: Number of cells.
 
     Returns:
-        Where each cell's points begin, (n_cells + 1,), and the points in that order, (K,), ascending within a cell.
-        Points of cell c are `points[starts[c] : starts[c + 1]]`.
+        Where each cell's points begin, (n_cells + 1,) int64, and the points in that order, (K,), int32 where that is
+        wide enough, ascending within a cell. Points of cell c are `points[starts[c] : starts[c + 1]]`.
     """
     count = len(cells)
-    kind = np.int32 if max(count, n_cells) < np.iinfo(np.int32).max else np.int64
+    kind = _index_type(max(count, n_cells))
     # A column per cell and one in front for points outside; scipy turns rows into columns by counting.
     columns = np.add(cells, 1, dtype=kind, casting="unsafe")
-    indptr = np.arange(count + 1, dtype=kind)
-    marks = np.broadcast_to(np.int8(1), count).copy()
-    by_cell = scipy.sparse.csr_array((marks, columns, indptr), shape=(count, n_cells + 1)).tocsc()
+    marks = np.ones(count, np.int8)
+    shape = (count, n_cells + 1)
+    by_cell = scipy.sparse.csr_array((marks, columns, np.arange(count + 1, dtype=kind)), shape=shape).tocsc()
     outside = int(by_cell.indptr[1])
-    return (
-        by_cell.indptr[1:].astype(np.int64) - outside,
-        by_cell.indices[outside:].astype(np.int64),
-    )
+    return by_cell.indptr[1:].astype(np.int64) - outside, by_cell.indices[outside:]
+
+
+def _index_type(count: int) -> type[np.int32] | type[np.int64]:
+    return np.int32 if count < np.iinfo(np.int32).max else np.int64
 
 
 def assign_to_polygons(
@@ -304,7 +307,7 @@ def _squares(
     origin: tuple[float, float],
     size: float,
     shape: tuple[int, int],
-    out: NDArray[np.int64],
+    out: NDArray[np.signedinteger],
 ) -> None:
     column = np.floor((x - origin[0]) / size)
     row = np.floor((origin[1] - y) / size)
@@ -317,7 +320,7 @@ def _hexagons(
     origin: tuple[float, float],
     size: float,
     shape: tuple[int, int],
-    out: NDArray[np.int64],
+    out: NDArray[np.signedinteger],
 ) -> None:
     # In units of cells (across) and rows (down), row r reaches from r (its top corners) to r + 4/3; the top third is
     # shared with the row above, and the border there climbs a third of a row over half a cell.
@@ -338,7 +341,7 @@ def _hexagons(
 
 
 def _number(
-    row: NDArray[np.float64], column: NDArray[np.float64], shape: tuple[int, int], out: NDArray[np.int64]
+    row: NDArray[np.float64], column: NDArray[np.float64], shape: tuple[int, int], out: NDArray[np.signedinteger]
 ) -> None:
     inside = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
     row *= shape[1]

@@ -196,6 +196,9 @@ class Aether(Method):
     embeds_from: ClassVar[tuple[str, ...]] = ("embedding_raster",)
     can: ClassVar[frozenset[str]] = frozenset({"pixels", "text"})
     config_class: ClassVar[type] = AetherConfig
+    # Table 1; at weight 0 the augmented window has no say. The paper's other variations are sweeps of single numbers:
+    # lambda_image (figure 3), base_m and augmented_m (table 2), poi_share (figure 4).
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {"w/o aug": {"lambda_image": 0.0}}
 
     def prepare(
         self, config: AetherConfig, city: CityInputs, store: SampleStore, device: torch.device, progress: Progress

@@ -12,6 +12,8 @@ from urbanfm_core.errors import ResourceError
 from urbanfm_core.models.device import free_memory, is_out_of_memory
 from urbanfm_core.models.method import Trained
 
+_PIXELS = 65536
+
 
 class Batches:
     """Remembers the size of batch that fits, and says in the notes when that shrank.
@@ -75,7 +77,8 @@ class PixelBatches(Batches):
     """
 
     def __init__(self, trained: Trained, cpu_rows: int) -> None:
-        rows = min(trained.batch_size, cpu_rows) if trained.device.type == "cpu" else trained.batch_size
+        rows = trained.batch_size or _PIXELS
+        rows = min(rows, cpu_rows) if trained.device.type == "cpu" else rows
         super().__init__(trained.device, rows, trained.notes, doing="embedding", noun="pixel")
 
     def compute(self, function: Callable[[Tensor], Tensor], pixels: np.ndarray, width: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ PixelFunction = Callable[[np.ndarray], np.ndarray]
 
 
 class Samples(Protocol):
-    """What the training loop draws batches from."""
+    """What the training loop draws batches from; see `ArrangedSamples` for what it may offer besides."""
 
     def __len__(self) -> int: ...
 
@@ -34,6 +34,24 @@ class Samples(Protocol):
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
         """The samples of these rows, (B,) int64 on the device, as tensors by name."""
+
+
+@runtime_checkable
+class ArrangedSamples(Samples, Protocol):
+    """Samples that have a say in which of them share a batch, such as those of like length."""
+
+    def arrange(self, order: Tensor, batch: int) -> Tensor:
+        """Rearrange the order of an epoch; `models.ordering.length_sorted` does it by length.
+
+        Called once an epoch on the CPU, by every process with the same arguments, and must depend on these and on the
+        samples alone: training resumes by asking again.
+
+        Args:
+            order: A random permutation of the rows, (N,) int64.
+            batch: Rows per batch, over all processes together.
+        Returns:
+            The same rows, (N,) int64: batch k is rows k * batch to (k + 1) * batch; the last N % batch are left out.
+        """
 
 
 @dataclass
@@ -78,7 +96,7 @@ class Trained:
     """A network with its weights, and all that belongs to them.
 
     Attributes:
-        batch_size: Pixels or samples computed at once.
+        batch_size: Pixels or regions computed at once; None leaves it to the method.
         text_encoder: Text encoder as the user names it now; None for the one that the checkpoint names, which is then
             used only if it runs on this machine.
         notes: What was special while computing with it, in sentences.
@@ -88,7 +106,7 @@ class Trained:
     model: nn.Module
     preprocessing: Mapping[str, Any]
     device: torch.device
-    batch_size: int = 65536
+    batch_size: int | None = None
     text_encoder: str | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -117,10 +135,13 @@ class Method(ABC):
         paper: Reference.
         needs: Inputs without which it cannot train, by their parameter names.
         embeds_from: Inputs without which a trained model cannot embed.
+        one_of: Inputs of which at least one must be given, to train and to embed; all that are given are used.
+        trains_on: What a sample is; for 'regions' the city that it prepares has them.
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
             with phrases).
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
         config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
+        ablations: What the paper's tables leave out, by its own names: changes to the configuration.
     """
 
     name: ClassVar[str]
@@ -128,9 +149,12 @@ class Method(ABC):
     paper: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
     embeds_from: ClassVar[tuple[str, ...]]
+    one_of: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[Literal["points", "regions"]] = "points"
     can: ClassVar[frozenset[str]] = frozenset()
     uses_position: ClassVar[bool] = False
     config_class: ClassVar[type]
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @abstractmethod
     def prepare(
@@ -158,6 +182,23 @@ class Method(ABC):
         rule: str = "centre",
     ) -> RegionVectors:
         """One vector per region."""
+
+    def parameter_groups(
+        self, model: nn.Module, config: Any, learning_rate: float, weight_decay: float
+    ) -> list[dict[str, Any]] | None:
+        """Groups of parameters for the optimiser; None for one group of all.
+
+        Args:
+            model: Network.
+            config: Its configuration.
+            learning_rate: The highest of the schedule, from the training settings.
+            weight_decay: Of the training settings.
+        Returns:
+            Groups that hold each trainable parameter once: `params`, and optionally `lr_scale`, a factor on the learning
+            rate of every step (1), and `weight_decay` (that of the settings); `models.groups.layerwise_groups` makes
+            such. The same network must always give the same groups in the same order.
+        """
+        return None
 
     def selection_metric(self) -> str:
         """Name of the loss whose lowest epoch mean chooses the weights that are kept."""

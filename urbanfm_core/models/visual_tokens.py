@@ -167,7 +167,7 @@ class VisualTokens:
             raise ConfigError(
                 f"The folder {folder} holds no tokenizer of patches: {error}",
                 "Expected tokenizer.json and codebook.safetensors as written by VisualTokens.to_folder, "
-                "or 'fit' to make words of the imagery itself.",
+                "or 'codebook' to make words of the imagery itself.",
             ) from error
 
 

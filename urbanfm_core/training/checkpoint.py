@@ -139,7 +139,7 @@ class Checkpoint:
 
 
 def restore(
-    checkpoint: Checkpoint, device: torch.device, batch_size: int = 65536, text_encoder: str | None = None
+    checkpoint: Checkpoint, device: torch.device, batch_size: int | None = None, text_encoder: str | None = None
 ) -> tuple[Method, Trained]:
     """The method and its trained network, ready to embed; see `Trained` for the arguments.
 

@@ -2,30 +2,30 @@
 
 Samples are resident on the device and permuted there; losses stay on the device and are read once per epoch, so no step
 waits for the host. Several processes come from Hugging Face Accelerate (`accelerate launch`): each computes its share of
-every batch. The order of the samples depends on seed and epoch only, hence is the same for any number of processes.
+every batch. The order of the samples depends on seed and epoch only, hence is the same for any number of processes;
+samples that offer `arrange` may rearrange it, by whole batches of the settings' size, which stays so when batches shrink.
 
 When memory runs out in a step, a run of one process goes on with batches of half the size, from the sample where it was,
 and writes its state at once: from there a resumed run ends with the weights of this one. Objectives that contrast the
 samples of a batch are then another task than with whole batches, which is why the checkpoint says so.
+
+A method may put its parameters into several groups of the optimiser, each with a factor on the learning rate and a weight
+decay of its own. A run that goes on builds the groups anew from the method; the file of its state holds AdamW's moments
+alone, numbered through all groups in their order. A digest of the groups (factor, weight decay, names of the parameters)
+is part of what identifies a run, so moments never end up at another parameter: other groups are another run. Learning
+rates are not kept either, since the schedule gives them anew at every step.
 """
 
 from __future__ import annotations
 
-import atexit
 import json
-import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor
 
@@ -33,10 +33,12 @@ import urbanfm_core
 from urbanfm_core.errors import Cancelled, ConfigError, ResourceError, TrainingError
 from urbanfm_core.files import atomic_path
 from urbanfm_core.models.device import free_memory, is_out_of_memory
-from urbanfm_core.models.method import Samples
+from urbanfm_core.models.method import ArrangedSamples, Samples
+from urbanfm_core.models.ordering import epoch_order
 from urbanfm_core.progress import Progress, duration
 from urbanfm_core.training.checkpoint import as_lines
-from urbanfm_core.training.optim import build_optimizer, cosine_share, set_learning_rate
+from urbanfm_core.training.optim import build_optimizer, groups_digest, rate_share, set_learning_rate
+from urbanfm_core.training.processes import make_accelerator, own_randomness
 from urbanfm_core.training.resume import RunState, load_state, random_state, save_state, seed_everything
 from urbanfm_core.training.task import Task, TrainingConfig
 
@@ -93,11 +95,12 @@ def fit(
         Cancelled: the user asked to stop; the state is kept in the folder.
         TrainingError: a loss is not finite.
         ResourceError: memory runs out, and smaller batches do not help.
-        ConfigError: more processes than samples in a batch.
+        ConfigError: more processes than samples in a batch, or parameter groups or an order of samples of the method's
+            own that leave one out.
     """
-    accelerator = _accelerator(device)
+    accelerator = make_accelerator(device)
     try:
-        with _own_randomness(accelerator.device):
+        with own_randomness(accelerator.device):
             return _Run(accelerator, task, training, folder, data_fingerprint, progress, save_every_s).finish()
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, ResourceError) or not is_out_of_memory(error):
@@ -127,16 +130,17 @@ class _Run:
         self.task, self.training, self.folder = task, training, folder
         self.progress = progress if self.main else Progress()
         self.notes: list[str] = []
-        planned = self._plan(len(task.samples))
+        self.planned = self._plan(len(task.samples))
         task.to(self.device).train()
         self.samples: Samples = task.samples.to(self.device)
-        self.optimizer = build_optimizer(task.parameters(), training.learning_rate, training.weight_decay, self.device)
+        self.groups = task.parameter_groups(training)
+        self.optimizer = build_optimizer(self.groups, training.learning_rate, self.device)
         self.wrapped = accelerator.prepare_model(task)
         self.identity = self._identity(data_fingerprint)
         self.state = self._take_up()
-        self.share = self.state.share = self.state.share or planned
+        self.share = self.state.share = self.state.share or self.planned
         self.steps = len(task.samples) // (self.share * self.processes)
-        if self.share != planned:
+        if self.share != self.planned:
             self.notes.append(self._shrunk())
         self.save_every_s, self.saved_at = save_every_s, time.monotonic()
 
@@ -165,6 +169,11 @@ class _Run:
             )
         if share * self.processes < batch:
             self.notes.append(f"A batch has {share * self.processes} samples, so that the processes have equal shares.")
+        warmup, epochs = self.training.warmup_epochs, self.training.epochs
+        if warmup >= epochs:
+            self.notes.append(
+                f"Warming up takes {warmup:g} epochs and training {epochs}: the full learning rate is never reached."
+            )
         return share
 
     def _identity(self, data_fingerprint: str) -> dict[str, Any]:
@@ -174,6 +183,7 @@ class _Run:
             "data": data_fingerprint,
             **self.task.identity(),
             "training": training,
+            "parameter_groups": groups_digest(self.groups, self.task.named_parameters()),
             "device": self.device.type,
             "processes": self.processes,
         }
@@ -196,7 +206,7 @@ class _Run:
 
     def _epoch(self, clock: _Clock) -> None:
         state, epoch = self.state, self.state.epoch
-        order = _permutation(len(self.samples), self.training.seed, epoch).to(self.device)
+        order = self._order(epoch).to(self.device)
         if state.step == 0:
             seed_everything(self.training.seed, epoch, self.rank)
         while state.step < self.steps:
@@ -211,6 +221,19 @@ class _Run:
             clock.advance(self.share * self.processes)
             self._stop_or_save()
         self._close_epoch(clock)
+
+    def _order(self, epoch: int) -> Tensor:
+        """Rows of the samples in the order of an epoch, (N,) int64 on the CPU; the last may fill no batch."""
+        drawn = epoch_order(len(self.samples), self.training.seed, epoch)
+        if not isinstance(self.samples, ArrangedSamples):
+            return drawn
+        # Not by the size to which batches have shrunk: a run that goes on would find other samples in its place.
+        order = self.samples.arrange(drawn, self.planned * self.processes).cpu()
+        if not torch.equal(order.sort().values, torch.arange(len(drawn))):
+            raise ConfigError(
+                f"{self.task.method.title} arranged {len(drawn):,} samples into an order that does not hold each once."
+            )
+        return order
 
     def _gradients(self, indices: Tensor) -> dict[str, Tensor] | None:
         """Losses of some samples, their gradients left in the network; None if memory ran out."""
@@ -263,10 +286,15 @@ class _Run:
         )
 
     def _learning_rate(self, step: int) -> float:
-        share = cosine_share(
-            self.state.epoch * self.steps + step, self.training.epochs * self.steps, self.training.final_lr_share
+        settings = self.training
+        share = rate_share(
+            self.state.epoch * self.steps + step,
+            settings.epochs * self.steps,
+            warmup=settings.warmup_epochs * self.steps,
+            schedule=settings.schedule,
+            final=settings.final_lr_share,
         )
-        return self.training.learning_rate * share
+        return settings.learning_rate * share
 
     def _stop_or_save(self) -> None:
         cancel = self.progress.cancelled()
@@ -369,40 +397,3 @@ class _Clock:
     def rate(self) -> float:
         """Samples per second of all processes, since this run began."""
         return self._done / max(time.monotonic() - self._start, 1e-9)
-
-
-def _permutation(samples: int, seed: int, epoch: int) -> Tensor:
-    """Order of the samples in an epoch, (N,) int64; drawn on the CPU, so it is the same on every device."""
-    words = np.random.SeedSequence([seed, epoch]).generate_state(2)
-    generator = torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
-    return torch.randperm(samples, generator=generator)
-
-
-def _accelerator(device: torch.device) -> Accelerator:
-    if AcceleratorState._shared_state and AcceleratorState().num_processes == 1:
-        # Accelerate remembers the first device that this process asked for; a library cannot know which comes next.
-        AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-    if accelerator.num_processes == 1 and accelerator.device != device:
-        accelerator.state.device = device
-    if accelerator.num_processes > 1:
-        # Left to the end of the interpreter, the threads of the process group may abort it.
-        atexit.register(_leave_process_group)
-    return accelerator
-
-
-def _leave_process_group() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-@contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Training seeds the global generators; the caller gets them back as they were."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            np.random.set_state(numpy_state)
-            random.setstate(python_state)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.method import Method, Samples
+from urbanfm_core.training.optim import Schedule, complete_groups
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,11 @@ class TrainingConfig:
     Attributes:
         epochs: Passes over the samples.
         batch_size: Samples per step, over all processes together.
-        learning_rate: Of AdamW at the first step.
+        learning_rate: Of AdamW, the highest: at the first step, or at the end of the warm-up.
         weight_decay: Of AdamW.
-        final_lr_share: Share of the learning rate that is left at the last step of the cosine.
+        final_lr_share: Share of the learning rate that is left after the last step.
+        schedule: How it falls: along half a 'cosine', or 'linear'.
+        warmup_epochs: Epochs, parts of one included, in which it grows from 0, step by step.
         seed: Start of all random numbers.
         precision: 'bfloat16' computes the network under autocast; weights and losses stay float32.
         resume: Whether to go on with an unfinished run.
@@ -32,6 +36,8 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     final_lr_share: float = 0.01
+    schedule: Schedule = "cosine"
+    warmup_epochs: float = 0.0
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     resume: bool = True
@@ -49,6 +55,11 @@ class TrainingConfig:
             raise ConfigError(f"weight_decay must be at least 0, found {self.weight_decay!r}.")
         if not 0 <= self.final_lr_share <= 1:
             raise ConfigError(f"final_lr_share must lie in [0, 1], found {self.final_lr_share!r}.")
+        if self.schedule not in get_args(Schedule):
+            raise ConfigError(f"There is no schedule {self.schedule!r}.", f"Choose {' or '.join(get_args(Schedule))}.")
+        warmup = self.warmup_epochs
+        if isinstance(warmup, bool) or not isinstance(warmup, int | float) or not 0 <= warmup < math.inf:
+            raise ConfigError(f"warmup_epochs must be a number of at least 0, found {warmup!r}.")
         if self.precision not in ("float32", "bfloat16"):
             raise ConfigError(f"There is no precision {self.precision!r}.", "Choose float32 or bfloat16.")
 
@@ -81,6 +92,17 @@ class Task(nn.Module):
             if name not in losses:
                 raise ConfigError(f"{self.method.title} gave the losses {', '.join(losses)}, but no '{name}'.")
         return losses
+
+    def parameter_groups(self, training: TrainingConfig) -> list[dict[str, Any]]:
+        """The optimiser's groups: the method's own, else one of all parameters.
+
+        Raises:
+            ConfigError: the method's groups leave a parameter out, hold one twice, or are otherwise not usable.
+        """
+        given = self.method.parameter_groups(self.model, self.config, training.learning_rate, training.weight_decay)
+        if given is None:
+            given = [{"params": list(self.parameters())}]
+        return complete_groups(given, self.named_parameters(), training.weight_decay)
 
     def identity(self) -> dict[str, Any]:
         """What decides the outcome besides the data and the training settings."""

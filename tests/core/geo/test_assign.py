@@ -165,7 +165,7 @@ def test_border_points_of_a_grid_go_east_and_south() -> None:
         shape=(2, 2),
     )
     assert cells.tolist() == [0, 1, 3, -1, -1, -1]
-    assert cells.dtype == np.int64
+    assert cells.dtype == np.int32
 
 
 def test_every_corner_of_a_hexagon_belongs_to_one_cell_that_touches_it() -> None:

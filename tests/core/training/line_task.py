@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from urbanfm_core.models.method import Method, TensorSamples
+from urbanfm_core.models.ordering import length_sorted
 from urbanfm_core.objectives.infonce import info_nce
 
 
@@ -54,3 +55,34 @@ class Pairs(Line):
         fitted = super().losses(model, batch, config)["loss"]
         contrast = info_nce(a, b, 0.2)
         return {"loss": fitted + contrast, "contrast": contrast}
+
+
+class Grouped(Line):
+    """The first layer learns slower; biases do not decay. The same groups as the two layers name them."""
+
+    slow = 0.25
+
+    def parameter_groups(self, model, config, learning_rate, weight_decay):
+        first, last = model[0], model[3]
+        return [
+            {"params": [first.weight], "lr_scale": self.slow, "weight_decay": 0.3},
+            {"params": [first.bias], "lr_scale": self.slow, "weight_decay": 0.0},
+            {"params": [last.bias], "weight_decay": 0.0},
+            {"params": [last.weight]},
+        ]
+
+
+@dataclass
+class Ragged(TensorSamples):
+    """Samples of different lengths, which are put into batches by length."""
+
+    def to(self, device):
+        return Ragged({name: tensor.to(device) for name, tensor in self.tensors.items()})
+
+    def arrange(self, order, batch):
+        return length_sorted(order, self.tensors["length"], batch, pool=3)
+
+
+def ragged_samples(rows=70):
+    lengths = torch.randint(1, 100, (rows,), generator=torch.Generator().manual_seed(2))
+    return Ragged({**line_samples(rows).tensors, "length": lengths})

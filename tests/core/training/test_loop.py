@@ -1,17 +1,14 @@
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from core.training.line_task import Line, LineConfig, Pairs
+from core.training.processes import start, start_two
 from safetensors.torch import load_file
 from torch import nn
 
@@ -278,47 +275,6 @@ def test_settings_are_checked(wrong):
         TrainingConfig(**wrong)
 
 
-SCRIPT = """
-import sys, time, torch
-from pathlib import Path
-sys.path.insert(0, {here!r})
-from core.training.line_task import {method}, LineConfig, line_samples
-from urbanfm_core.progress import Progress
-from urbanfm_core.training.loop import fit
-from urbanfm_core.training.task import Task, TrainingConfig
-
-torch.set_num_threads(1)
-folder, slow = Path(sys.argv[1]), float(sys.argv[2])
-folder.mkdir(exist_ok=True)
-
-class Slow(Progress):
-    def cancelled(self):
-        time.sleep(slow)
-        return False
-
-def main():
-    method, config = {method}(), LineConfig(dropout={dropout})
-    torch.manual_seed(0)
-    task = Task(method, config, method.build(config), line_samples())
-    settings = TrainingConfig(epochs=5, batch_size=16, learning_rate=0.05, seed=3)
-    found = fit(task, settings, device=torch.device("cpu"), folder=folder, data_fingerprint="d", progress=Slow(), save_every_s=0.0)
-    if found.writes:
-        torch.save({{"weights": found.weights, "history": found.history, "notes": found.notes}}, folder / "end.pt")
-
-main()
-"""
-
-
-def start(tmp_path, folder, slow=0.0, method="Line", dropout=0.3, **environment):
-    script = tmp_path / f"script{len(list(tmp_path.glob('*.py')))}.py"
-    script.write_text(SCRIPT.format(here=str(Path(__file__).parents[2]), method=method, dropout=dropout))
-    root = str(Path(__file__).parents[3])
-    return subprocess.Popen(
-        [sys.executable, str(script), str(folder), str(slow)],
-        env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", **environment},
-    )
-
-
 @pytest.mark.slow
 def test_killed_and_started_again_it_ends_with_the_same_weights(make_task, tmp_path):
     folder = tmp_path / "killed"
@@ -339,17 +295,7 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(make_task, tmp_p
 
 @pytest.mark.slow
 def test_two_processes_share_the_batches_of_one(make_task, tmp_path, free_port):
-    common = {
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port),
-        "ACCELERATE_USE_CPU": "true",
-    }
-    processes = [
-        start(tmp_path, tmp_path / "two", method="Pairs", dropout=0.0, RANK=str(rank), LOCAL_RANK=str(rank), **common)
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert start_two(tmp_path, tmp_path / "two", free_port, method="Pairs") == [0, 0]
     found = torch.load(tmp_path / "two" / "end.pt", weights_only=True)
     whole = run(make_task(method=Pairs(), config=LineConfig(dropout=0.0)), tmp_path / "one")
     for mine, theirs in zip(found["history"], whole.history, strict=True):

@@ -1,0 +1,249 @@
+"""What stages are made of: a base class, the way to define a parameter, and groups of parameters that stages share.
+
+A field carries its help text and limits, and in `json_schema_extra` what a dialog needs: `label`, `kind` (which input
+widget), `unit`, `advanced`, `output`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal[
+    "polygons", "points", "layer", "raster", "field", "file", "folder", "text", "crs", "extent", "flag", "integer",
+    "number", "choice", "list", "embeddings", "checkpoint",
+]  # fmt: skip
+
+
+def param(
+    default: Any = ...,
+    help: str = "",  # noqa: A002 - it is the help text
+    *,
+    label: str,
+    kind: Kind,
+    unit: str = "",
+    of: str = "",
+    advanced: bool = False,
+    output: bool = False,
+    **limits: Any,
+) -> Any:
+    """A stage parameter. `of` names the parameter whose layer a field belongs to; `limits` are pydantic's ge, gt, le."""
+    extra: dict[str, Any] = {
+        "label": label,
+        "kind": kind,
+        "unit": unit,
+        "of": of,
+        "advanced": advanced,
+        "output": output,
+    }
+    return Field(default, description=help, json_schema_extra=extra, **limits)
+
+
+class Stage(BaseModel):
+    """Base of all stages: unknown parameters are errors, defaults are checked like values, paths may be path objects."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_to_text(cls, values: Any) -> Any:
+        return {key: _path_to_text(value) for key, value in values.items()}
+
+
+def _path_to_text(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_path_to_text(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+class PoiInputs(Stage):
+    pois: str | None = param(
+        None,
+        "Points of interest: any point layer, or a CSV or Parquet table with longitude and latitude. Polygons and lines "
+        "count as a point inside them.",
+        label="Points of interest",
+        kind="points",
+    )
+    poi_name: str | None = param(
+        None,
+        "Column with the name. Guessed when not given.",
+        label="Name field",
+        kind="field",
+        of="pois",
+        advanced=True,
+    )
+    poi_category: str | None = param(
+        None,
+        "Column with the category. Guessed when not given, for OpenStreetMap, Overture and Foursquare too.",
+        label="Category field",
+        kind="field",
+        of="pois",
+        advanced=True,
+    )
+    poi_subcategory: str | None = param(
+        None,
+        "Column with the finer category. Guessed when not given.",
+        label="Subcategory field",
+        kind="field",
+        of="pois",
+        advanced=True,
+    )
+    poi_x: str | None = param(
+        None, "Column with the longitude or x of a table.", label="X field of a table", kind="text", advanced=True
+    )
+    poi_y: str | None = param(
+        None, "Column with the latitude or y of a table.", label="Y field of a table", kind="text", advanced=True
+    )
+    poi_crs: str | None = param(
+        None,
+        "Coordinate reference system of a table's x and y, such as EPSG:4326, which is taken when not given.",
+        label="CRS of a table",
+        kind="crs",
+        advanced=True,
+    )
+
+
+class EmbeddingRasterInputs(Stage):
+    embedding_raster: str | None = param(
+        None,
+        "Raster whose bands describe each pixel: AlphaEarth's 64 bands, or any other number of bands, such as stacked "
+        "satellite bands. GeoTIFF, COG or VRT in any coordinate reference system.",
+        label="Embedding raster",
+        kind="raster",
+    )
+    quantization: Literal["auto", "alphaearth", "none"] = param(
+        "auto",
+        "How stored integers become numbers. 'auto' recognises AlphaEarth's int8 files; 'none' takes the file's own "
+        "scale and offset.",
+        label="Quantisation",
+        kind="choice",
+        advanced=True,
+    )
+
+
+class ImageryInputs(Stage):
+    imagery: str | None = param(
+        None,
+        "Picture from above: a raster with red, green and blue bands, in any coordinate reference system.",
+        label="Imagery",
+        kind="raster",
+    )
+    imagery_bands: list[int] = param(
+        [],
+        "Numbers of the red, green and blue band, from 1, such as 4 3 2. The first three when not given.",
+        label="Bands for red, green and blue",
+        kind="list",
+        advanced=True,
+        max_length=3,
+    )
+
+
+class RegionInputs(Stage):
+    regions: str | None = param(
+        None,
+        "Polygons that receive an embedding each. Without them a grid over the raster is made, or over the points.",
+        label="Regions",
+        kind="polygons",
+    )
+    region_id: str | None = param(
+        None,
+        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
+        label="Region id field",
+        kind="field",
+        of="regions",
+        advanced=True,
+    )
+    grid_size: float = param(
+        500.0,
+        "Side of a square cell, or distance between the centres of two neighbouring hexagons.",
+        label="Grid cell size",
+        kind="number",
+        unit="m",
+        gt=0,
+        advanced=True,
+    )
+    grid_shape: Literal["square", "hexagon"] = param(
+        "square", "Shape of the grid's cells.", label="Grid cell shape", kind="choice", advanced=True
+    )
+
+
+class ComputeParams(Stage):
+    device: str = param(
+        "auto",
+        "Where to compute: auto, cpu, cuda, cuda:1 or mps. 'auto' takes a GPU if there is one.",
+        label="Device",
+        kind="text",
+        advanced=True,
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+    )
+    batch_size: int | None = param(
+        None,
+        "Samples (when training) or pixels (when embedding) computed at once. The preset's, or 65536 pixels, when not "
+        "given.",
+        label="Batch size",
+        kind="integer",
+        ge=1,
+        advanced=True,
+    )
+    cache: str | None = param(
+        None,
+        "Folder for prepared samples and unfinished work, so that a rerun continues. The user's cache folder when not "
+        "given.",
+        label="Cache folder",
+        kind="folder",
+        advanced=True,
+    )
+
+
+class TrainingParams(Stage):
+    preset: str = param(
+        "aether-small",
+        "Method and size: aether (as published), aether-small (a laptop, minutes), aether-tiny (a test, seconds), or a "
+        "JSON file of your own in the form of those in resources/presets.",
+        label="Preset",
+        kind="choice",
+    )
+    epochs: int | None = param(
+        None, "Passes over the samples. The preset's when not given.", label="Epochs", kind="integer", ge=1
+    )
+    learning_rate: float | None = param(
+        None,
+        "Step size of the optimiser. The preset's when not given.",
+        label="Learning rate",
+        kind="number",
+        gt=0,
+        advanced=True,
+    )
+    precision: Literal["float32", "bfloat16"] = param(
+        "float32",
+        "Number format of the network's arithmetic. bfloat16 is faster where the machine has it.",
+        label="Precision",
+        kind="choice",
+        advanced=True,
+    )
+    seed: int = param(
+        0,
+        "Start of all random numbers. The same seed and inputs give the same weights on a CPU.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    text_encoder: str = param(
+        "minilm",
+        "What turns POI texts into vectors: 'minilm' (comes with urbanfm[text]), a Hugging Face id or folder, or "
+        "'openai:MODEL@URL' for an OpenAI-compatible endpoint (key from the environment variable OPENAI_API_KEY); "
+        "?dimensions=384&price=0.13 may follow, the price of a million tokens for the estimate that is said first.",
+        label="Text encoder",
+        kind="text",
+        advanced=True,
+    )
+    overrides: list[str] = param(
+        [],
+        "Changes to the preset's model, as field=value, such as lambda_image=0.5 or base_m=25.",
+        label="Changes to the preset",
+        kind="list",
+        advanced=True,
+    )
