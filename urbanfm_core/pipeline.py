@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
-from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, MissingDependencyError, OutputError
+from urbanfm_core.errors import (
+    CheckpointError,
+    ConfigError,
+    EmptyInputError,
+    InputError,
+    MissingDependencyError,
+    OutputError,
+)
 from urbanfm_core.files import refusal
 from urbanfm_core.inputs import (
     city_of,
@@ -389,11 +396,35 @@ def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
 
 
 def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
-    from urbanfm_core.importers.aether import import_aether
+    if stage.method == "refound":
+        from urbanfm_core.importers.refound import import_refound
 
-    checkpoint = import_aether(stage.checkpoint, text_encoder=stage.text_encoder, progress=progress)
+        checkpoint = import_refound(
+            stage.checkpoint,
+            tokenizer=stage.tokenizer,
+            heads=stage.heads,
+            categories=_read_names(stage.categories),
+            leave_out=stage.leave_out,
+            progress=progress,
+        )
+    else:
+        from urbanfm_core.importers.aether import import_aether
+
+        checkpoint = import_aether(stage.checkpoint, text_encoder=stage.text_encoder, progress=progress)
     checkpoint.save(stage.out)
     return Result({"checkpoint": stage.out, "summary": checkpoint.summary()}, Path(stage.out))
+
+
+def _read_names(path: str | None) -> list[str]:
+    """Lines of a text file."""
+    if path is None:
+        return []
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: cannot be read as text ({error}).", "Give a text file with one name a line."
+        ) from error
 
 
 def inspect(stage: InspectStage, progress: Progress) -> Result:

@@ -396,14 +396,49 @@ class ImportCheckpointStage(Stage):
     """
 
     checkpoint: str = param(
-        help="Published file, such as london_last.pth of AETHER.", label="Published checkpoint", kind="file"
+        help="Published file, such as london_last.pth of AETHER or a .pdparams file of ReFound.",
+        label="Published checkpoint",
+        kind="file",
     )
-    method: Literal["aether"] = param("aether", "Method that the weights belong to.", label="Method", kind="choice")
+    method: Literal["aether", "refound"] = param(
+        "aether", "Method that the weights belong to.", label="Method", kind="choice"
+    )
     text_encoder: str | None = param(
         None,
-        "Text encoder that the weights were trained with, needed for search by text. See 'train'.",
+        "Of AETHER: text encoder that the weights were trained with, needed for search by text. See 'train'.",
         label="Text encoder",
         kind="text",
+        advanced=True,
+    )
+    tokenizer: str | None = param(
+        None,
+        "Of ReFound: tokenizer that the weights were trained with, a Hugging Face folder or id. bert-base-chinese, as "
+        "published, when not given.",
+        label="Tokenizer",
+        kind="text",
+        advanced=True,
+    )
+    categories: str | None = param(
+        None,
+        "Of ReFound: text file with the names of the categories, one a line, in the order of their numbers. Without it "
+        "every category is unknown.",
+        label="Names of the categories",
+        kind="file",
+        advanced=True,
+    )
+    heads: int | None = param(
+        None,
+        "Of ReFound: attention heads, which the weights do not tell; of width 64, as published, when not given.",
+        label="Attention heads",
+        kind="integer",
+        ge=1,
+        advanced=True,
+    )
+    leave_out: list[str] = param(
+        [],
+        "Of ReFound: beginnings of the names of weights that are not wanted, such as heads of the pre-training.",
+        label="Weights to leave out",
+        kind="list",
         advanced=True,
     )
     out: str = param(help="Folder of the checkpoint to write.", label="Checkpoint", kind="checkpoint", output=True)
@@ -484,7 +519,8 @@ def contract() -> dict[str, Any]:
     return {
         "protocol": PROTOCOL,
         "stages": {name: _describe(model) for name, model in STAGES.items()},
-        "presets": _presets(),
+        "presets": {name: preset["title"] for name, preset in _presets().items()},
+        "needs": {name: _needs(preset["method"]) for name, preset in _presets().items()},
     }
 
 
@@ -493,10 +529,18 @@ def contract_text() -> str:
     return json.dumps(contract(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _presets() -> dict[str, str]:
+def _presets() -> dict[str, dict[str, Any]]:
     from urbanfm_core.resources import resource
 
-    return {path.stem: json.loads(path.read_text())["title"] for path in sorted(resource("presets").glob("*.json"))}
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(resource("presets").glob("*.json"))}
+
+
+def _needs(name: str) -> dict[str, list[str]]:
+    """Inputs that a method cannot train without: all of these, and one of those."""
+    from urbanfm_core.models import get_method
+
+    method = get_method(name)
+    return {"all_of": list(method.needs), "one_of": list(method.one_of)}
 
 
 def _describe(model: type[Stage]) -> dict[str, Any]:

@@ -396,7 +396,7 @@ def test_missing_coordinate_systems_are_named(
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"CHECKPOINT": None}, "points of interest to train"),
+        ({"CHECKPOINT": None}, "Points of interest. Or give a checkpoint"),
         ({"REGIONS": None, "EMBEDDING_RASTER": None}, "Give regions"),
         ({"CHECKPOINT": "/no/such/folder"}, "/no/such/folder"),
         ({"DEVICE": "gpu"}, "'gpu'"),
@@ -430,7 +430,11 @@ def test_training_and_searching_name_what_is_missing(
     pois: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
 ) -> None:
     assert "raster" in refusal(TrainModel, {"POIS": pois.id(), "OUT": "/tmp/x"}, context)
-    assert "points of interest" in refusal(TrainModel, {"EMBEDDING_RASTER": raster, "OUT": "/tmp/x"}, context)
+    assert "Points of interest" in refusal(TrainModel, {"EMBEDDING_RASTER": raster, "OUT": "/tmp/x"}, context)
+    either = refusal(TrainModel, {"PRESET": "refound-tiny", "OUT": "/tmp/x"}, context)
+    assert "Points of interest or Imagery" in either and "refound-tiny" in either
+    one = {"PRESET": "refound-tiny", "POIS": pois.id(), "OUT": "/tmp/x"}
+    assert TrainModel().create({}).checkParameterValues(one, context)[0]
     assert "search in" in refusal(SearchByText, {"QUERY": "x", "CHECKPOINT": checkpoint, "OUT": MEMORY}, context)
     both = {"OVER": pois.id(), "EXTENT": "0,1,0,1 [EPSG:4326]", "OUT": MEMORY}
     assert "not both" in refusal(CreateGridRegions, both, context)
