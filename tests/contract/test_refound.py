@@ -60,6 +60,14 @@ def test_a_region_s_vector_does_not_depend_on_the_others(city, given, both, vect
     np.testing.assert_allclose(some.vectors, vectors.vectors[rows], atol=2e-5)
 
 
+def test_bfloat16_changes_digits_only(city, given, both, vectors):
+    layers = {"pois": city / "pois.gpkg", "imagery": city / "imagery.tif"}
+    low = urbanfm_core.embed(checkpoint=both, precision="bfloat16", **layers, **given)
+    lengths = np.linalg.norm(low.vectors, axis=1) * np.linalg.norm(vectors.vectors, axis=1)
+    assert ((low.vectors * vectors.vectors).sum(axis=1) / lengths).min() > 0.999
+    assert low.vectors.dtype == np.float32 and np.abs(low.vectors - vectors.vectors).max() > 1e-5
+
+
 @pytest.mark.parametrize("only", ["pois", "imagery"])
 def test_one_layer_is_enough_to_train_and_to_embed(city, work, given, only):
     layers = {only: city / ("pois.gpkg" if only == "pois" else "imagery.tif")}
