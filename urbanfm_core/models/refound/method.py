@@ -21,9 +21,11 @@ from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError
+from urbanfm_core.models.attention import RegionAttention
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.descriptions import group_pois, region_descriptions, split_language_spec
 from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained
+from urbanfm_core.models.refound.attention import attend
 from urbanfm_core.models.refound.bert import initialise_from_bert
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.losses import pretraining_losses
@@ -69,6 +71,7 @@ class ReFound(Method):
     embeds_from: ClassVar[tuple[str, ...]] = ()
     one_of: ClassVar[tuple[str, ...]] = ("pois", "imagery")
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
+    can: ClassVar[frozenset[str]] = frozenset({"attention"})
     config_class: ClassVar[type] = RefoundConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "w/o MoGE": {"experts": False},
@@ -191,6 +194,18 @@ class ReFound(Method):
         share = inputs.images.valid_share if inputs.images is not None else np.zeros(len(inputs))
         coverage = {"pois": inputs.has_pois.astype(np.float32), "imagery": share.astype(np.float32)}
         return RegionVectors(vectors, {name: coverage[name] for name in city.given(*self.one_of)}, notes)
+
+    def attention(
+        self,
+        trained: Trained,
+        city: CityInputs,
+        regions: RegionSet,
+        chosen: NDArray[np.bool_],
+        store: SampleStore,
+        progress: Progress,
+    ) -> RegionAttention:
+        """Attention of chosen points to the patches of their regions (section 5.2.3)."""
+        return attend(trained, city, regions, chosen, store, progress)
 
 
 def region_inputs(
