@@ -236,7 +236,19 @@ class Method(ABC):
             store: Keeps pictures and finished parts; must belong to this network, these layers and regions.
             progress: Reports and cancels.
         """
-        raise ConfigError(
+        raise self._cannot_attend()
+
+    def require_attention(self) -> None:
+        """Check that the method has 'attention', before anything is read.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        if "attention" not in self.can:
+            raise self._cannot_attend()
+
+    def _cannot_attend(self) -> ConfigError:
+        return ConfigError(
             f"{self.title} has no attention between points of interest and imagery.",
             "Give a checkpoint of a method that has: ReFound.",
         )

@@ -152,7 +152,9 @@ def token_shares(attention: NDArray[np.float32], shown: NDArray[np.bool_]) -> ND
     """
     kept = np.where(shown, attention.astype(np.float64), 0)
     total = kept.sum(axis=1, keepdims=True)
-    return np.divide(kept, total, out=np.full_like(kept, np.nan), where=total > 0)
+    shares = np.full_like(kept, np.nan)
+    np.divide(kept, total, out=shares, where=total > 0)
+    return shares
 
 
 def _partition(

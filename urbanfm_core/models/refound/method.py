@@ -100,7 +100,9 @@ class ReFound(Method):
             tokenizer = PoiTokenizer.load(config.tokenizer)
         vocabulary = PoiVocabulary.train(layers.pois)
         sequences = _sequences(layers, config, tokenizer, vocabulary, progress.part(0.3, 0.35))
-        statistics = layers.images.statistics() if layers.images is not None else ImageStatistics((0.0,) * 3, (1.0,) * 3)
+        statistics = (
+            layers.images.statistics() if layers.images is not None else ImageStatistics((0.0,) * 3, (1.0,) * 3)
+        )
         inputs = RegionInputs(sequences, layers.images, statistics, config.patch_size)
         rows = np.flatnonzero(inputs.has_pois | inputs.has_image)
         notes = [*layers.notes, *sequences.notes]
@@ -361,7 +363,9 @@ class _Teachers:
         )
         return self._kept("language", found.vectors, f"{described.identity} | {found.identity}", found.notes)
 
-    def _kept(self, kind: str, vectors: NDArray[np.float32], identity: str, notes: list[str]) -> list[NDArray[np.float32]]:
+    def _kept(
+        self, kind: str, vectors: NDArray[np.float32], identity: str, notes: list[str]
+    ) -> list[NDArray[np.float32]]:
         self.identities[kind] = identity
         self.notes += notes
         return [vectors]
