@@ -370,9 +370,8 @@ def attend(stage: AttendStage, progress: Progress) -> Result:
     attention = method.attention(trained, city, regions, choice.mask, store, progress.part(0.0, 0.8))
     share = own_patch_share(attention, stage.seed)
     notes = [*regions.notes, *choice.notes, *attention.notes, *trained.notes]
-    _write_attention(
-        stage, attention, pois, city, regions, share, choice.words, model_name(checkpoint), notes, progress
-    )
+    findings = Findings(share, choice.words, model_name(checkpoint), notes)
+    _write_attention(stage, city, regions, pois, attention, findings, progress)
     store.remove()
     summary = {
         "chosen": choice.words,
