@@ -52,6 +52,15 @@ class OwnShare:
     ratio: float
     ratio_interval: tuple[float, float]
 
+    def summary(self) -> dict[str, float | list[float] | None]:
+        """The numbers as plain data; None where there is none."""
+        numbers: dict[str, float | list[float] | None] = {}
+        for name, value in (("own", self.own), ("uniform", self.uniform), ("ratio", self.ratio)):
+            numbers[name] = value if math.isfinite(value) else None
+        for name, ends in (("own_interval", self.interval), ("ratio_interval", self.ratio_interval)):
+            numbers[name] = list(ends) if math.isfinite(ends[0]) else None
+        return numbers
+
     def sentence(self) -> str:
         """The numbers as a person reads them."""
         if not self.regions:

@@ -33,7 +33,7 @@ from urbanfm_core.models.refound.network import RefoundModel
 from urbanfm_core.models.refound.samples import RefoundSamples, RegionInputs
 from urbanfm_core.models.refound.sequence import RegionSequences, build_sequences
 from urbanfm_core.models.refound.tokenizer import PoiTokenizer, PoiVocabulary
-from urbanfm_core.models.teachers import Images, teacher_features
+from urbanfm_core.models.teachers import Images, Kind, TeacherFeatures, teacher_features
 from urbanfm_core.models.visual_tokens import fit_visual_tokens, load_visual_tokens, stored_visual_tokens
 from urbanfm_core.progress import Progress
 
@@ -42,6 +42,8 @@ WORDPIECE = "wordpiece"
 # Regions computed at once where nobody chose, and kept as one partition.
 _BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
 _PARTITION = 2048
+# The objective that each teacher serves.
+_OBJECTIVE: dict[Kind, str] = {"language": "dlfm", "vision": "dvfm", "vision_language": "dvlfm"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class ReFound(Method):
                 "Check that the layers show the same place and carry the right CRS.",
             )
         asked = _Teachers(config, layers, sequences, store, str(device), progress.part(0.35, 0.9))
-        teachers = {name: vectors for name in ("language", "vision", "vision_language") for vectors in asked.ask(name)}
+        teachers = asked.vectors()
         words, state = asked.visual_tokens(progress.part(0.9, 1.0))
         config = replace(
             config,
@@ -121,7 +123,9 @@ class ReFound(Method):
             mask_id=tokenizer.mask,
             separator_id=tokenizer.sep,
             visual_vocab_size=0 if words is None else int(asked.words),
-            **{f"{name}_dim": int(teachers[name].shape[1]) if name in teachers else 0 for name in asked.kinds},
+            language_dim=_width(teachers.get("language")),
+            vision_dim=_width(teachers.get("vision")),
+            vision_language_dim=_width(teachers.get("vision_language")),
         )
         preprocessing = {
             "tokenizer": {"files": tokenizer.to_files()},
@@ -287,12 +291,6 @@ def _sequences(
 class _Teachers:
     """Asks the teachers that the configuration names, about what the city has."""
 
-    kinds: ClassVar[tuple[Literal["language", "vision", "vision_language"], ...]] = (
-        "language",
-        "vision",
-        "vision_language",
-    )
-
     def __init__(
         self,
         config: RefoundConfig,
@@ -311,19 +309,22 @@ class _Teachers:
         settings = json.dumps([config.image_size, config.context, layers.imagery])
         self._images_key = hashlib.sha256(frames + settings.encode()).hexdigest()[:16]
 
-    def ask(self, kind: Literal["language", "vision", "vision_language"]) -> list[NDArray[np.float32]]:
-        """The teacher's vectors (R, D) in a list; an empty one without that teacher, or without what it looks at."""
-        config, number = self._config, self.kinds.index(kind)
-        switch = ("dlfm", "dvfm", "dvlfm")[number]
+    def vectors(self) -> dict[str, NDArray[np.float32]]:
+        """What the teachers say of the regions, (R, D) each; only those that are named and have something to look at."""
+        found = {kind: self._ask(kind, switch) for kind, switch in _OBJECTIVE.items()}
+        return {kind: vectors for kind, vectors in found.items() if vectors is not None}
+
+    def _ask(self, kind: Kind, switch: str) -> NDArray[np.float32] | None:
+        config, number = self._config, list(_OBJECTIVE).index(kind)
         spec: str = getattr(config, f"{kind}_teacher")
         if not spec or not getattr(config, switch):
-            return []
-        progress = self._progress.part(number / 3, (number + 1) / 3)
+            return None
+        progress = self._progress.part(number / len(_OBJECTIVE), (number + 1) / len(_OBJECTIVE))
         if kind == "language":
             return self._language(spec, progress)
         if self._layers.images is None:
             self.notes.append(f"Without imagery there is no {kind.replace('_', '-')} teacher ({switch.upper()}).")
-            return []
+            return None
         found = teacher_features(
             kind,
             spec,
@@ -334,13 +335,13 @@ class _Teachers:
             device=self._device,
             progress=progress,
         )
-        return self._kept(kind, found.vectors, found.identity, found.notes)
+        return self._kept(kind, found, "")
 
-    def _language(self, spec: str, progress: Progress) -> list[NDArray[np.float32]]:
+    def _language(self, spec: str, progress: Progress) -> NDArray[np.float32] | None:
         layers = self._layers
         if not len(layers.pois):
             self.notes.append("Without points of interest there is no language teacher (DLFM).")
-            return []
+            return None
         source, encoder = split_language_spec(spec)
         starts, rows = _points_of(self._sequences)
         described = region_descriptions(
@@ -361,14 +362,12 @@ class _Teachers:
             device=self._device,
             progress=progress.part(0.5, 1.0),
         )
-        return self._kept("language", found.vectors, f"{described.identity} | {found.identity}", found.notes)
+        return self._kept("language", found, f"{described.identity} | ")
 
-    def _kept(
-        self, kind: str, vectors: NDArray[np.float32], identity: str, notes: list[str]
-    ) -> list[NDArray[np.float32]]:
-        self.identities[kind] = identity
-        self.notes += notes
-        return [vectors]
+    def _kept(self, kind: Kind, found: TeacherFeatures, source: str) -> NDArray[np.float32]:
+        self.identities[kind] = source + found.identity
+        self.notes += found.notes
+        return found.vectors
 
     def visual_tokens(self, progress: Progress) -> tuple[NDArray[np.int64] | None, dict[str, Any] | None]:
         """The word of each patch, (R, N), and the tokenizer's state; None without imagery, or if none are wanted."""
@@ -396,6 +395,10 @@ class _Teachers:
         self.notes += notes
         self.words = tokens.size
         return found, tokens.to_state()
+
+
+def _width(vectors: NDArray[np.float32] | None) -> int:
+    return 0 if vectors is None else int(vectors.shape[1])
 
 
 def _points_of(sequences: RegionSequences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

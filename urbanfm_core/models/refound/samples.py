@@ -74,7 +74,7 @@ class RefoundSamples:
     rows: NDArray[np.int64]
     teachers: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     visual_tokens: NDArray[np.int64] | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __len__(self) -> int:
         return len(self.rows)
