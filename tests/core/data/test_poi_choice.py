@@ -62,9 +62,7 @@ def test_rows_are_those_of_the_source(pois):
 
 def test_selected_points_are_found_by_place_and_name_in_any_crs(pois):
     some = pois.take([1, 2, 4])
-    moved = PoiSet(
-        transform_xy(some.xy, UTM, WGS84), WGS84, some.name, some.category, some.subcategory, np.arange(3)
-    )
+    moved = PoiSet(transform_xy(some.xy, UTM, WGS84), WGS84, some.name, some.category, some.subcategory, np.arange(3))
     for selected in (some, moved):
         choice = choose_pois(pois, selected=selected)
         assert np.flatnonzero(choice.mask).tolist() == [1, 2, 4] and not choice.notes

@@ -51,9 +51,7 @@ class City:
         with rasterio.open(path, "w", height=SIDE, width=3 * SIDE, transform=grid, **options) as file:
             file.write(colours)
         boxes = [shapely.box(WEST + 32 * i, NORTH - 32, WEST + 32 * (i + 1), NORTH) for i in range(4)]
-        self.regions = RegionSet(
-            np.arange(4), np.array(boxes, object), UTM, "region_id", pd.DataFrame(index=range(4))
-        )
+        self.regions = RegionSet(np.arange(4), np.array(boxes, object), UTM, "region_id", pd.DataFrame(index=range(4)))
         east = np.array([3, 20, 28, 12, 40, 60, 92, 100, 300.0])
         south = np.array([5, 30, 12, 12, 3, 25, 10, 10, 10.0])
         name = np.empty(9, object)
