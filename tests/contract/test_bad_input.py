@@ -108,14 +108,14 @@ def train(place, **changed):
 
 def attend(place, images=3, **changed):
     """A command with a tiny ReFound that was trained on so many images."""
-    tokenizer = PoiTokenizer.train(["Bar", "School"] * 5, 60)
+    tokenizer = PoiTokenizer.train(["Bar", "School"] * 5, 64)
     config = RefoundConfig(
         vocab_size=len(tokenizer), categories=4, hidden_size=8, layers=1, heads=1, intermediate_size=8, shared_layers=1,
         max_tokens=32, max_pois=8, image_size=32, patch_size=8, grid=4, visual_vocab_size=0, pixel_m=4.0,
     )  # fmt: skip
     preprocessing = {
         "tokenizer": {"files": tokenizer.to_files()},
-        "categories": PoiVocabulary(["bar", "school"]).to_json(),
+        "categories": PoiVocabulary(("bar", "school")).to_json(),
         "imagery": {"bands": [1, 2, 3], "stretch": [[-2.0] * 3, [2.0] * 3]},
         "statistics": {"mean": [0.5] * 3, "std": [0.2] * 3},
         "counts": {"images": images},
