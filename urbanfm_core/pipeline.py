@@ -610,7 +610,7 @@ def _write_attention(
     if stage.raster is not None:
         tags = {"model": findings.model, "points_of_interest": findings.chosen}
         write_attention_raster(attention, stage.raster, progress.part(0.8, 0.9), tags)
-        write_attention_style(Path(stage.raster).with_suffix(".qml"), stage.raster)
+        write_attention_style(Path(stage.raster).with_suffix(".qml"), stage.raster, attention.uniform)
     if stage.pois_out is not None:
         write_layer(poi_layer(pois, read_poi_table(str(city.pois), []), attention), stage.pois_out)
     if stage.regions_out is not None:

@@ -107,11 +107,11 @@ def region_picture(attention: RegionAttention, pois: PoiSet, row: int, weights: 
 
 def _tiles(weights: NDArray[np.float32], side: int) -> str:
     """A square per patch with data: the more attention, the brighter and the less of the picture shines through."""
-    size, highest = _SIDE / side, float(np.nanmax(weights))
+    size, top = _SIDE / side, _top(weights)
     parts = []
     for patch in np.flatnonzero(np.isfinite(weights)):
         row, column = divmod(int(patch), side)
-        share = float(weights[patch]) / highest
+        share = float(weights[patch]) / top
         colour = SCORE_COLOURS[min(int(share * len(SCORE_COLOURS)), len(SCORE_COLOURS) - 1)]
         parts.append(
             f"<rect x='{column * size:g}' y='{row * size:g}' width='{size:g}' height='{size:g}' fill='{colour}' "
@@ -120,18 +120,22 @@ def _tiles(weights: NDArray[np.float32], side: int) -> str:
     return "".join(parts)
 
 
+def _top(weights: NDArray[np.float32]) -> float:
+    """Weight of the brightest colour: the highest, and twice uniform at least, so that what is even looks so."""
+    return max(float(np.nanmax(weights)), 2 / int(np.isfinite(weights).sum()))
+
+
 def _legend(weights: NDArray[np.float32]) -> str:
-    """Colours from 0 to the highest weight, and how often uniform that is."""
-    highest, patches = float(np.nanmax(weights)), int(np.isfinite(weights).sum())
-    step, top = 14, _SIDE + 10
+    """Colours from 0 to the top of the scale, and how often uniform that is."""
+    step, y = 14, _SIDE + 10
     boxes = "".join(
-        f"<rect x='{18 + number * step}' y='{top}' width='{step}' height='12' fill='{colour}'/>"
+        f"<rect x='{18 + number * step}' y='{y}' width='{step}' height='12' fill='{colour}'/>"
         for number, colour in enumerate(SCORE_COLOURS)
     )
     end = 18 + len(SCORE_COLOURS) * step + 6
     return (
-        f"<text x='6' y='{top + 10}'>0</text>{boxes}<text x='{end}' y='{top + 10}'>{highest:.3g} of the attention, "
-        f"{highest * patches:.3g} times uniform</text>"
+        f"<text x='6' y='{y + 10}'>0</text>{boxes}<text x='{end}' y='{y + 10}'>{_top(weights):.3g} "
+        f"({_top(weights) * np.isfinite(weights).sum():.3g} times uniform)</text>"
     )
 
 

@@ -167,13 +167,20 @@ def write_score_style(path: str | Path, raster: str | Path) -> None:
     _write(path, _pseudocolour(*_sampled_limits(raster, 1)[0]))
 
 
-def write_attention_style(path: str | Path, raster: str | Path) -> None:
+def write_attention_style(path: str | Path, raster: str | Path, uniform: float) -> None:
     """Write the QGIS style of an attention raster: from transparent at 0 to bright and solid at the 98th percentile.
+
+    The scale reaches to twice uniform at least, so that attention that is even looks so.
+
+    Args:
+        path: The `.qml` file.
+        raster: The raster.
+        uniform: What every patch would get if attention were spread evenly.
 
     Raises:
         InputError: the raster cannot be read.
     """
-    _write(path, _pseudocolour(0.0, _sampled_limits(raster, 1)[0][1], fade=True))
+    _write(path, _pseudocolour(0.0, max(_sampled_limits(raster, 1)[0][1], 2 * uniform), fade=True))
 
 
 def _sampled_limits(raster: str | Path, bands: int) -> Limits:

@@ -64,6 +64,11 @@ class RegionAttention:
         """Regions with attention, ascending, (A,)."""
         return np.flatnonzero(self.part >= 0)
 
+    @property
+    def uniform(self) -> float:
+        """Share of each patch if attention were spread evenly, in a region as most are."""
+        return 1 / float(np.median(self.patches[self.rows]))
+
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Shares of the attention of some regions, (B, N), patches row by row from the north-west.
 

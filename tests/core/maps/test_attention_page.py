@@ -96,6 +96,15 @@ def test_a_picture_shows_imagery_points_and_the_brightest_patch_where_the_weight
     assert next(root.iter(f"{SVG}title")).text == "Bar <14> & 'Söhne'"
 
 
+def test_even_attention_looks_even_and_half_bright(attention, pois):
+    weights = np.full(16, 1 / 12, np.float32)
+    weights[3::4] = np.nan
+    root = ET.fromstring(region_picture(attention, pois, 0, weights))
+    squares = [item for item in root.iter(f"{SVG}rect") if item.get("fill-opacity")]
+    assert {(item.get("fill"), item.get("fill-opacity")) for item in squares} == {(SCORE_COLOURS[3], "0.55")}
+    assert any("0.167 (2 times uniform)" in str(item.text) for item in root.iter(f"{SVG}text"))
+
+
 def test_pictures_are_drawn_at_random_from_regions_that_show_something(attention):
     drawn = choose_pictures(attention, 8, seed=1)
     assert len(set(drawn.tolist())) == 8
@@ -116,7 +125,10 @@ def test_the_style_is_transparent_at_0_and_solid_at_the_98th_percentile(tmp_path
     grid = rasterio.Affine(16, 0, 0, 0, -16, 0)
     with rasterio.open(tmp_path / "a.tif", "w", height=100, width=100, transform=grid, **options) as file:
         file.write(values)
-    write_attention_style(tmp_path / "a.qml", tmp_path / "a.tif")
+    write_attention_style(tmp_path / "flat.qml", tmp_path / "a.tif", 0.15)
+    values_of_flat = [float(item.get("value")) for item in ET.parse(tmp_path / "flat.qml").getroot().iter("item")]
+    assert values_of_flat[-1] == 0.3
+    write_attention_style(tmp_path / "a.qml", tmp_path / "a.tif", 0.05)
     root = ET.parse(tmp_path / "a.qml").getroot()
     items = [(float(item.get("value")), int(item.get("alpha"))) for item in root.iter("item")]
     assert items[0] == (0.0, 0) and items[-1][1] == 255
