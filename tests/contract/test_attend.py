@@ -105,12 +105,14 @@ def test_selected_points_give_what_their_rows_give(city, layers, model, work):
 
 
 def test_qgis_gives_the_raster_of_the_command_line(layers, made, model, work, qgis):
+    # QGIS keeps its statistics beside a raster that it opens.
+    imagery = shutil.copy(layers["imagery"], work / "imagery.tif")
     results = qgis.run(
         "urbanfm:attentionmaps",
         CHECKPOINT=model,
         POIS=layers["pois"],
         REGIONS=layers["regions"],
-        IMAGERY=layers["imagery"],
+        IMAGERY=imagery,
         CATEGORIES=CHOSEN,
         CACHE=work / "cache",
         RASTER=work / "qgis.tif",
