@@ -243,8 +243,6 @@ def test_variants_that_do_not_exist_are_refused(names, sweeps, words):
 def test_what_cannot_be_compared_is_refused(toy):
     with pytest.raises(ConfigError, match="training seed"):
         toy(seeds=())
-    with pytest.raises(ConfigError, match="all labels"):
-        toy(settings=replace(QUICK, label_shares=(0.5,)))
     with pytest.raises(ConfigError, match="one variant 'full'"):
         ablate([Variant("a")], toy.make, config=ToyConfig(), made_from={}, work="w", regions=None, targets=[], floors=[],
                settings=QUICK)  # fmt: skip
