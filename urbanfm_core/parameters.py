@@ -7,7 +7,7 @@ widget), `unit`, `advanced`, `output`.
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -318,7 +318,7 @@ class ProbeParams(Stage):
         ge=0,
         advanced=True,
     )
-    label_shares: list[Annotated[float, Field(gt=0, le=1)]] = param(
+    label_shares: list[float] = param(
         [1.0],
         "Shares of the labels that probes learn from, such as 1, 0.5 and 0.1; more than one give a curve. All labels are "
         "always scored.",
@@ -328,7 +328,10 @@ class ProbeParams(Stage):
     )
 
     @model_validator(mode="after")
-    def _enough_blocks(self) -> ProbeParams:
+    def _splits_can_be_made(self) -> ProbeParams:
         if self.blocks < self.folds:
             raise ValueError(f"{self.blocks} blocks (blocks) cannot fill {self.folds} folds (folds)")
+        for share in self.label_shares:
+            if not 0 < share <= 1:
+                raise ValueError(f"a share of the labels (label_shares) lies above 0 and at most at 1, found {share:g}")
         return self

@@ -37,8 +37,8 @@ class SampleStore:
         for folder in (self.path, *(found for found in self.path.rglob("*") if found.is_dir())):
             remove_leftovers(folder)
 
-    def _create(self) -> None:
-        """Make the folder; done only when there is something to keep, so that a run that fails early leaves none."""
+    def create(self) -> None:
+        """Make the folder; `save` does it when there is something to keep, so that a run that fails early leaves none."""
         manifest = self.path / "manifest.json"
         if manifest.exists():
             return
@@ -62,7 +62,7 @@ class SampleStore:
         Raises:
             OutputError: the disk is full or may not be written.
         """
-        self._create()
+        self.create()
         with atomic_path(self.path / name, sweep=False) as temporary:
             try:
                 temporary.mkdir(parents=True)

@@ -244,11 +244,14 @@ def ablate(
         part = progress.part(_TRAINING * number / len(runs), _TRAINING * (number + 1) / len(runs))
         part.update(0.0, f"{variant.name}, seed {seed} ({number + 1} of {len(runs)})")
         whole = asdict(replace(config, **variant.overrides))
-        folder = SampleStore(work, {**made_from, "config": whole, "seed": seed}).path
+        store = SampleStore(work, {**made_from, "config": whole, "seed": seed})
+        folder = store.path
         if (folder / TABLE).is_file():
             taken += folder not in folders.values()
         else:
-            make(variant, seed, folder, part).to_parquet(folder / TABLE)
+            table = make(variant, seed, folder, part)
+            store.create()
+            table.to_parquet(folder / TABLE)
         folders[variant.name, seed] = folder
         covered &= _features(variant.name, folder, regions, position).covered
     notes = (
