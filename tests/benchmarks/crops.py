@@ -57,8 +57,8 @@ def ours(setting: Setting) -> Callable[[], Output]:
 
 
 def _keep(crops: Iterator[tuple[int, np.ndarray]]) -> Arrays:
-    """Some of the crops; the others are let go, as a model that has computed on them would."""
-    return {f"{index:06d}": pixels for index, pixels in crops if index % COMPARED == 0}
+    """Some of the crops, as many at any scale; the others are let go, as a model that has computed on them would."""
+    return {f"{index:06d}": pixels for index, pixels in crops if index % COMPARED == 0 and index < CROPS}
 
 
 def _window(corner: np.ndarray) -> Window:

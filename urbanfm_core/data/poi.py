@@ -51,6 +51,12 @@ class PoiSet:
         return len(self.index)
 
     @classmethod
+    def empty(cls, crs: CRS) -> PoiSet:
+        """No points: what a city has whose points nobody gave."""
+        nothing = np.empty(0, object)
+        return cls(np.empty((0, 2)), crs, nothing, nothing, nothing, np.empty(0, np.int64))
+
+    @classmethod
     def from_source(
         cls, source: str | Path | geopandas.GeoDataFrame | pd.DataFrame, columns: PoiColumns | None = None
     ) -> PoiSet:

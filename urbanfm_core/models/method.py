@@ -200,6 +200,10 @@ class Method(ABC):
         """
         return None
 
+    def initialise(self, model: nn.Module, prepared: Prepared) -> list[str]:
+        """Give fresh weights a better start than random numbers, where the configuration names one; what was taken."""
+        return []
+
     def selection_metric(self) -> str:
         """Name of the loss whose lowest epoch mean chooses the weights that are kept."""
         return "loss"

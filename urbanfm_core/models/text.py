@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 from urbanfm_core.errors import ConfigError, InputError
 from urbanfm_core.models import text_source
+from urbanfm_core.models.service import SERVICE_PREFIX
 from urbanfm_core.progress import Meter, Progress
 
 if TYPE_CHECKING:
-    from urbanfm_core.models.text_remote import CostEstimate
+    from urbanfm_core.models.service import CostEstimate
 
 FloatArray = npt.NDArray[np.float32]
 
-REMOTE_PREFIX = "openai:"
 LOCAL_BATCH = 64
 REMOTE_BATCH = 256
 # Texts are tokenised this many batches at a time: enough to sort by length, little enough to keep memory flat.
@@ -87,7 +87,7 @@ def load_text_encoder(
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"The batch size of the text encoder must be at least 1, found {batch_size}.")
     spec = spec.strip()
-    if spec.startswith(REMOTE_PREFIX):
+    if spec.startswith(SERVICE_PREFIX):
         from urbanfm_core.models import text_remote
 
         if not allow_remote:
@@ -101,7 +101,7 @@ def load_text_encoder(
             batch_size=batch_size or REMOTE_BATCH,
             price_per_million_tokens=price_per_million_tokens,
         )
-    source = text_source.find_model(spec, cache_dir)
+    source = text_source.find_text_encoder(spec, cache_dir)
     return LocalTextEncoder(spec, source, device=device, batch_size=batch_size or LOCAL_BATCH)
 
 
@@ -169,6 +169,24 @@ class LocalTextEncoder:
                 meter.advance(len(chosen))
         return spread(rows, inverse)
 
+    def pieces(self, text: str) -> list[tuple[str, int]]:
+        """A text cut into pieces that the model takes whole, each with its number of tokens.
+
+        Cuts are made between words where there are any, else between tokens.
+        """
+        encoded = self._tokenizer(text, add_special_tokens=False, truncation=False, return_offsets_mapping=True)
+        spans = [(start, end) for start, end in encoded["offset_mapping"] if end > start]
+        most = self._limit - self._tokenizer.num_special_tokens_to_add()
+        found, first = [], 0
+        while first < len(spans):
+            last = min(first + most, len(spans))
+            if last < len(spans):
+                between = [i for i in range(first + 1, last + 1) if text[spans[i - 1][1] : spans[i][0]].isspace()]
+                last = between[-1] if between else last
+            found.append((text[spans[first][0] : spans[last - 1][1]], last - first))
+            first = last
+        return found or [(text, 1)]
+
     def _tokenize(self, texts: list[str]) -> list[list[int]]:
         # Padding is said to be off because a tokenizer file may itself ask for a fixed length.
         encoded = self._tokenizer(texts, padding=False, truncation=True, max_length=self._limit)
@@ -193,6 +211,28 @@ class LocalTextEncoder:
             mean = (states * weight).sum(1) / weight.sum(1)
             vectors = torch.nn.functional.normalize(mean.float(), dim=1)
         return np.asarray(vectors.cpu().numpy(), dtype=np.float32)
+
+
+def encode_whole(encoder: TextEncoder, texts: Sequence[str], progress: Progress | None = None) -> FloatArray:
+    """Unit vectors of texts that may be longer than the encoder takes, (N, D) float32.
+
+    A local encoder reads such a text in pieces, whose vectors are averaged by their numbers of tokens (ReFound,
+    appendix A.2.1). A service is given the whole text.
+
+    Raises:
+        InputError: a text is empty or is not a string.
+        Cancelled: the user asked to stop.
+    """
+    if not isinstance(encoder, LocalTextEncoder):
+        return encoder.encode(texts, progress)
+    unique, inverse = unique_texts(texts)
+    pieces = [encoder.pieces(text) for text in unique]
+    rows = encoder.encode([piece for cut in pieces for piece, _ in cut], progress)
+    weight = np.array([tokens for cut in pieces for _, tokens in cut], np.float32)
+    owner = np.repeat(np.arange(len(unique)), [len(cut) for cut in pieces])
+    sums = np.zeros((len(unique), encoder.dim), np.float32)
+    np.add.at(sums, owner, rows * weight[:, None])
+    return spread(sums / np.linalg.norm(sums, axis=1, keepdims=True), inverse)
 
 
 def unique_texts(texts: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:

@@ -72,6 +72,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         model = method.build(prepared.config)
+        started_from = method.initialise(model, prepared)
     task = Task(method, prepared.config, model, prepared.samples)
     try:
         fitted = fit(
@@ -87,7 +88,7 @@ def train(
         if not (folder / STATE_FILE).exists():
             remove_folder(folder)
         raise
-    notes = [*prepared.notes, *fitted.notes]
+    notes = [*prepared.notes, *started_from, *fitted.notes]
     plot = None
     if importlib.util.find_spec("matplotlib") is None:
         notes.append("No loss plot was drawn: it needs matplotlib (pip install 'urbanfm[plots]').")

@@ -56,7 +56,7 @@ class RefoundConfig:
         dropout: On embeddings, attention weights, outputs of all blocks, and in the prediction head.
         mask_tokens, mask_patches: Shares of name tokens and of valid patches that pre-training hides.
         temperature: Of the similarity matrices in the vision-language distillation.
-        pixel_m: Metres per pixel of the image.
+        pixel_m: Metres per pixel of the image; 0 fits the image to each region's longer side instead.
         context: Whether the image shows what lies around the region's polygon too.
         experts: False is the ablation "w/o MoGE": one feed-forward network per layer.
         dlfm, dvfm, dvlfm, mgdm, cmsa: The five objectives.
@@ -126,10 +126,10 @@ class RefoundConfig:
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value < 1:
                 raise ConfigError(f"{name} must lie in [0, 1), found {value!r}.")
-        for name in ("temperature", "pixel_m"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 < value < math.inf:
-                raise ConfigError(f"{name} must be a number above 0, found {value!r}.")
+        if not _is_number(self.temperature) or not 0 < self.temperature < math.inf:
+            raise ConfigError(f"temperature must be a number above 0, found {self.temperature!r}.")
+        if not _is_number(self.pixel_m) or not 0 <= self.pixel_m < math.inf:
+            raise ConfigError(f"pixel_m must be a number of at least 0, found {self.pixel_m!r}.")
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be true or false, found {getattr(self, name)!r}.")
