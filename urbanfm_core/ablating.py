@@ -93,7 +93,8 @@ def run_ablation(stage: AblateStage, progress: Progress) -> Ablation:
         position="yes" if method.uses_position else "no",
         progress=progress.part(0.1, 1.0),
     )
-    return replace(found, notes=[*regions.notes, *notes, *found.notes, *_said(found)])
+    config, said = _trained_on(found)
+    return replace(found, config=config, notes=[*regions.notes, *notes, *found.notes, *said])
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class _Run:
             "method": method.name,
             "checkpoint": weights,
             "urbanfm": urbanfm_core.__version__,
+            "config": checkpoint.config,
             "notes": [*checkpoint.manifest["notes"], *made.notes, *trained.notes],
         }
         return EmbeddingTable(self.regions, made.vectors, made.coverage, provenance)
@@ -152,15 +154,21 @@ class _Run:
         )
 
 
-def _said(ablation: Ablation) -> list[str]:
-    """What the trainings said, also those that an earlier run finished: each sentence once, with who said it if not all."""
-    from urbanfm_core.evaluation.ablation import TABLE
+def _trained_on(ablation: Ablation) -> tuple[dict[str, Any], list[str]]:
+    """The full model's configuration with what the data filled in, and what the trainings said, earlier runs' included.
+
+    Each sentence comes once, with the variants that said it if not all did.
+    """
+    from urbanfm_core.evaluation.ablation import FULL, TABLE
     from urbanfm_core.inference.table import EmbeddingTable
 
+    made = {
+        name: [EmbeddingTable.from_parquet(Path(folder) / TABLE).provenance for folder in folders]
+        for name, folders in ablation.folders.items()
+    }
     speakers: dict[str, list[str]] = {}
-    for name, folders in ablation.folders.items():
-        tables = [EmbeddingTable.from_parquet(Path(folder) / TABLE) for folder in folders]
-        for note in dict.fromkeys(note for table in tables for note in table.provenance["notes"]):
+    for name, runs in made.items():
+        for note in dict.fromkeys(note for run in runs for note in run["notes"]):
             speakers.setdefault(note, []).append(name)
-    everyone = len(ablation.folders)
-    return [note if len(names) == everyone else f"{', '.join(names)}: {note}" for note, names in speakers.items()]
+    said = [note if len(names) == len(made) else f"{', '.join(names)}: {note}" for note, names in speakers.items()]
+    return made[FULL][0]["config"], said

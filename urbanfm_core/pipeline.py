@@ -388,7 +388,7 @@ def ablate(stage: AblateStage, progress: Progress) -> Result:
     if stage.out is not None:
         ablation_report.write_json(stage.out, found)
     if stage.report is not None:
-        ablation_report.write_page(stage.report, found)
+        ablation_report.write_page(stage.report, found, f"Ablation of {Path(stage.preset).stem}")
     for sentence in found.verdicts():
         progress.log("warning", sentence)
     summary = {

@@ -103,6 +103,7 @@ def test_scores_of_each_share_of_the_labels(first):
     assert [item["name"] for item in whole["scores"][:4]] == [item["name"] for item in found["variants"]]
     assert {item["name"] for item in whole["scores"] if item["floor"]} >= {"POI counts", "region area", "coordinates"}
     assert page.count("<svg") == 2 and half["title"] in page and "lambda_image = 0.5" in page
+    assert "Ablation of aether-tiny" in page
 
 
 def test_the_numbers_are_those_of_evaluate(first):
@@ -123,6 +124,7 @@ def test_what_was_left_out_and_chosen_is_told(first):
     found, _, _ = first
     assert "800 of 800 points of interest are used." in found["notes"]
     assert "Texts are read as letters." in found["notes"]
+    assert (found["config"]["bands"], found["config"]["text_dim"]) == (64, 16)
 
 
 def test_a_rerun_takes_finished_trainings_up(first, ablate, trained, capsys):
