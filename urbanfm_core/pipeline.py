@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
-from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, MissingDependencyError, OutputError
+from urbanfm_core.errors import ConfigError, EmptyInputError, InputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
 from urbanfm_core.inputs import (
+    cache_of,
     city_of,
+    finished_checkpoint,
     grid_over,
     inputs_used,
     load_model,
@@ -30,6 +32,7 @@ from urbanfm_core.inputs import (
 from urbanfm_core.parameters import Stage, TrainingParams
 from urbanfm_core.progress import Progress
 from urbanfm_core.stages import (
+    AblateStage,
     AttendStage,
     CheckStage,
     EmbedRasterStage,
@@ -238,7 +241,7 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
     if path is None:
         _check_overlap(regions, city)
         path, share = _checkpoint_to_train(stage), 0.7
-        found = None if stage.checkpoint_out is not None else _trained_before(Path(path))
+        found = None if stage.checkpoint_out is not None else finished_checkpoint(Path(path))
         if found is None:
             found, notes = _train(stage, Path(path), progress.part(0.0, share))
         else:
@@ -389,25 +392,14 @@ def attend(stage: AttendStage, progress: Progress) -> Result:
 def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
     from urbanfm_core.evaluation import report
     from urbanfm_core.evaluation.floors import centres_m
-    from urbanfm_core.evaluation.inputs import read_features, read_labelled_regions
-    from urbanfm_core.evaluation.run import Settings
+    from urbanfm_core.evaluation.inputs import read_features, read_labelled_regions, settings_of, targets_of
     from urbanfm_core.evaluation.run import evaluate as run_evaluation
-    from urbanfm_core.evaluation.targets import read_targets
 
     city = city_of(stage)
     regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.05))
-    wanted = stage.targets or [Path(str(stage.label_raster)).stem]
-    targets = read_targets(wanted, labels, regions.area_m2() / 1e6, stage.task)
+    targets = targets_of(stage, regions, labels)
     features = read_features(stage, regions, city, {str(name) for name in labels.columns}, progress.part(0.05, 0.2))
-    settings = Settings(
-        splits=("spatial", "random") if stage.split == "both" else (stage.split,),
-        seeds=tuple(range(stage.seed, stage.seed + stage.seeds)),
-        folds=stage.folds,
-        blocks=stage.blocks,
-        linear=stage.probes != "mlp",
-        mlp=stage.probes != "linear",
-        settled_per_km2=stage.settled,
-    )
+    settings = settings_of(stage, stage.seed)
     found = run_evaluation(targets, features, centres_m(regions), settings, progress.part(0.2, 1.0))
     found = replace(found, notes=[*regions.notes, *notes, *found.notes])
     if stage.out is not None:
@@ -428,12 +420,57 @@ def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
     return Result(summary, found, found.notes)
 
 
-def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
-    from urbanfm_core.importers.aether import import_aether
+def ablate(stage: AblateStage, progress: Progress) -> Result:
+    from urbanfm_core.ablating import run_ablation
+    from urbanfm_core.evaluation import ablation_report
 
-    checkpoint = import_aether(stage.checkpoint, text_encoder=stage.text_encoder, progress=progress)
+    found = run_ablation(stage, progress)
+    if stage.out is not None:
+        ablation_report.write_json(stage.out, found)
+    if stage.report is not None:
+        ablation_report.write_page(stage.report, found, f"Ablation of {Path(stage.preset).stem}")
+    for sentence in found.verdicts():
+        progress.log("warning", sentence)
+    summary = {
+        "variants": [variant.name for variant in found.variants],
+        "training_seeds": list(found.seeds),
+        "table": ablation_report.lines(found),
+        "out": stage.out,
+        "report": stage.report,
+    }
+    return Result(summary, found, found.notes)
+
+
+def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
+    if stage.method == "refound":
+        from urbanfm_core.importers.refound import import_refound
+
+        checkpoint = import_refound(
+            stage.checkpoint,
+            tokenizer=stage.tokenizer,
+            heads=stage.heads,
+            categories=_read_names(stage.categories),
+            leave_out=stage.leave_out,
+            progress=progress,
+        )
+    else:
+        from urbanfm_core.importers.aether import import_aether
+
+        checkpoint = import_aether(stage.checkpoint, text_encoder=stage.text_encoder, progress=progress)
     checkpoint.save(stage.out)
     return Result({"checkpoint": stage.out, "summary": checkpoint.summary()}, Path(stage.out))
+
+
+def _read_names(path: str | None) -> list[str]:
+    """Lines of a text file."""
+    if path is None:
+        return []
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: cannot be read as text ({error}).", "Give a text file with one name a line."
+        ) from error
 
 
 def inspect(stage: InspectStage, progress: Progress) -> Result:
@@ -474,6 +511,7 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "search": search,
     "attend": attend,
     "evaluate": evaluate,
+    "ablate": ablate,
     "importcheckpoint": importcheckpoint,
     "inspect": inspect,
     "check": check,
@@ -536,7 +574,7 @@ def _check_overlap(regions: RegionSet, city: CityInputs) -> None:
 
 def _checkpoint_to_train(stage: EmbedStage) -> str:
     """Where the checkpoint goes that is trained because none was given; the same inputs give the same place."""
-    from urbanfm_core.data.store import default_cache, fingerprint
+    from urbanfm_core.data.store import fingerprint
     from urbanfm_core.models import get_method, load_preset
 
     if stage.checkpoint_out is not None:
@@ -546,18 +584,7 @@ def _checkpoint_to_train(stage: EmbedStage) -> str:
     city = _city_to_train_on(stage, method)
     settings = {name: getattr(stage, name) for name in (*TrainingParams.model_fields, "batch_size")}
     made_from = {**city.identity(*inputs_used(method, method.needs, city)), **settings, "preset": preset}
-    root = Path(stage.cache) if stage.cache else default_cache()
-    return str(root / "checkpoints" / f"{Path(stage.preset).stem}-{fingerprint(made_from)}")
-
-
-def _trained_before(path: Path) -> Checkpoint | None:
-    """The checkpoint that an earlier run left in the cache, if it is whole: then a killed run was past its training."""
-    from urbanfm_core.training.checkpoint import Checkpoint
-
-    try:
-        return Checkpoint.load(path)
-    except CheckpointError:
-        return None
+    return str(cache_of(stage) / "checkpoints" / f"{Path(stage.preset).stem}-{fingerprint(made_from)}")
 
 
 def _training_summary(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from urbanfm_core.parameters import (
     ComputeParams,
     EmbeddingRasterInputs,
     ImageryInputs,
+    LabelInputs,
     PoiInputs,
+    ProbeParams,
     RegionInputs,
     Stage,
     TrainingParams,
@@ -339,7 +341,7 @@ class AttendStage(ComputeParams, ImageryInputs, PoiInputs, RegionInputs):
         return self
 
 
-class EvaluateStage(EmbeddingRasterInputs, PoiInputs):
+class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs):
     """Say what embeddings know of a city, beside what anyone could know without them.
 
     Simple probes predict the targets from the vectors, for regions in blocks that they were not trained on. The same
@@ -374,43 +376,11 @@ class EvaluateStage(EmbeddingRasterInputs, PoiInputs):
         of="regions",
         advanced=True,
     )
-    targets: list[str] = param(
-        [],
-        "What to predict, separated by commas: a column (price), its logarithm (log:price), a density "
-        "(log:population/km2), a column with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c).",
-        label="Targets",
-        kind="list",
-    )
-    task: Literal["auto", "regression", "binary", "multiclass", "distribution"] = param(
-        "auto",
-        "Task of the targets that do not name their own. 'auto': numbers are regression, two values binary, texts "
-        "multi-class, several columns shares of a whole.",
-        label="Task",
-        kind="choice",
-    )
-    labels: str | None = param(
-        None, "Table with more labels, joined to the regions by id.", label="Table of labels", kind="file"
-    )
-    labels_id: str | None = param(
-        None,
-        "Column of the region ids in the table of labels. Guessed when not given.",
-        label="Id field of the labels",
-        kind="text",
-        advanced=True,
-    )
     embeddings_id: str | None = param(
         None,
         "Column of the region ids in the embeddings. Guessed when not given.",
         label="Id field of the embeddings",
         kind="text",
-        advanced=True,
-    )
-    label_raster: str | None = param(
-        None,
-        "Raster with one band, such as inhabitants per pixel. Its sum over each region, pixels on the border by their "
-        "share inside, is a label with the name of the file.",
-        label="Raster to sum as a label",
-        kind="raster",
         advanced=True,
     )
     imagery: str | None = param(
@@ -419,38 +389,11 @@ class EvaluateStage(EmbeddingRasterInputs, PoiInputs):
         label="Imagery",
         kind="raster",
     )
-    split: Literal["spatial", "random", "both"] = param(
-        "spatial",
-        "What is held out: whole blocks of neighbouring regions, or single regions at random as in many papers, which "
-        "flatters, since neighbours are alike.",
-        label="Split",
-        kind="choice",
-    )
-    seeds: int = param(5, "Number of different splits.", label="Seeds", kind="integer", ge=1, le=100)
     seed: int = param(
         0,
         "First seed. The same seed gives the same folds and scores.",
         label="Seed",
         kind="integer",
-        ge=0,
-        advanced=True,
-    )
-    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
-    blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
-    probes: Literal["all", "linear", "mlp"] = param(
-        "all",
-        "Which probes: linear (ridge, logistic, softmax), a network of two layers, or both, of which the better counts.",
-        label="Probes",
-        kind="choice",
-        advanced=True,
-    )
-    settled: float = param(
-        1000.0,
-        "Targets that count inhabitants, or are their density, are also scored for regions with at least so many; 0 for "
-        "not.",
-        label="Settled from",
-        kind="number",
-        unit="inhabitants per km2",
         ge=0,
         advanced=True,
     )
@@ -466,13 +409,76 @@ class EvaluateStage(EmbeddingRasterInputs, PoiInputs):
         return {**values, "embeddings": [os.fspath(values["embeddings"])]} if single else values
 
     @model_validator(mode="after")
-    def _something_to_predict(self) -> EvaluateStage:
-        if not self.targets and self.label_raster is None:
-            raise ValueError("name what to predict (targets), or give a raster to sum (label_raster)")
+    def _regions_from_somewhere(self) -> EvaluateStage:
         if self.regions is None and not self.embeddings:
             raise ValueError("give embeddings, or regions to score the floors of")
-        if self.blocks < self.folds:
-            raise ValueError(f"{self.blocks} blocks (blocks) cannot fill {self.folds} folds (folds)")
+        return self
+
+
+class AblateStage(
+    ProbeParams,
+    LabelInputs,
+    ComputeParams,
+    TrainingParams,
+    EmbeddingRasterInputs,
+    ImageryInputs,
+    PoiInputs,
+    RegionInputs,
+):
+    """Say what each part of a method is worth on a city, and how much a number of it matters.
+
+    Trains the method as it is, without each part that its paper leaves out, and with other values of its numbers, each
+    from several seeds, and scores all of them like 'evaluate': the same regions, folds and floors. Finished trainings
+    are kept in the cache and taken up by the next run.
+    """
+
+    regions: str | None = param(
+        None,
+        "Polygons that are embedded and whose fields hold the labels. Without them a grid is made, whose only labels "
+        "come from a raster (label_raster).",
+        label="Regions with labels",
+        kind="polygons",
+    )
+    variants: list[str] = param(
+        [],
+        "Ablations to make, by the names that the method gives them, such as 'w/o aug'; none of them with 'none'. All "
+        "when not given.",
+        label="Ablations",
+        kind="list",
+    )
+    sweeps: list[str] = param(
+        [],
+        "Numbers of the model to vary, each with its values, such as lambda_image=0,0.2,0.5.",
+        label="Sweeps",
+        kind="list",
+    )
+    training_seeds: int = param(
+        3,
+        "Number of trainings of each variant, from different seeds. With one, nothing is said about what another start "
+        "of the training would give.",
+        label="Training seeds",
+        kind="integer",
+        ge=1,
+        le=100,
+    )
+    seed: int = param(
+        0, "First seed, of the trainings and of the splits.", label="Seed", kind="integer", ge=0, advanced=True
+    )
+    out: str | None = param(
+        None,
+        "JSON file to write, with every score of every variant and seed, and where their checkpoints lie.",
+        label="Scores",
+        kind="file",
+        output=True,
+    )
+    report: str | None = param(
+        None, "HTML report to write, with a plot of each sweep.", label="Report", kind="file", output=True
+    )
+
+    @model_validator(mode="after")
+    def _labels_from_somewhere(self) -> AblateStage:
+        if self.regions is None and self.label_raster is None:
+            raise ValueError("give regions with labels (regions), or a raster to sum over a grid (label_raster)")
         return self
 
 
@@ -483,14 +489,49 @@ class ImportCheckpointStage(Stage):
     """
 
     checkpoint: str = param(
-        help="Published file, such as london_last.pth of AETHER.", label="Published checkpoint", kind="file"
+        help="Published file, such as london_last.pth of AETHER or a .pdparams file of ReFound.",
+        label="Published checkpoint",
+        kind="file",
     )
-    method: Literal["aether"] = param("aether", "Method that the weights belong to.", label="Method", kind="choice")
+    method: Literal["aether", "refound"] = param(
+        "aether", "Method that the weights belong to.", label="Method", kind="choice"
+    )
     text_encoder: str | None = param(
         None,
-        "Text encoder that the weights were trained with, needed for search by text. See 'train'.",
+        "Of AETHER: text encoder that the weights were trained with, needed for search by text. See 'train'.",
         label="Text encoder",
         kind="text",
+        advanced=True,
+    )
+    tokenizer: str | None = param(
+        None,
+        "Of ReFound: tokenizer that the weights were trained with, a Hugging Face folder or id. bert-base-chinese, as "
+        "published, when not given.",
+        label="Tokenizer",
+        kind="text",
+        advanced=True,
+    )
+    categories: str | None = param(
+        None,
+        "Of ReFound: text file with the names of the categories, one a line, in the order of their numbers. Without it "
+        "every category is unknown.",
+        label="Names of the categories",
+        kind="file",
+        advanced=True,
+    )
+    heads: int | None = param(
+        None,
+        "Of ReFound: attention heads, which the weights do not tell; of width 64, as published, when not given.",
+        label="Attention heads",
+        kind="integer",
+        ge=1,
+        advanced=True,
+    )
+    leave_out: list[str] = param(
+        [],
+        "Of ReFound: beginnings of the names of weights that are not wanted, such as heads of the pre-training.",
+        label="Weights to leave out",
+        kind="list",
         advanced=True,
     )
     out: str = param(help="Folder of the checkpoint to write.", label="Checkpoint", kind="checkpoint", output=True)
@@ -519,6 +560,7 @@ STAGES: dict[str, type[Stage]] = {
     "search": SearchStage,
     "attend": AttendStage,
     "evaluate": EvaluateStage,
+    "ablate": AblateStage,
     "importcheckpoint": ImportCheckpointStage,
     "inspect": InspectStage,
     "check": CheckStage,
@@ -572,7 +614,8 @@ def contract() -> dict[str, Any]:
     return {
         "protocol": PROTOCOL,
         "stages": {name: _describe(model) for name, model in STAGES.items()},
-        "presets": _presets(),
+        "presets": {name: preset["title"] for name, preset in _presets().items()},
+        "needs": {name: _needs(preset["method"]) for name, preset in _presets().items()},
     }
 
 
@@ -581,10 +624,18 @@ def contract_text() -> str:
     return json.dumps(contract(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _presets() -> dict[str, str]:
+def _presets() -> dict[str, dict[str, Any]]:
     from urbanfm_core.resources import resource
 
-    return {path.stem: json.loads(path.read_text())["title"] for path in sorted(resource("presets").glob("*.json"))}
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(resource("presets").glob("*.json"))}
+
+
+def _needs(name: str) -> dict[str, list[str]]:
+    """Inputs that a method cannot train without: all of these, and one of those."""
+    from urbanfm_core.models import get_method
+
+    method = get_method(name)
+    return {"all_of": list(method.needs), "one_of": list(method.one_of)}
 
 
 def _describe(model: type[Stage]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _text(p: Parameter) -> QgsProcessingParameterDefinition:
 
 
 def _list(p: Parameter) -> QgsProcessingParameterDefinition:
-    default = "\n".join(p.default or ())
+    default = "\n".join(map(str, p.default or ()))
     return QgsProcessingParameterString(p.key, tr(p.label), default, multiLine=True, optional=True)
 
 

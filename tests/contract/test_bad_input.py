@@ -136,6 +136,13 @@ def attend(place, images=3, **changed):
     return ["attend", *(text for name, value in given.items() if value is not None for text in (f"--{name}", value))]
 
 
+def ablate(place, **changed):
+    squares = [square(x, y, 50) for x in range(0, 300, 50) for y in range(0, 300, 50)]
+    spoil_regions(place, regions_frame(squares, price=np.random.default_rng(2).normal(size=len(squares))))
+    given = {"targets": "price", "regions": place / "regions.gpkg", "out": place.parent / "made" / "a.json"}
+    return ["ablate", *train(place, **given)[1:], *(text for flag, value in changed.items() for text in (flag, value))]
+
+
 def spoil_regions(place, frame):
     (place / "regions.gpkg").unlink()
     frame.to_file(place / "regions.gpkg", driver="GPKG", engine="pyogrio")
@@ -144,6 +151,36 @@ def spoil_regions(place, frame):
 def spoil_pois(place, frame):
     (place / "pois.gpkg").unlink()
     frame.to_file(place / "pois.gpkg", driver="GPKG", engine="pyogrio")
+
+
+def ablation_that_the_method_does_not_have(place):
+    return ablate(place, **{"--variants": "w/o text"})
+
+
+def sweep_of_a_number_that_is_none(place):
+    return ablate(place, **{"--sweeps": "lambda=0,1"})
+
+
+def sweep_to_a_value_that_is_refused(place):
+    return ablate(place, **{"--sweeps": "lambda_image=0,7"})
+
+
+def ablation_without_a_target(place):
+    return [text for text in ablate(place) if text not in ("--targets", "price")]
+
+
+def ablation_of_a_label_that_is_none(place):
+    return ablate(place, **{"--targets": "rent"})
+
+
+def ablation_of_too_few_regions(place):
+    command = ablate(place)
+    spoil_regions(place, regions_frame(price=[1.0, 2.0, 3.0]))
+    return command
+
+
+def ablation_with_an_encoder_that_is_no_folder(place):
+    return ablate(place, **{"--text-encoder": place / "no such encoder"})
 
 
 def regions_without_crs(place):
@@ -406,6 +443,13 @@ def out_of_range(*flags):
 
 
 CASES = {
+    ablation_that_the_method_does_not_have: ["no ablation 'w/o text'", "'w/o aug'"],
+    sweep_of_a_number_that_is_none: ["no number 'lambda'", "lambda_image"],
+    sweep_to_a_value_that_is_refused: ["lambda_image must lie in [0, 1]", "7"],
+    ablation_without_a_target: ["name what to predict (targets)"],
+    ablation_of_a_label_that_is_none: ["rent", "price"],
+    ablation_of_too_few_regions: ["'price'", "3 regions", "20 are needed"],
+    ablation_with_an_encoder_that_is_no_folder: ["no such encoder", "text encoder"],
     regions_without_crs: ["regions.gpkg", "coordinate", "Set"],
     no_crs_pois: ["pois.gpkg", "coordinate", "Set"],
     raster_without_crs: ["raster.tif", "coordinate reference system", "Set"],

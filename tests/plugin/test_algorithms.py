@@ -288,6 +288,7 @@ def test_evaluate_passes_layers_and_tells_the_table(
     parameters = {
         "EMBEDDINGS": embedded["OUT"], "COMPARE": "old=/tmp/old.parquet\n/tmp/b.csv", "REGIONS": regions.id(),
         "REGION_ID": "code", "TARGETS": "people; occ_*", "SEEDS": 2, "SPLIT": "both", "IMAGERY": raster,
+        "LABEL_SHARES": "1\n0.25",
         "OUT": str(tmp_path / "scores.json"), "REPORT": str(tmp_path / "report.html"),
     }  # fmt: skip
     results = run(EvaluateEmbeddings, parameters, context, feedback)
@@ -295,7 +296,7 @@ def test_evaluate_passes_layers_and_tells_the_table(
     name, _, path = params["embeddings"].partition("=")
     assert name and path.endswith("embeddings.gpkg") and params["regions"].endswith("regions.gpkg")
     assert params["compare"] == ["old=/tmp/old.parquet", "/tmp/b.csv"]
-    assert params["targets"] == ["people", "occ_*"]
+    assert params["targets"] == ["people", "occ_*"] and params["label_shares"] == ["1", "0.25"]
     assert (params["region_id"], params["seeds"], params["split"], params["imagery"]) == ("code", 2, "both", raster)
     assert fake.job["outputs"] == {"out": str(tmp_path / "scores.json"), "report": str(tmp_path / "report.html")}
     assert (results["REGION_COUNT"], results["NOT_BEATEN"]) == (5, 2)
@@ -442,7 +443,7 @@ def test_missing_coordinate_systems_are_named(
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"CHECKPOINT": None}, "points of interest to train"),
+        ({"CHECKPOINT": None}, "Points of interest. Or give a checkpoint"),
         ({"REGIONS": None, "EMBEDDING_RASTER": None}, "Give regions"),
         ({"CHECKPOINT": "/no/such/folder"}, "/no/such/folder"),
         ({"DEVICE": "gpu"}, "'gpu'"),
@@ -476,7 +477,11 @@ def test_training_and_searching_name_what_is_missing(
     pois: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
 ) -> None:
     assert "raster" in refusal(TrainModel, {"POIS": pois.id(), "OUT": "/tmp/x"}, context)
-    assert "points of interest" in refusal(TrainModel, {"EMBEDDING_RASTER": raster, "OUT": "/tmp/x"}, context)
+    assert "Points of interest" in refusal(TrainModel, {"EMBEDDING_RASTER": raster, "OUT": "/tmp/x"}, context)
+    either = refusal(TrainModel, {"PRESET": "refound-tiny", "OUT": "/tmp/x"}, context)
+    assert "Points of interest or Imagery" in either and "refound-tiny" in either
+    one = {"PRESET": "refound-tiny", "POIS": pois.id(), "OUT": "/tmp/x"}
+    assert TrainModel().create({}).checkParameterValues(one, context)[0]
     assert "search in" in refusal(SearchByText, {"QUERY": "x", "CHECKPOINT": checkpoint, "OUT": MEMORY}, context)
     both = {"OVER": pois.id(), "EXTENT": "0,1,0,1 [EPSG:4326]", "OUT": MEMORY}
     assert "not both" in refusal(CreateGridRegions, both, context)

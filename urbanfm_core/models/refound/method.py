@@ -20,7 +20,7 @@ from urbanfm_core.data.imagery import Imagery
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError
+from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.models.attention import RegionAttention
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.descriptions import group_pois, region_descriptions, split_language_spec
@@ -97,7 +97,9 @@ class ReFound(Method):
         city.require_one_of(*self.one_of)
         layers = _read_layers(city, config, None, store, progress.part(0.0, 0.3))
         if config.tokenizer == WORDPIECE:
-            tokenizer = PoiTokenizer.train(layers.pois.name, config.tokenizer_size, config.seed)
+            # Where no point has a name, the special tokens are all that is needed; a word must be there all the same.
+            names = layers.pois.name if any(layers.pois.name) else ["."]
+            tokenizer = PoiTokenizer.train(names, config.tokenizer_size, config.seed)
         else:
             tokenizer = PoiTokenizer.load(config.tokenizer)
         vocabulary = PoiVocabulary.train(layers.pois)
@@ -134,6 +136,7 @@ class ReFound(Method):
             "statistics": statistics.to_json(),
             "teachers": asked.identities,
             "visual_tokens": state,
+            "sees": list(city.given(*self.one_of)),
             "counts": {"regions": len(inputs), "used": len(rows), "images": int(inputs.has_image.sum())},
         }
         samples = RefoundSamples(inputs, rows, teachers, words)
@@ -220,19 +223,16 @@ def region_inputs(
     """What a trained network is given of a city's regions, treated as in training; and notes."""
     config: RefoundConfig = trained.config
     preprocessing = trained.preprocessing
-    city.require_one_of(*ReFound.one_of)
-    layers = _read_layers(city, config, preprocessing.get("imagery"), store, progress)
-    categories = preprocessing.get("categories")
-    if categories is None:
-        raise CheckpointError(
-            "The checkpoint does not say which category has which number.",
-            "Import it again with the list of its categories.",
-        )
-    vocabulary = PoiVocabulary.from_json(categories)
+    unseen = [name for name in city.given(*ReFound.one_of) if name not in preprocessing["sees"]]
+    notes = [f"The layer {name} is left out: the model was trained without such a layer." for name in unseen]
+    city = replace(city, **dict.fromkeys(unseen))  # type: ignore[arg-type]
+    city.require_one_of(*preprocessing["sees"])
+    layers = _read_layers(city, config, preprocessing["imagery"], store, progress)
+    vocabulary = PoiVocabulary.from_json(preprocessing["categories"])
     sequences = _sequences(layers, config, _tokenizer(preprocessing), vocabulary, progress)
     statistics = ImageStatistics.from_json(preprocessing["statistics"])
     inputs = RegionInputs(sequences, layers.images, statistics, config.patch_size)
-    return inputs, [*layers.notes, *sequences.notes]
+    return inputs, [*notes, *layers.notes, *sequences.notes]
 
 
 def _tokenizer(preprocessing: Mapping[str, Any]) -> PoiTokenizer:
