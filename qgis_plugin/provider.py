@@ -5,6 +5,7 @@ from __future__ import annotations
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.attentionmaps import AttentionMaps
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.creategridregions import CreateGridRegions
 from .algorithms.embedraster import EmbedRaster
@@ -26,6 +27,7 @@ ALGORITHMS = (
     EmbedRaster,
     SearchByText,
     EvaluateEmbeddings,
+    AttentionMaps,
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "__version__", "ablate", "check", "embed", "embedraster", "evaluate", "grid", "importcheckpoint", "inspect",
+    "__version__", "ablate", "attend", "check", "embed", "embedraster", "evaluate", "grid", "importcheckpoint", "inspect",
     "prepare", "samplecity", "search", "train",
 ]  # fmt: skip
 

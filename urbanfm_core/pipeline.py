@@ -33,6 +33,7 @@ from urbanfm_core.parameters import Stage, TrainingParams
 from urbanfm_core.progress import Progress
 from urbanfm_core.stages import (
     AblateStage,
+    AttendStage,
     CheckStage,
     EmbedRasterStage,
     EmbedStage,
@@ -49,10 +50,13 @@ from urbanfm_core.stages import (
 
 if TYPE_CHECKING:
     from urbanfm_core.data.city import CityInputs
+    from urbanfm_core.data.poi import PoiSet
     from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.data.store import SampleStore
+    from urbanfm_core.inference.attention import Findings
     from urbanfm_core.inference.table import EmbeddingTable
     from urbanfm_core.maps.search import Ranking
+    from urbanfm_core.models.attention import RegionAttention
     from urbanfm_core.models.method import Method, Prepared
     from urbanfm_core.training.checkpoint import Checkpoint
 
@@ -160,7 +164,7 @@ def check_outputs(stage: Stage) -> None:
                 f"{target}: a Shapefile cannot hold embeddings: it cuts names to 10 letters and texts to 254.",
                 "Write a GeoPackage: give a name that ends in .gpkg.",
             )
-        if extra["kind"] == "polygons":
+        if extra["kind"] in ("polygons", "points"):
             from urbanfm_core.geo.vector import check_layer_name
 
             check_layer_name(target.absolute())
@@ -349,6 +353,42 @@ def search(stage: SearchStage, progress: Progress) -> Result:
     return Result(summary, value, [*notes, *trained.notes])
 
 
+def attend(stage: AttendStage, progress: Progress) -> Result:
+    from urbanfm_core.data.poi import PoiSet
+    from urbanfm_core.data.poi_choice import choose_pois
+    from urbanfm_core.inference.attention import Findings, own_patch_share
+
+    city = city_of(stage)
+    method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
+    method.require_attention()
+    pois = city.read_pois()
+    selected = None if stage.selected is None else PoiSet.from_source(stage.selected, city.poi_columns)
+    choice = choose_pois(pois, stage.categories, stage.poi_rows, selected)
+    regions = regions_of(stage, city)
+    used = {
+        "weights": checkpoint.manifest["weights_sha256"],
+        **replace(city, regions=regions).identity("pois", "imagery"),
+    }
+    store = store_of(stage, "attend", used)
+    attention = method.attention(trained, city, regions, choice.mask, store, progress.part(0.0, 0.8))
+    share = own_patch_share(attention, stage.seed)
+    notes = [*regions.notes, *choice.notes, *attention.notes, *trained.notes]
+    findings = Findings(share, choice.words, model_name(checkpoint), notes)
+    _write_attention(stage, city, regions, pois, attention, findings, progress)
+    store.remove()
+    summary = {
+        "chosen": choice.words,
+        "points": len(set(attention.pairs.poi.tolist())),
+        "regions": len(attention.rows),
+        **share.summary(),
+        "said": share.sentence(),
+        "model": findings.model,
+        "region_id": regions.id_name,
+        **{name: getattr(stage, name) for name in ("raster", "pois_out", "regions_out", "report")},
+    }
+    return Result(summary, attention, notes)
+
+
 def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
     from urbanfm_core.evaluation import report
     from urbanfm_core.evaluation.floors import centres_m
@@ -469,6 +509,7 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "embed": embed,
     "embedraster": embedraster,
     "search": search,
+    "attend": attend,
     "evaluate": evaluate,
     "ablate": ablate,
     "importcheckpoint": importcheckpoint,
@@ -575,6 +616,38 @@ def _write_embeddings(stage: EmbedStage, table: EmbeddingTable, city: CityInputs
         plot_map(
             stage.map, table.regions.geometry, table.regions.crs, rgb, f"Region embeddings, {table.provenance['model']}"
         )
+
+
+def _write_attention(
+    stage: AttendStage,
+    city: CityInputs,
+    regions: RegionSet,
+    pois: PoiSet,
+    attention: RegionAttention,
+    findings: Findings,
+    progress: Progress,
+) -> None:
+    from urbanfm_core.data.poi_table import read_poi_table
+    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.inference.attention import poi_layer, region_layer, write_attention_raster
+    from urbanfm_core.maps.attention_page import choose_pictures, write_attention_page
+    from urbanfm_core.maps.styles import write_attention_style, write_ranking_style
+
+    progress.update(0.8, "Writing")
+    if stage.raster is not None:
+        tags = {"model": findings.model, "points_of_interest": findings.chosen}
+        write_attention_raster(attention, stage.raster, progress.part(0.8, 0.9), tags)
+        write_attention_style(Path(stage.raster).with_suffix(".qml"), stage.raster, attention.uniform)
+    if stage.pois_out is not None:
+        write_layer(poi_layer(pois, read_poi_table(str(city.pois), []), attention), stage.pois_out)
+    if stage.regions_out is not None:
+        frame = region_layer(regions, attention, progress.part(0.9, 0.95))
+        write_layer(frame, stage.regions_out)
+        field = "attention_ratio"
+        write_ranking_style(Path(stage.regions_out).with_suffix(".qml"), frame[field].to_numpy(), field)
+    if stage.report is not None:
+        rows = choose_pictures(attention, stage.pictures, stage.seed)
+        write_attention_page(stage.report, attention, pois, regions.ids, findings, rows)
 
 
 def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:

@@ -22,6 +22,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QVariant
 
+from qgis_plugin.algorithms.attentionmaps import AttentionMaps
 from qgis_plugin.algorithms.checkenvironment import CheckEnvironment
 from qgis_plugin.algorithms.creategridregions import CreateGridRegions
 from qgis_plugin.algorithms.embedraster import EmbedRaster
@@ -312,6 +313,51 @@ def test_evaluate_takes_a_parquet_as_it_is_and_names_what_is_missing(
     assert fake.job["params"] == {"embeddings": str(table), "targets": ["price"]}
     assert "what to predict" in refusal(EvaluateEmbeddings, {"REGIONS": regions.id()}, context)
     assert "embeddings, or regions" in refusal(EvaluateEmbeddings, {"TARGETS": "people"}, context)
+
+
+def test_attention_goes_back_to_points_and_regions(
+    fake: Fake,
+    regions: QgsVectorLayer,
+    pois: QgsVectorLayer,
+    raster: str,
+    checkpoint: str,
+    tmp_path: Path,
+    context: QgsProcessingContext,
+) -> None:
+    pois.selectByIds([2, 3, 5])
+    feedback = Feedback()
+    parameters = {
+        "CHECKPOINT": checkpoint, "POIS": pois.id(), "IMAGERY": raster, "REGIONS": regions.id(), "CATEGORIES": "bar; pub",
+        "SELECTED": QgsProcessingFeatureSourceDefinition(pois.id(), True), "POI_ROWS": "1\n4", "PICTURES": 3,
+        "RASTER": str(tmp_path / "a.tif"), "REPORT": str(tmp_path / "a.html"), "POIS_OUT": MEMORY, "REGIONS_OUT": MEMORY,
+    }  # fmt: skip
+    results = run(AttentionMaps, parameters, context, feedback)
+    params = fake.job["params"]
+    assert params["pois"].endswith("pois.gpkg") and params["selected"].endswith("selected.gpkg")
+    assert params["categories"] == ["bar", "pub"] and params["poi_rows"] == ["1", "4"]
+    assert (params["imagery"], params["pictures"]) == (raster, 3)
+    assert set(fake.job["outputs"]) == {"raster", "report", "pois_out", "regions_out"}
+    points = QgsProcessingUtils.mapLayerFromString(results["POIS_OUT"], context)
+    assert points.fields().names() == ["name", "category", "attention"] and points.featureCount() == 8
+    assert points.geometryType() == pois.geometryType() and points.crs().authid() == "EPSG:32630"
+    layer = QgsProcessingUtils.mapLayerFromString(results["REGIONS_OUT"], context)
+    assert layer.fields().names() == ["code", "people", "tags", "attention_ratio"]
+    assert layer.fields().field("people").type() == QVariant.Int
+    assert (results["RASTER"], results["REPORT"]) == (str(tmp_path / "a.tif"), str(tmp_path / "a.html"))
+    assert [results[name] for name in ("REGION_COUNT", "POINT_COUNT", "OWN", "UNIFORM", "RATIO")] == [
+        5, 8, 0.1, 0.0625, 1.6,
+    ]  # fmt: skip
+    assert any("own patches" in info for info in feedback.infos)
+
+
+def test_attention_needs_points_and_imagery_and_no_shapefile(
+    fake: Fake, pois: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    assert "points of interest and imagery" in refusal(
+        AttentionMaps, {"CHECKPOINT": checkpoint, "POIS": pois.id()}, context
+    )
+    given = {"CHECKPOINT": checkpoint, "POIS": pois.id(), "IMAGERY": raster, "POIS_OUT": "/tmp/points.shp"}
+    assert "GeoPackage" in refusal(AttentionMaps, given, context)
 
 
 def test_train_reports_numbers(

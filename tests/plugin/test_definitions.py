@@ -27,6 +27,7 @@ IDS = {
     "embedraster",
     "searchbytext",
     "evaluateembeddings",
+    "attentionmaps",
 }
 
 
