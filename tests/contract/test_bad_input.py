@@ -106,6 +106,13 @@ def train(place, **changed):
     return ["train", *(text for name, value in given.items() for text in (f"--{name}", value))]
 
 
+def ablate(place, **changed):
+    squares = [square(x, y, 50) for x in range(0, 300, 50) for y in range(0, 300, 50)]
+    spoil_regions(place, regions_frame(squares, price=np.random.default_rng(2).normal(size=len(squares))))
+    given = {"targets": "price", "regions": place / "regions.gpkg", "out": place.parent / "made" / "a.json"}
+    return ["ablate", *train(place, **given)[1:], *(text for flag, value in changed.items() for text in (flag, value))]
+
+
 def attend(place, images=3, **changed):
     """A command with a tiny ReFound that was trained on so many images."""
     tokenizer = PoiTokenizer.train(["Bar", "School"] * 5, 64)
@@ -118,7 +125,7 @@ def attend(place, images=3, **changed):
         "categories": PoiVocabulary(("bar", "school")).to_json(),
         "imagery": {"bands": [1, 2, 3], "stretch": [[-2.0] * 3, [2.0] * 3]},
         "statistics": {"mean": [0.5] * 3, "std": [0.2] * 3},
-        "counts": {"images": images},
+        "sees": ["pois", "imagery"] if images else ["pois"],
     }
     torch.manual_seed(0)
     weights = RefoundModel(config).state_dict()
@@ -134,13 +141,6 @@ def attend(place, images=3, **changed):
     given |= {"pois-out": made / "p.gpkg", "regions-out": made / "r.gpkg", "report": made / "a.html"}
     given |= {name.replace("_", "-"): value for name, value in changed.items()}
     return ["attend", *(text for name, value in given.items() if value is not None for text in (f"--{name}", value))]
-
-
-def ablate(place, **changed):
-    squares = [square(x, y, 50) for x in range(0, 300, 50) for y in range(0, 300, 50)]
-    spoil_regions(place, regions_frame(squares, price=np.random.default_rng(2).normal(size=len(squares))))
-    given = {"targets": "price", "regions": place / "regions.gpkg", "out": place.parent / "made" / "a.json"}
-    return ["ablate", *train(place, **given)[1:], *(text for flag, value in changed.items() for text in (flag, value))]
 
 
 def spoil_regions(place, frame):

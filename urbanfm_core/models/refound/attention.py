@@ -25,6 +25,7 @@ from urbanfm_core.geo.footprints import repeat_ranges
 from urbanfm_core.models.attention import PoiPairs, RegionAttention
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.method import Trained
+from urbanfm_core.models.refound.layers import region_inputs
 from urbanfm_core.models.refound.samples import RegionInputs
 from urbanfm_core.models.refound.sequence import RegionSequences
 from urbanfm_core.progress import Progress
@@ -49,11 +50,9 @@ def attend(
         ConfigError: a layer is missing, or the network was trained without imagery.
         EmptyInputError: no chosen point has a name in a region with a picture.
     """
-    from urbanfm_core.models.refound.method import region_inputs
-
     city.require("pois", "imagery")
     preprocessing = trained.preprocessing
-    if preprocessing.get("counts", {}).get("images") == 0:
+    if "imagery" not in preprocessing["sees"]:
         raise ConfigError(
             "This checkpoint was trained without imagery: its points never learned where to look in a picture.",
             "Train with --imagery.",
