@@ -511,7 +511,7 @@ class ImportCheckpointStage(Stage):
         kind="text",
         advanced=True,
     )
-    categories: str | None = param(
+    category_names: str | None = param(
         None,
         "Of ReFound: text file with the names of the categories, one a line, in the order of their numbers. Without it "
         "every category is unknown.",
