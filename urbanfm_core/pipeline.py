@@ -150,9 +150,11 @@ def check_outputs(stage: Stage) -> None:
     """Refuse, before any work is done, what cannot be written.
 
     Raises:
-        OutputError: a Shapefile or another format that is not offered, or a folder that cannot be written.
+        OutputError: a Shapefile or another format that is not offered, two outputs in one file, or a folder that cannot
+            be written.
         CheckpointError: a checkpoint would replace something else.
     """
+    named: dict[Path, str] = {}
     for name, item in type(stage).model_fields.items():
         path = getattr(stage, name)
         extra: Any = item.json_schema_extra
@@ -164,6 +166,9 @@ def check_outputs(stage: Stage) -> None:
                 f"{target}: a Shapefile cannot hold embeddings: it cuts names to 10 letters and texts to 254.",
                 "Write a GeoPackage: give a name that ends in .gpkg.",
             )
+        other = named.setdefault(target.absolute(), name)
+        if other != name:
+            raise OutputError(f"{target} is named for both {other} and {name}.", "Give each output a file of its own.")
         if extra["kind"] in ("polygons", "points"):
             from urbanfm_core.geo.vector import check_layer_name
 
@@ -643,8 +648,13 @@ def _write_attention(
     if stage.regions_out is not None:
         frame = region_layer(regions, attention, progress.part(0.9, 0.95))
         write_layer(frame, stage.regions_out)
-        field = "attention_ratio"
-        write_ranking_style(Path(stage.regions_out).with_suffix(".qml"), frame[field].to_numpy(), field)
+        style, field = Path(stage.regions_out).with_suffix(".qml"), "attention_ratio"
+        if stage.raster is not None and style == Path(stage.raster).with_suffix(".qml"):
+            findings.notes.append(
+                f"{style.name} is the style of the raster; regions of that name have none of their own."
+            )
+        else:
+            write_ranking_style(style, frame[field].to_numpy(), field)
     if stage.report is not None:
         rows = choose_pictures(attention, stage.pictures, stage.seed)
         write_attention_page(stage.report, attention, pois, regions.ids, findings, rows)

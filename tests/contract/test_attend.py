@@ -104,6 +104,13 @@ def test_selected_points_give_what_their_rows_give(city, layers, model, work):
         np.testing.assert_array_equal(other.pairs.mass, by_row.pairs.mass)
 
 
+def test_a_raster_and_regions_of_one_name_keep_the_style_of_the_raster(layers, model, work):
+    urbanfm_core.attend(
+        checkpoint=model, cache=work / "cache", raster=work / "same.tif", regions_out=work / "same.gpkg", **layers
+    )
+    assert "singlebandpseudocolor" in (work / "same.qml").read_text()
+
+
 def test_qgis_gives_the_raster_of_the_command_line(layers, made, model, work, qgis):
     # QGIS keeps its statistics beside a raster that it opens.
     imagery = shutil.copy(layers["imagery"], work / "imagery.tif")

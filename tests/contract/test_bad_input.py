@@ -434,6 +434,10 @@ def attend_with_a_model_that_never_saw_imagery(place):
     return attend(place, images=0)
 
 
+def attend_into_one_file_twice(place):
+    return attend(place, pois_out=place.parent / "made" / "r.gpkg")
+
+
 def attend_into_a_shapefile(place):
     return attend(place, pois_out=place.parent / "made" / "p.shp")
 
@@ -502,6 +506,7 @@ CASES = {
     attend_beside_the_imagery: ["None of 3 regions", "raster.tif", "same place"],
     attend_to_points_outside_all_regions: ["None of 20 chosen points", "same place"],
     attend_with_a_model_that_never_saw_imagery: ["trained without imagery", "--imagery"],
+    attend_into_one_file_twice: ["r.gpkg", "both pois_out and regions_out", "of its own"],
     attend_into_a_shapefile: ["p.shp", "Shapefile", ".gpkg"],
 }
 for flags in (
