@@ -449,7 +449,7 @@ def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result
             stage.checkpoint,
             tokenizer=stage.tokenizer,
             heads=stage.heads,
-            categories=_read_names(stage.categories),
+            categories=_read_names(stage.category_names),
             leave_out=stage.leave_out,
             progress=progress,
         )
