@@ -100,6 +100,7 @@ class Trained:
         batch_size: Pixels or regions computed at once; None leaves it to the method.
         text_encoder: Text encoder as the user names it now; None for the one that the checkpoint names, which is then
             used only if it runs on this machine.
+        precision: Arithmetic of the network; methods that have only float32 take that.
         notes: What was special while computing with it, in sentences.
     """
 
@@ -109,6 +110,7 @@ class Trained:
     device: torch.device
     batch_size: int | None = None
     text_encoder: str | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
     notes: list[str] = field(default_factory=list)
 
 

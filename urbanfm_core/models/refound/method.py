@@ -177,22 +177,23 @@ class ReFound(Method):
             (R, D), with the coverage 'pois' (1 where a point is read) and 'imagery' (share of valid pixels).
         """
         inputs, notes = region_inputs(trained, replace(city, regions=regions), store, progress.part(0.0, 0.5))
-        known = inputs.has_pois | inputs.has_image
+        order = inputs.by_length()
         vectors = np.full((len(inputs), trained.config.hidden_size), np.nan, np.float32)
-        # Like lengths side by side: what is padding is hardly computed.
-        order = np.flatnonzero(known)
-        order = order[np.argsort(inputs.sequences.length[order], kind="stable")]
         rows_at_once = trained.batch_size or _BATCH[trained.device.type]
         batches = Batches(trained.device, rows_at_once, trained.notes, doing="embedding", noun="region")
         parts = [order[start : start + _PARTITION] for start in range(0, len(order), _PARTITION)]
         for number, rows in enumerate(progress.part(0.5, 1.0).track(parts, "partitions")):
             name = f"vectors/{number:05d}"
             if not store.has(name):
-                store.save(name, vectors=_compute(trained, inputs, rows, batches, progress))
+                store.save(name, vectors=compute_vectors(trained, inputs, rows, batches, progress))
             vectors[rows] = store.load(name)["vectors"]
-        missing = int((~known).sum())
+        missing = len(inputs) - len(order)
         if missing:
-            notes.append(f"{missing:,} of {len(known):,} regions have neither points nor a picture and have no vector.")
+            notes.append(
+                f"{missing:,} of {len(inputs):,} regions have neither points nor a picture and have no vector."
+            )
+        if trained.precision == "bfloat16":
+            notes.append("Vectors were computed in bfloat16; their third digit may differ from those in float32.")
         share = inputs.images.valid_share if inputs.images is not None else np.zeros(len(inputs))
         coverage = {"pois": inputs.has_pois.astype(np.float32), "imagery": share.astype(np.float32)}
         return RegionVectors(vectors, {name: coverage[name] for name in city.given(*self.one_of)}, notes)
@@ -210,15 +211,19 @@ class ReFound(Method):
         return attend(trained, city, regions, chosen, store, progress)
 
 
-def _compute(
+def compute_vectors(
     trained: Trained, inputs: RegionInputs, rows: NDArray[np.int64], batches: Batches, progress: Progress
 ) -> NDArray[np.float32]:
+    """Vectors of some regions, (S, D), in the batches that these rows make as they stand."""
+    low = trained.precision == "bfloat16"
     found = np.empty((len(rows), trained.config.hidden_size), np.float32)
 
     def one(part: slice) -> None:
         progress.check()
         batch = inputs.batch(rows[part], trained.device)
-        found[part] = trained.model(batch).float().cpu().numpy()
+        with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=low):
+            vectors = trained.model(batch)
+        found[part] = vectors.float().cpu().numpy()
 
     batches.run(len(rows), one)
     return found
