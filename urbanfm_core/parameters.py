@@ -247,3 +247,39 @@ class TrainingParams(Stage):
         kind="list",
         advanced=True,
     )
+
+
+class LabelInputs(Stage):
+    region_id: str | None = param(
+        None,
+        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
+        label="Region id field",
+        kind="field",
+        of="regions",
+        advanced=True,
+    )
+    labels: str | None = param(
+        None, "Table with more labels, joined to the regions by id.", label="Table of labels", kind="file"
+    )
+    labels_id: str | None = param(
+        None,
+        "Column of the region ids in the table of labels. Guessed when not given.",
+        label="Id field of the labels",
+        kind="text",
+        advanced=True,
+    )
+    embeddings_id: str | None = param(
+        None,
+        "Column of the region ids in the embeddings. Guessed when not given.",
+        label="Id field of the embeddings",
+        kind="text",
+        advanced=True,
+    )
+    label_raster: str | None = param(
+        None,
+        "Raster with one band, such as inhabitants per pixel. Its sum over each region, pixels on the border by their "
+        "share inside, is a label with the name of the file.",
+        label="Raster to sum as a label",
+        kind="raster",
+        advanced=True,
+    )

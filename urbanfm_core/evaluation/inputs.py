@@ -24,10 +24,12 @@ from urbanfm_core.evaluation.tables import (
     read_labels,
 )
 from urbanfm_core.progress import Progress
-from urbanfm_core.stages import EvaluateStage
+from urbanfm_core.stages import EvaluateStage, PredictStage
 
 
-def read_labelled_regions(stage: EvaluateStage, progress: Progress) -> tuple[RegionSet, pd.DataFrame, list[str]]:
+def read_labelled_regions(
+    stage: EvaluateStage | PredictStage, progress: Progress
+) -> tuple[RegionSet, pd.DataFrame, list[str]]:
     """The regions, their labels row by row, and notes.
 
     Raises:
@@ -37,7 +39,8 @@ def read_labelled_regions(stage: EvaluateStage, progress: Progress) -> tuple[Reg
     if stage.regions is not None:
         regions = RegionSet.from_layer(stage.regions, stage.region_id)
     else:
-        _, source = name_and_path((stage.embeddings or [""])[0])
+        given = stage.embeddings or ""
+        _, source = name_and_path(given if isinstance(given, str) else given[0])
         regions = RegionSet.from_layer(source, stage.region_id or own_id(source))
     labels = label_columns(regions)
     if stage.labels is not None:

@@ -65,6 +65,45 @@ def predict_held_out(
         return _predict_held_out(probe, task, features, target, folds, seed, progress)
 
 
+def predict_everywhere(
+    probe: Probe,
+    task: Task,
+    features: Array,
+    target: Array,
+    folds: Folds,
+    others: Array,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[Array, Array]:
+    """Like `predict_held_out`, and what the model of each fold says of further regions.
+
+    Args:
+        others: (M, D) features of regions without a label, finite; the rest as in `predict_held_out`.
+    Returns:
+        Held-out predictions (N, K), and for the others (folds, M, K).
+    """
+    progress = progress or Progress()
+    count, kinds = target.shape
+    whole = np.concatenate([features, others])
+    held, elsewhere = np.empty_like(target), np.empty((folds.count, len(others), kinds))
+    inner = [folds.inner(number, _INNER_FOLDS, seed) for number in range(folds.count)]
+    blank = np.concatenate([target, np.zeros((len(others), kinds))])
+    with _threads(1 if whole.size < _ONE_THREAD else None):
+        for number in range(folds.count):
+            progress.check()
+            train, test = folds.train_rows(number), folds.test_rows(number)
+            if probe == "mlp":
+                # Networks look at training rows only, but answer for all.
+                said = _train_networks(task, whole, blank, folds, [number], inner, seed, progress)[0]
+            else:
+                x, z = standardise(features[train], whole)
+                weights, bias = (fit_ridge if probe == "ridge" else fit_softmax)(x, target[train], inner[number])
+                said = z @ weights + bias if probe == "ridge" else softmax(z @ weights + bias, axis=1)
+            held[test], elsewhere[number] = said[test], said[count:]
+            progress.update((number + 1) / folds.count, f"fold {number + 1} of {folds.count}")
+    return held, elsewhere
+
+
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
     """At most so many threads for small matrices, whose products cost less than waking a second one."""
