@@ -393,7 +393,19 @@ def predict(stage: PredictStage, progress: Progress) -> Result:
     from urbanfm_core.evaluation.predict_report import score_lines, write_outputs, write_page
     from urbanfm_core.evaluation.predicting import predict_with_probe
 
-    made = predict_with_probe(stage, progress.part(0.0, 0.95))
+    if stage.checkpoint is not None:
+        from urbanfm_core.evaluation.finetuning import predict_with_network
+
+        city = city_of(stage)
+        given = city.given("pois", "imagery")
+        made = predict_with_network(
+            stage,
+            city,
+            lambda made_from: store_of(stage, "finetune", {**city.identity(*given), **made_from}),
+            progress.part(0.0, 0.95),
+        )
+    else:
+        made = predict_with_probe(stage, progress.part(0.0, 0.95))
     found = made.found
     progress.update(0.95, "Writing")
     write_outputs(made.regions, found, stage.out, stage.parquet)

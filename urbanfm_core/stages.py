@@ -426,7 +426,7 @@ class PredictStage(ComputeParams, ImageryInputs, PoiInputs, LabelInputs):
         advanced=True,
     )
     epochs: int = param(
-        30, "Passes over the labelled regions when fine-tuning.", label="Epochs", kind="integer", ge=1, advanced=True
+        40, "Passes over the labelled regions when fine-tuning.", label="Epochs", kind="integer", ge=1, advanced=True
     )
     learning_rate: float = param(
         1e-4,

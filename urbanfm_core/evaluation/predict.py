@@ -7,8 +7,9 @@ hands them over as a `Predictor`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from urbanfm_core.data.splits import Folds, make_folds
 from urbanfm_core.errors import InputError
 from urbanfm_core.evaluation import conformal
 from urbanfm_core.evaluation.metrics import METRICS, Task, score
-from urbanfm_core.evaluation.probes import Probe, linear_probe, predict_everywhere, standardise
+from urbanfm_core.evaluation.probes import Probe, linear_probe, predict_everywhere
 from urbanfm_core.evaluation.run import require_enough
 from urbanfm_core.evaluation.spatial import Moran, morans_i
 from urbanfm_core.evaluation.targets import Target
@@ -35,6 +36,7 @@ _DRAWS = 200
 _OUTSIDE_PERCENTILE = 99.0
 _MOST_NEIGHBOURS_FROM = 20_000
 _MOST_SHARE_FIELDS = 30
+_FLAT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -257,31 +259,72 @@ def _scores(task: Task, truth: Array, held: Array, block: Rows, seed: int) -> di
     return found
 
 
-def unlike(vectors: Array, rows: Rows, seed: int = 0) -> NDArray[np.bool_]:
-    """Regions whose vector is unlike all that a model learned from.
+@dataclass(frozen=True)
+class Reach:
+    """Where the vectors lie that a model learned from.
 
-    That is, farther from the nearest training vector than 99 % of the training vectors are from their own nearest
-    neighbour. Distances are Euclidean between standardised vectors; of more than 20,000 training vectors a sample is
-    taken.
+    A vector is beyond if it is farther from the nearest of these than 99 % of them are from their own nearest neighbour.
+    Distances are Euclidean between vectors standardised by these.
+
+    Attributes:
+        vectors: (M, D) standardised.
+        centre, scale: (D,) what standardises: (v - centre) * scale.
+        limit: The 99th percentile.
+    """
+
+    vectors: Array
+    centre: Array
+    scale: Array
+    limit: float
+
+    @classmethod
+    def fit(cls, train: Array, most: int, seed: int) -> Reach:
+        """From training vectors, (N, D); of more than `most`, a sample."""
+        if len(train) > most:
+            train = train[np.sort(np.random.default_rng(seed).choice(len(train), most, replace=False))]
+        centre, spread = train.mean(axis=0), train.std(axis=0)
+        flat = spread <= _FLAT * np.maximum(np.abs(centre), 1.0)
+        scale = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, spread))
+        learned = (train - centre) * scale
+        apart = NearestNeighbors(n_neighbors=2).fit(learned).kneighbors(learned)[0][:, 1]
+        return cls(learned, centre, scale, float(np.percentile(apart, _OUTSIDE_PERCENTILE)))
+
+    def beyond(self, vectors: Array, own: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """Which vectors are, (M,); those that are one of the training vectors (`own`) are compared with the others."""
+        index = NearestNeighbors(n_neighbors=2).fit(self.vectors)
+        distances = index.kneighbors((vectors - self.centre) * self.scale)[0]
+        nearest = distances[:, 0] if own is None else np.where(own, distances[:, 1], distances[:, 0])
+        return np.asarray(nearest > self.limit)
+
+    def to_json(self) -> dict[str, object]:
+        """As a checkpoint keeps it, with five digits."""
+        rounded = [[float(f"{value:.5g}") for value in row] for row in self.vectors]
+        return {
+            "vectors": rounded,
+            "centre": self.centre.tolist(),
+            "scale": self.scale.tolist(),
+            "limit": self.limit,
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Reach:
+        """Undo `to_json`."""
+        return cls(np.array(kept["vectors"]), np.array(kept["centre"]), np.array(kept["scale"]), float(kept["limit"]))
+
+
+def unlike(vectors: Array, rows: Rows, seed: int = 0) -> NDArray[np.bool_]:
+    """Regions whose vector is unlike all that a model learned from; see `Reach`.
 
     Args:
         vectors: (R, D); a row that is not finite is not unlike.
-        rows: Of the training regions.
+        rows: Of the training regions; of more than 20,000 a sample is taken.
         seed: Of the sample.
     Returns:
         (R,).
     """
-    train = rows
     if len(rows) > _MOST_NEIGHBOURS_FROM:
-        train = np.sort(np.random.default_rng(seed).choice(rows, _MOST_NEIGHBOURS_FROM, replace=False))
+        rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_NEIGHBOURS_FROM, replace=False))
     known = np.flatnonzero(np.isfinite(vectors).all(axis=1))
-    learned, every = standardise(vectors[train], vectors[known])
-    index = NearestNeighbors(n_neighbors=2).fit(learned)
-    apart = index.kneighbors(learned)[0][:, 1]
-    limit = np.percentile(apart, _OUTSIDE_PERCENTILE)
-    distances = index.kneighbors(every)[0]
-    # Of a training region itself, the nearest is itself.
-    distance = np.where(np.isin(known, train), distances[:, 1], distances[:, 0])
     found = np.zeros(len(vectors), bool)
-    found[known] = distance > limit
+    found[known] = Reach.fit(vectors[rows], len(rows), seed).beyond(vectors[known], np.isin(known, rows))
     return found
