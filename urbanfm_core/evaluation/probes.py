@@ -89,17 +89,18 @@ def predict_everywhere(
     inner = [folds.inner(number, _INNER_FOLDS, seed) for number in range(folds.count)]
     blank = np.concatenate([target, np.zeros((len(others), kinds))])
     with _threads(1 if whole.size < _ONE_THREAD else None):
-        for number in range(folds.count):
+        if probe == "mlp":
+            # Networks look at training rows only, but answer for all.
+            said = _networks(task, whole, blank, folds, inner, seed, progress)
+        else:
+            said = (
+                _linear(probe, features, target, folds.train_rows(number), whole, inner[number])
+                for number in range(folds.count)
+            )
+        for number, answers in enumerate(said):
             progress.check()
-            train, test = folds.train_rows(number), folds.test_rows(number)
-            if probe == "mlp":
-                # Networks look at training rows only, but answer for all.
-                said = _train_networks(task, whole, blank, folds, [number], inner, seed, progress)[0]
-            else:
-                x, z = standardise(features[train], whole)
-                weights, bias = (fit_ridge if probe == "ridge" else fit_softmax)(x, target[train], inner[number])
-                said = z @ weights + bias if probe == "ridge" else softmax(z @ weights + bias, axis=1)
-            held[test], elsewhere[number] = said[test], said[count:]
+            test = folds.test_rows(number)
+            held[test], elsewhere[number] = answers[test], answers[count:]
             progress.update((number + 1) / folds.count, f"fold {number + 1} of {folds.count}")
     return held, elsewhere
 
@@ -122,16 +123,22 @@ def _predict_held_out(
     inner = [folds.inner(number, _INNER_FOLDS, seed) for number in range(folds.count)]
     if probe == "mlp":
         return _mlp_held_out(task, features, target, folds, inner, seed, progress)
-    fit = fit_ridge if probe == "ridge" else fit_softmax
     predicted = np.empty_like(target)
     for number in range(folds.count):
         progress.check()
-        train, test = folds.train_rows(number), folds.test_rows(number)
-        x, z = standardise(features[train], features[test])
-        weights, bias = fit(x, target[train], inner[number])
-        linear = z @ weights + bias
-        predicted[test] = linear if probe == "ridge" else softmax(linear, axis=1)
+        test = folds.test_rows(number)
+        predicted[test] = _linear(probe, features, target, folds.train_rows(number), features[test], inner[number])
     return predicted
+
+
+def _linear(
+    probe: Probe, features: Array, target: Array, train: NDArray[np.int64], asked: Array, inner: Pairs
+) -> Array:
+    """What a linear probe that learned from the training rows says of the features that are asked for."""
+    x, z = standardise(features[train], asked)
+    weights, bias = (fit_ridge if probe == "ridge" else fit_softmax)(x, target[train], inner)
+    linear = z @ weights + bias
+    return linear if probe == "ridge" else np.asarray(softmax(linear, axis=1), np.float64)
 
 
 def standardise(train: Array, *others: Array) -> tuple[Array, ...]:
@@ -243,15 +250,21 @@ def _mlp_held_out(
 ) -> Array:
     """The two-layer network, for as many folds at once as memory allows."""
     predicted = np.empty_like(target)
+    for number, output in enumerate(_networks(task, features, target, folds, inner, seed, progress)):
+        test = folds.test_rows(number)
+        predicted[test] = output[test]
+    return predicted
+
+
+def _networks(
+    task: Task, features: Array, target: Array, folds: Folds, inner: list[Pairs], seed: int, progress: Progress
+) -> Iterator[Array]:
+    """Outputs for all regions, (N, K), of one network after the other."""
     each = len(features) * (min(features.shape[1], MLP_WIDEST) + 4 * _MLP_HIDDEN) * 4 * len(MLP_PENALTIES)
     group = max(1, _MLP_BYTES // max(each, 1))
     for first in range(0, folds.count, group):
         numbers = list(range(first, min(first + group, folds.count)))
-        outputs = _train_networks(task, features, target, folds, numbers, inner, seed, progress)
-        for number, output in zip(numbers, outputs, strict=True):
-            test = folds.test_rows(number)
-            predicted[test] = output[test]
-    return predicted
+        yield from _train_networks(task, features, target, folds, numbers, inner, seed, progress)
 
 
 def _train_networks(
