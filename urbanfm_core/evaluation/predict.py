@@ -194,6 +194,8 @@ def predict(
     values = np.full(target.values.shape, np.nan)
     values[rows], values[others] = held, elsewhere.mean(axis=0)
     notes = [*target.notes, *_counts(target, covered)]
+    if target.log:
+        notes.append("Scores, Moran's I and the map of residuals are of logarithms; the layer's fields are not.")
     bounds, achieved, residuals = None, None, None
     if target.task == "regression":
         residuals = truth[:, 0] - held[:, 0]
