@@ -7,10 +7,11 @@ from typing import Any
 from qgis.core import QgsProcessingContext, QgsProcessingFeedback
 
 from ..i18n import tr
+from ..runtime.job import Job
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import ANALYSIS
-from .values import given, is_set
+from .values import given, is_set, worker_file
 
 
 class PredictIndicators(UrbanFMAlgorithm):
@@ -61,6 +62,17 @@ class PredictIndicators(UrbanFMAlgorithm):
         if p.name == "checkpoint_out" and parameters.get("HEAD") not in ("finetune", 2):
             return False
         return super().wanted(p, parameters)
+
+    def job_params(
+        self, job: Job, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        params = super().job_params(job, parameters, context, feedback)
+        if "embeddings" in params and not worker_file(parameters, "EMBEDDINGS"):
+            # The layer reaches the worker as a temporary file; the report should call it by its own name.
+            source = self.parameterAsSource(parameters, "EMBEDDINGS", context)
+            name = "".join(" " if letter in "=/\\|" else letter for letter in source.sourceName())
+            params["embeddings"] = f"{name or 'embeddings'}={params['embeddings']}"
+        return params
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
         said = outcome.result

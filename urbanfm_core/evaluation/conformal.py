@@ -6,6 +6,8 @@ predicts for the new region, and the interval lies between two order statistics 
 the plain split form around its held-out prediction, from the residuals of the other folds, so that how often the truth
 lies inside is an honest check. Folds are whole spatial blocks. The guarantees assume exchangeable regions; those of one
 city are not, which is why the achieved share is always reported beside the one that was asked for.
+
+The formulas are written out here, since libraries for this want to fit the models themselves and know no spatial blocks.
 """
 
 from __future__ import annotations

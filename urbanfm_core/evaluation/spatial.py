@@ -59,7 +59,7 @@ def morans_i(
     """Moran's I with row-standardised weights of the k nearest neighbours, and its permutation p-value.
 
     I = sum_i z_i (W z)_i / sum_i z_i^2, with z the centred values and W holding 1/k for each of the k nearest centres
-    (Moran 1950; permutation inference after Cliff and Ord 1981). Plain NumPy and SciPy, as `esda.Moran` computes it.
+    (Moran 1950; permutation inference after Cliff and Ord 1981). Plain NumPy and SciPy.
 
     Args:
         values: (N,) finite.

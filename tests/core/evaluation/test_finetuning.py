@@ -7,7 +7,8 @@ import shapely
 import torch
 
 import urbanfm_core
-from urbanfm_core.errors import ConfigError, InputError
+from urbanfm_core.errors import Cancelled, ConfigError, InputError
+from urbanfm_core.evaluation import finetuning
 from urbanfm_core.geo.vector import read_layer
 from urbanfm_core.models.refound.finetune import DECAY, KEY, FineTuning, LabelledSamples
 from urbanfm_core.training.checkpoint import Checkpoint, restore
@@ -114,6 +115,29 @@ def test_the_kept_network_says_what_it_is_and_predicts_elsewhere(city, tuned, la
     classes = urbanfm_core.predict(checkpoint=city / "kind", target="kind", **layers)
     assert classes.target.classes == ("bars", "schools") or classes.target.classes == ("schools", "bars")
     assert np.nanmax(np.abs(classes.residual())) < 0.5
+
+
+def test_what_an_interrupted_run_had_finished_is_not_done_again(city, layers, pretrained, monkeypatch):
+    given = {"head": "finetune", "checkpoint": pretrained, "target": "value", "epochs": 2, "folds": 3, "blocks": 9}
+    given |= {**layers, "cache": city / "interrupted"}
+    whole = urbanfm_core.predict(**given)
+    places = []
+
+    def train(*arguments, out, **named):
+        if len(places) == 2:
+            raise Cancelled("stopped")
+        places.append(out.name)
+        return real(*arguments, out=out, **named)
+
+    real = finetuning.train
+    monkeypatch.setattr(finetuning, "train", train)
+    with pytest.raises(Cancelled):
+        urbanfm_core.predict(**given)
+    assert places == ["fold-0", "fold-1"]
+    monkeypatch.setattr(finetuning, "train", lambda *a, out, **n: places.append(out.name) or real(*a, out=out, **n))
+    again = urbanfm_core.predict(**given)
+    assert places == ["fold-0", "fold-1", "fold-2"]
+    np.testing.assert_array_equal(again.values, whole.values)
 
 
 def test_a_fine_tuned_network_embeds_too(city, tuned, layers):
