@@ -6,6 +6,7 @@ The file is generated from the library, so labels, help, defaults, choices and l
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -71,6 +72,20 @@ class Contract:
     protocol: int
     stages: dict[str, Stage]
     presets: dict[str, str]
+    needs: dict[str, dict[str, list[str]]]
+
+    def missing(self, preset: str, given: Callable[[str], bool]) -> list[list[str]]:
+        """Inputs that training a preset lacks, each as the list of those of which one would do.
+
+        Args:
+            preset: Name; of a preset that is a file nothing is known, so nothing is missing.
+            given: Whether the parameter of that name was given.
+        """
+        needs = self.needs.get(preset, {})
+        wanted = [[name] for name in needs.get("all_of", [])]
+        if needs.get("one_of"):
+            wanted.append(list(needs["one_of"]))
+        return [names for names in wanted if not any(given(name) for name in names)]
 
     def stage(self, name: str) -> Stage:
         """A stage by name.
@@ -94,7 +109,7 @@ def load(path: Optional[Path] = None) -> Contract:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         stages = {name: _stage(name, item) for name, item in data["stages"].items()}
-        return Contract(int(data["protocol"]), stages, dict(data["presets"]))
+        return Contract(int(data["protocol"]), stages, dict(data["presets"]), dict(data["needs"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ContractError(f"{path} cannot be used ({error}). Install the plugin again.") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.attentionmaps import AttentionMaps
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.creategridregions import CreateGridRegions
 from .algorithms.embedraster import EmbedRaster
@@ -28,6 +29,7 @@ ALGORITHMS = (
     SearchByText,
     PredictIndicators,
     EvaluateEmbeddings,
+    AttentionMaps,
 )
 
 

@@ -11,7 +11,7 @@ from ..runtime.job import Job
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import EMBEDDINGS
-from .trainmodel import last_loss
+from .trainmodel import lacking_to_train, last_loss
 from .values import given
 
 
@@ -22,8 +22,8 @@ class EmbedRegions(UrbanFMAlgorithm):
     STAGE = "embed"
     TITLE = "Embed regions"
     GROUP = EMBEDDINGS
-    TAGS = ("aether", "alphaearth", "poi", "foundation model", "vector", "zones", "neighbourhoods")
-    FIRST = ("regions", "pois", "embedding_raster", "checkpoint", "preset", "epochs", "region_id")
+    TAGS = ("aether", "refound", "alphaearth", "poi", "foundation model", "vector", "zones", "neighbourhoods")
+    FIRST = ("regions", "pois", "embedding_raster", "imagery", "checkpoint", "preset", "epochs", "region_id")
     BY_DEFAULT = ("out",)
     SINK_SOURCE = "regions"
     NUMBERS = {
@@ -35,11 +35,10 @@ class EmbedRegions(UrbanFMAlgorithm):
     TEXTS = {"MODEL": ("model", "Model")}
 
     def check_together(self, parameters: dict[str, Any]) -> str:
-        if not any(given(parameters, key) for key in ("REGIONS", "EMBEDDING_RASTER")):
-            return tr("Give regions, or a raster to lay a grid of regions over.")
-        if given(parameters, "CHECKPOINT") or given(parameters, "POIS"):
-            return ""
-        return tr("Give a checkpoint to embed with, or points of interest to train one on.")
+        if not any(given(parameters, key) for key in ("REGIONS", "EMBEDDING_RASTER", "IMAGERY", "POIS")):
+            return tr("Give regions, or a raster or points to lay a grid of regions over.")
+        lacking = "" if given(parameters, "CHECKPOINT") else lacking_to_train(parameters)
+        return lacking and lacking + " " + tr("Or give a checkpoint to embed with.")
 
     def job_outputs(self, job: Job, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, str]:
         outputs = super().job_outputs(job, parameters, context)

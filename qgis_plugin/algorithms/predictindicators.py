@@ -67,7 +67,7 @@ class PredictIndicators(UrbanFMAlgorithm):
         self, job: Job, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         params = super().job_params(job, parameters, context, feedback)
-        if "embeddings" in params and not worker_file(parameters, "EMBEDDINGS"):
+        if "regions" in params and "embeddings" in params and not worker_file(parameters, "EMBEDDINGS"):
             # The layer reaches the worker as a temporary file; the report should call it by its own name.
             source = self.parameterAsSource(parameters, "EMBEDDINGS", context)
             name = "".join(" " if letter in "=/\\|" else letter for letter in source.sourceName())

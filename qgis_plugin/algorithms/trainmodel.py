@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from qgis.core import QgsProcessingFeedback
 
+from ..contract import load
 from ..i18n import tr
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
@@ -20,8 +21,8 @@ class TrainModel(UrbanFMAlgorithm):
     STAGE = "train"
     TITLE = "Train model"
     GROUP = MODELS
-    TAGS = ("aether", "training", "checkpoint", "learn")
-    FIRST = ("pois", "embedding_raster", "preset", "epochs")
+    TAGS = ("aether", "refound", "training", "checkpoint", "learn")
+    FIRST = ("preset", "pois", "embedding_raster", "imagery", "regions", "epochs")
     BY_DEFAULT = ("report",)
     NUMBERS = {
         "SAMPLES": ("samples", "Number of samples"),
@@ -31,14 +32,21 @@ class TrainModel(UrbanFMAlgorithm):
     TEXTS = {"METHOD": ("method", "Method")}
 
     def check_together(self, parameters: dict[str, Any]) -> str:
-        if not given(parameters, "POIS"):
-            return tr("Training needs points of interest.")
-        if not given(parameters, "EMBEDDING_RASTER"):
-            return tr("Training needs an embedding raster.")
-        return ""
+        return lacking_to_train(parameters)
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
         return {**super().told(outcome, parameters, feedback), "LOSS": last_loss(outcome.result, outcome)}
+
+
+def lacking_to_train(parameters: dict[str, Any]) -> str:
+    """Which inputs the chosen preset cannot train without; empty if it has them."""
+    contract = load()
+    train = contract.stage("train").parameters
+    preset = str(parameters.get("PRESET") or train["preset"].default)
+    for names in contract.missing(preset, lambda name: given(parameters, name.upper())):
+        labels = tr(" or ").join(tr(train[name].label) for name in names)
+        return tr("Training the preset '{}' needs: {}.").format(preset, labels)
+    return ""
 
 
 def last_loss(training: Optional[dict[str, Any]], outcome: Outcome) -> Optional[float]:

@@ -7,5 +7,7 @@ STAGES = {
     "train-aether": "tests.benchmarks.train_aether",
     "embedraster": "tests.benchmarks.embedraster",
     "crops": "tests.benchmarks.crops",
+    "tokens": "tests.benchmarks.tokens",
+    "encode": "tests.benchmarks.encode",
     "cluster": "tests.benchmarks.cluster",
 }

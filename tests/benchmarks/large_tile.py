@@ -21,6 +21,7 @@ from affine import Affine
 
 from tests.benchmarks import embedraster
 from tests.benchmarks.inputs import EPSG, PIXEL_M, cells_in, raster_extent, write_raster
+from urbanfm_core.inference.table import EmbeddingTable
 
 BLOCK = 1024
 
@@ -70,9 +71,9 @@ def main() -> None:
             *("--cache", folder / "cache", "--device", "cpu"),
         )
         seconds = time.perf_counter() - started
-        table = gpd.read_parquet(folder / "out.parquet")
-        covered = int(np.isfinite(np.stack(table["embedding"])).all(axis=1).sum())
-        print(f"{len(table):,} vectors, {covered:,} of them covered; {seconds:,.0f} s; peak {peak:,.0f} MiB resident")
+        table = EmbeddingTable.from_parquet(folder / "out.parquet")
+        covered = f"{len(table.ids):,} regions, {int(table.covered.sum()):,} of them covered"
+        print(f"{covered}; {seconds:,.0f} s; peak {peak:,.0f} MiB resident")
 
 
 def _run(*arguments: object) -> float:

@@ -161,6 +161,9 @@ def test_the_command_prints_and_writes_all_figures(tmp_path, capsys):
         ("embedraster", "float32", 0.005),
         ("embedraster", "int8", 0.005),
         ("crops", "rgb", 0.005),
+        ("tokens", "forward", 0.01),
+        ("tokens", "forward and backward", 0.01),
+        ("encode", "regions", 0.01),
         ("cluster", "vectors", 0.01),
     ],
 )

@@ -119,6 +119,12 @@ def work(job: dict) -> dict:
             "scores": {"R2": 0.7, "RMSE": 2.0},
             "table": ["R2: 0.7 (0.6 to 0.8)"],
         }
+    if job["stage"] == "attend":
+        for name, source, field in (("pois_out", "pois", "attention"), ("regions_out", "regions", "attention_ratio")):
+            if name in outputs:
+                copy_with_fields(params[source], outputs[name], {field: 0.5})
+        numbers = {"regions": 5, "points": 8, "own": 0.1, "uniform": 0.0625, "ratio": 1.6}
+        return {**numbers, "said": "Attention on the points' own patches: 0.1"}
     if job["stage"] == "evaluate":
         return {"regions": 5, "table": ["price (regression): 5 regions", "  * mine  ridge  0.5"], "not_beaten": 2}
     if job["stage"] == "grid":

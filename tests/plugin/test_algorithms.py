@@ -22,6 +22,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QVariant
 
+from qgis_plugin.algorithms.attentionmaps import AttentionMaps
 from qgis_plugin.algorithms.checkenvironment import CheckEnvironment
 from qgis_plugin.algorithms.creategridregions import CreateGridRegions
 from qgis_plugin.algorithms.embedraster import EmbedRaster
@@ -288,6 +289,7 @@ def test_evaluate_passes_layers_and_tells_the_table(
     parameters = {
         "EMBEDDINGS": embedded["OUT"], "COMPARE": "old=/tmp/old.parquet\n/tmp/b.csv", "REGIONS": regions.id(),
         "REGION_ID": "code", "TARGETS": "people; occ_*", "SEEDS": 2, "SPLIT": "both", "IMAGERY": raster,
+        "LABEL_SHARES": "1\n0.25",
         "OUT": str(tmp_path / "scores.json"), "REPORT": str(tmp_path / "report.html"),
     }  # fmt: skip
     results = run(EvaluateEmbeddings, parameters, context, feedback)
@@ -295,7 +297,7 @@ def test_evaluate_passes_layers_and_tells_the_table(
     name, _, path = params["embeddings"].partition("=")
     assert name and path.endswith("embeddings.gpkg") and params["regions"].endswith("regions.gpkg")
     assert params["compare"] == ["old=/tmp/old.parquet", "/tmp/b.csv"]
-    assert params["targets"] == ["people", "occ_*"]
+    assert params["targets"] == ["people", "occ_*"] and params["label_shares"] == ["1", "0.25"]
     assert (params["region_id"], params["seeds"], params["split"], params["imagery"]) == ("code", 2, "both", raster)
     assert fake.job["outputs"] == {"out": str(tmp_path / "scores.json"), "report": str(tmp_path / "report.html")}
     assert (results["REGION_COUNT"], results["NOT_BEATEN"]) == (5, 2)
@@ -362,6 +364,51 @@ def test_predict_says_what_is_missing(
         ({"CHECKPOINT": checkpoint, "REGIONS": regions.id()}, "points of interest or imagery"),
     ):
         assert words in refusal(PredictIndicators, {**given, **parameters}, context)
+
+
+def test_attention_goes_back_to_points_and_regions(
+    fake: Fake,
+    regions: QgsVectorLayer,
+    pois: QgsVectorLayer,
+    raster: str,
+    checkpoint: str,
+    tmp_path: Path,
+    context: QgsProcessingContext,
+) -> None:
+    pois.selectByIds([2, 3, 5])
+    feedback = Feedback()
+    parameters = {
+        "CHECKPOINT": checkpoint, "POIS": pois.id(), "IMAGERY": raster, "REGIONS": regions.id(), "CATEGORIES": "bar; pub",
+        "SELECTED": QgsProcessingFeatureSourceDefinition(pois.id(), True), "POI_ROWS": "1\n4", "PICTURES": 3,
+        "RASTER": str(tmp_path / "a.tif"), "REPORT": str(tmp_path / "a.html"), "POIS_OUT": MEMORY, "REGIONS_OUT": MEMORY,
+    }  # fmt: skip
+    results = run(AttentionMaps, parameters, context, feedback)
+    params = fake.job["params"]
+    assert params["pois"].endswith("pois.gpkg") and params["selected"].endswith("selected.gpkg")
+    assert params["categories"] == ["bar", "pub"] and params["poi_rows"] == ["1", "4"]
+    assert (params["imagery"], params["pictures"]) == (raster, 3)
+    assert set(fake.job["outputs"]) == {"raster", "report", "pois_out", "regions_out"}
+    points = QgsProcessingUtils.mapLayerFromString(results["POIS_OUT"], context)
+    assert points.fields().names() == ["name", "category", "attention"] and points.featureCount() == 8
+    assert points.geometryType() == pois.geometryType() and points.crs().authid() == "EPSG:32630"
+    layer = QgsProcessingUtils.mapLayerFromString(results["REGIONS_OUT"], context)
+    assert layer.fields().names() == ["code", "people", "tags", "attention_ratio"]
+    assert layer.fields().field("people").type() == QVariant.Int
+    assert (results["RASTER"], results["REPORT"]) == (str(tmp_path / "a.tif"), str(tmp_path / "a.html"))
+    assert [results[name] for name in ("REGION_COUNT", "POINT_COUNT", "OWN", "UNIFORM", "RATIO")] == [
+        5, 8, 0.1, 0.0625, 1.6,
+    ]  # fmt: skip
+    assert any("own patches" in info for info in feedback.infos)
+
+
+def test_attention_needs_points_and_imagery_and_no_shapefile(
+    fake: Fake, pois: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    assert "points of interest and imagery" in refusal(
+        AttentionMaps, {"CHECKPOINT": checkpoint, "POIS": pois.id()}, context
+    )
+    given = {"CHECKPOINT": checkpoint, "POIS": pois.id(), "IMAGERY": raster, "POIS_OUT": "/tmp/points.shp"}
+    assert "GeoPackage" in refusal(AttentionMaps, given, context)
 
 
 def test_train_reports_numbers(
@@ -447,7 +494,7 @@ def test_missing_coordinate_systems_are_named(
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"CHECKPOINT": None}, "points of interest to train"),
+        ({"CHECKPOINT": None}, "Points of interest. Or give a checkpoint"),
         ({"REGIONS": None, "EMBEDDING_RASTER": None}, "Give regions"),
         ({"CHECKPOINT": "/no/such/folder"}, "/no/such/folder"),
         ({"DEVICE": "gpu"}, "'gpu'"),
@@ -481,7 +528,11 @@ def test_training_and_searching_name_what_is_missing(
     pois: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
 ) -> None:
     assert "raster" in refusal(TrainModel, {"POIS": pois.id(), "OUT": "/tmp/x"}, context)
-    assert "points of interest" in refusal(TrainModel, {"EMBEDDING_RASTER": raster, "OUT": "/tmp/x"}, context)
+    assert "Points of interest" in refusal(TrainModel, {"EMBEDDING_RASTER": raster, "OUT": "/tmp/x"}, context)
+    either = refusal(TrainModel, {"PRESET": "refound-tiny", "OUT": "/tmp/x"}, context)
+    assert "Points of interest or Imagery" in either and "refound-tiny" in either
+    one = {"PRESET": "refound-tiny", "POIS": pois.id(), "OUT": "/tmp/x"}
+    assert TrainModel().create({}).checkParameterValues(one, context)[0]
     assert "search in" in refusal(SearchByText, {"QUERY": "x", "CHECKPOINT": checkpoint, "OUT": MEMORY}, context)
     both = {"OVER": pois.id(), "EXTENT": "0,1,0,1 [EPSG:4326]", "OUT": MEMORY}
     assert "not both" in refusal(CreateGridRegions, both, context)

@@ -27,7 +27,8 @@ from urbanfm_core.evaluation.targets import Target
 from urbanfm_core.models.device import describe_device, resolve_device
 from urbanfm_core.models.method import Trained
 from urbanfm_core.models.refound.finetune import KEY, fine_tuning, network_outputs, predict_rows
-from urbanfm_core.models.refound.method import ReFound, region_inputs
+from urbanfm_core.models.refound.layers import region_inputs
+from urbanfm_core.models.refound.method import ReFound
 from urbanfm_core.models.refound.samples import RegionInputs
 from urbanfm_core.progress import Progress
 from urbanfm_core.stages import PredictStage

@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from urbanfm_core.importers.pickles import load_array_pickle
 from urbanfm_core.models.refound.bert import initialise_from_bert
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.network import FUSION_SIZE, RefoundModel
+from urbanfm_core.models.refound.tokenizer import PoiTokenizer, PoiVocabulary
 from urbanfm_core.progress import Progress
 from urbanfm_core.training.checkpoint import Checkpoint, check_weights
 
@@ -66,6 +67,7 @@ def import_refound(
     *,
     tokenizer: str | None = None,
     heads: int | None = None,
+    categories: Sequence[str] = (),
     leave_out: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Checkpoint:
@@ -79,10 +81,13 @@ def import_refound(
         tokenizer: Tokenizer that the weights were trained with: a Hugging Face id or folder. None takes
             bert-base-chinese, which the published weights were trained with, if the number of words is its own.
         heads: Attention heads, which the weights do not tell. None takes heads of width 64, as published.
+        categories: Names of the categories in the order of their numbers, from 1. The file does not tell them; without
+            them every point's category is unknown.
         leave_out: Names, or beginnings of names, of weights that are not wanted: heads of the pre-training, say.
         progress: Reports what was assumed.
     Raises:
         CheckpointError: the file is damaged, hostile or of another layout; a weight is unknown, missing or misshapen.
+        ConfigError: the tokenizer or the categories do not fit the weights.
     """
     progress = progress or Progress()
     source = Path(source).expanduser()
@@ -107,15 +112,32 @@ def import_refound(
         notes.append(f"{len(unused)} weights of experts that the published model never uses were left out.")
     check_weights(expected, weights)
     weights["pois.word.weight"][0] = 0.0
-    notes.append("The names of the categories are not in the file; only their number, with padding and unknown, is.")
+    vocabulary = PoiVocabulary(tuple(categories), first=1)
+    if len(vocabulary) > config.categories:
+        raise ConfigError(
+            f"{len(categories)} names of categories were given, the weights have room for {config.categories - 1}.",
+            "List the categories that the weights were trained with, in the order of their numbers.",
+        )
+    if not categories:
+        notes.append("The names of the categories are not in the file: every point counts as one of unknown category.")
+    kept: dict[str, Any] = {"spec": config.tokenizer}
+    if tokenizer is not None:
+        words = PoiTokenizer.load(tokenizer)
+        if len(words) != config.vocab_size:
+            raise ConfigError(
+                f"The tokenizer {tokenizer} has {len(words):,} words, the weights are for {config.vocab_size:,}.",
+                "Name the tokenizer that the weights were trained with.",
+            )
+        kept = {"files": words.to_files()}
+        config = replace(config, mask_id=words.mask, separator_id=words.sep)
     for note in notes:
         progress.log("info", note)
     preprocessing = {
-        "tokenizer": {"spec": config.tokenizer},
-        "categories": None,
-        "image": {"mean": list(IMAGE_MEAN), "std": list(IMAGE_STD), "pixel_m": config.pixel_m},
-        "teachers": {},
-        "counts": {},
+        "tokenizer": kept,
+        "categories": vocabulary.to_json(),
+        "imagery": None,
+        "statistics": {"mean": list(IMAGE_MEAN), "std": list(IMAGE_STD)},
+        "sees": ["pois", "imagery"],
     }
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,6 +24,7 @@ __all__ = [
     "plot_map",
     "principal_rgb",
     "stretch_limits",
+    "write_attention_style",
     "write_class_style",
     "write_ranking_style",
     "write_raster_style",
@@ -198,6 +199,22 @@ def write_score_style(path: str | Path, raster: str | Path) -> None:
     _write(path, _pseudocolour(*_sampled_limits(raster, 1)[0]))
 
 
+def write_attention_style(path: str | Path, raster: str | Path, uniform: float) -> None:
+    """Write the QGIS style of an attention raster: from transparent at 0 to bright and solid at the 98th percentile.
+
+    The scale reaches to twice uniform at least, so that attention that is even looks so.
+
+    Args:
+        path: The `.qml` file.
+        raster: The raster.
+        uniform: What every patch would get if attention were spread evenly.
+
+    Raises:
+        InputError: the raster cannot be read.
+    """
+    _write(path, _pseudocolour(0.0, max(_sampled_limits(raster, 1)[0][1], 2 * uniform), fade=True))
+
+
 def _sampled_limits(raster: str | Path, bands: int) -> Limits:
     """Stretch limits of the first bands, from windows spread evenly over the raster; never empty intervals."""
     from rasterio.windows import Window
@@ -223,8 +240,11 @@ def _sampled_limits(raster: str | Path, bands: int) -> Limits:
     return [(low, high) if high > low else (low, low + 1.0) for low, high in limits]
 
 
-def _pseudocolour(low: float, high: float) -> ET.Element:
+def _pseudocolour(low: float, high: float, *, fade: bool = False) -> ET.Element:
+    """Band 1 in the colours of scores; with `fade`, the lower the more the layers below shine through."""
     colours = list(SCORE_COLOURS)
+    steps = [step / (len(colours) - 1) for step in range(len(colours))]
+    alphas = [round(255 * step) if fade else 255 for step in steps]
     renderer = ET.Element(
         "rasterrenderer",
         {
@@ -250,12 +270,13 @@ def _pseudocolour(low: float, high: float) -> ET.Element:
         },
     )
     ramp = ET.SubElement(shader, "colorramp", {"type": "gradient", "name": "[source]"})
-    steps = [step / (len(colours) - 1) for step in range(len(colours))]
-    stops = ":".join(f"{step:.6f};{_rgba(colour)}" for step, colour in zip(steps[1:-1], colours[1:-1], strict=True))
-    _options(ramp, {"color1": _rgba(colours[0]), "color2": _rgba(colours[-1]), "discrete": "0", "stops": stops})
-    for step, colour in zip(steps, colours, strict=True):
+    shades = [_rgba(colour, alpha) for colour, alpha in zip(colours, alphas, strict=True)]
+    stops = ":".join(f"{step:.6f};{shade}" for step, shade in zip(steps[1:-1], shades[1:-1], strict=True))
+    _options(ramp, {"color1": shades[0], "color2": shades[-1], "discrete": "0", "stops": stops})
+    for step, colour, alpha in zip(steps, colours, alphas, strict=True):
         value = low + step * (high - low)
-        ET.SubElement(shader, "item", {"value": repr(value), "label": f"{value:.3f}", "color": colour, "alpha": "255"})
+        item = {"value": repr(value), "label": f"{value:.3f}", "color": colour, "alpha": str(alpha)}
+        ET.SubElement(shader, "item", item)
     return _raster_style(renderer)
 
 
@@ -337,8 +358,8 @@ def _hex(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _rgba(colour: str) -> str:
-    return ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)) + ",255"
+def _rgba(colour: str, alpha: int = 255) -> str:
+    return ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)) + f",{alpha}"
 
 
 def _write(path: str | Path, root: ET.Element) -> None:

@@ -19,6 +19,7 @@ from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.models.attention import RegionAttention
 from urbanfm_core.progress import Progress
 
 PixelFunction = Callable[[np.ndarray], np.ndarray]
@@ -99,6 +100,7 @@ class Trained:
         batch_size: Pixels or regions computed at once; None leaves it to the method.
         text_encoder: Text encoder as the user names it now; None for the one that the checkpoint names, which is then
             used only if it runs on this machine.
+        precision: Arithmetic of the network; methods that have only float32 take that.
         notes: What was special while computing with it, in sentences.
     """
 
@@ -108,6 +110,7 @@ class Trained:
     device: torch.device
     batch_size: int | None = None
     text_encoder: str | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
     notes: list[str] = field(default_factory=list)
 
 
@@ -138,7 +141,7 @@ class Method(ABC):
         one_of: Inputs of which at least one must be given, to train and to embed; all that are given are used.
         trains_on: What a sample is; for 'regions' the city that it prepares has them.
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
-            with phrases).
+            with phrases), 'attention' (tells where points of interest look in the pictures of their regions).
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
         config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
         ablations: What the paper's tables leave out, by its own names: changes to the configuration.
@@ -215,3 +218,39 @@ class Method(ABC):
     def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> np.ndarray:
         """For methods that share a space with 'text': phrases -> (N, D) float32, unit length."""
         raise ConfigError(f"{self.title} has no text side.", "Search by text needs a method that has one.")
+
+    def attention(
+        self,
+        trained: Trained,
+        city: CityInputs,
+        regions: RegionSet,
+        chosen: np.ndarray,
+        store: SampleStore,
+        progress: Progress,
+    ) -> RegionAttention:
+        """For methods that have 'attention': that of chosen points of interest to the patches of their regions.
+
+        Args:
+            trained: Network.
+            city: Needs points of interest and imagery.
+            regions: R regions in any CRS.
+            chosen: (P,) bool, which of the city's points, by their rows in `city.read_pois()`.
+            store: Keeps pictures and finished parts; must belong to this network, these layers and regions.
+            progress: Reports and cancels.
+        """
+        raise self._cannot_attend()
+
+    def require_attention(self) -> None:
+        """Check that the method has 'attention', before anything is read.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        if "attention" not in self.can:
+            raise self._cannot_attend()
+
+    def _cannot_attend(self) -> ConfigError:
+        return ConfigError(
+            f"{self.title} has no attention between points of interest and imagery.",
+            "Give a checkpoint of a method that has: ReFound.",
+        )

@@ -29,7 +29,7 @@ from urbanfm_core.models.refound.sequence import (
     z_order,
 )
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "refound" / "sequence"
+GOLDEN = Path(__file__).parents[2] / "golden" / "refound"
 UTM = CRS.from_epsg(32630)
 WEST, SOUTH = 440_000.0, 4_474_000.0
 NAMES = [
@@ -84,7 +84,7 @@ def poi_order(sequences: RegionSequences, region: int) -> list[int]:
 
 class TestParity:
     def test_inputs_are_those_of_the_published_code(self) -> None:
-        given = json.loads((GOLDEN / "pois.json").read_text(encoding="utf-8"))
+        given = json.loads((GOLDEN / "refound_pois.json").read_text(encoding="utf-8"))
         boxes = [
             (left, bottom, right, top) for left, top, right, bottom in (r["region_coord"] for r in given["regions"])
         ]
@@ -107,7 +107,7 @@ class TestParity:
             parity=True,
         )
         batch = sequences.batch(np.arange(3), patches=4, length=64)
-        expected = np.load(GOLDEN / "inputs.npz")
+        expected = np.load(GOLDEN / "refound_sequences.npz")
         for ours, theirs in {
             "tokens": "poi_name_token_ids",
             "token_mask": "attn_mask_poi",

@@ -18,7 +18,7 @@ from urbanfm_core.models.ordering import epoch_order
 from urbanfm_core.training.optim import complete_groups, groups_digest, layerwise_groups, rate_share
 from urbanfm_core.training.task import TrainingConfig
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "refound" / "lr_groups"
+GOLDEN = Path(__file__).parents[2] / "golden" / "refound"
 WARM = replace(SETTINGS, schedule="linear", warmup_epochs=1.5, final_lr_share=0.0, weight_decay=0.1)
 
 
@@ -102,7 +102,7 @@ def test_a_run_that_never_warms_up_says_so(make_task, tmp_path):
 
 def test_layerwise_groups_are_the_published_ones():
     golden = json.loads((GOLDEN / "refound_lr_groups.json").read_text())
-    shapes = json.loads((GOLDEN / "shapes.json").read_text())
+    shapes = json.loads((GOLDEN / "refound_shapes.json").read_text())
     parameters = {name: nn.Parameter(torch.empty(shape, device="meta")) for name, shape in shapes.items()}
     names = {id(parameter): name for name, parameter in parameters.items()}
 

@@ -45,6 +45,12 @@ class RegionInputs:
         """Regions with a valid pixel, (R,)."""
         return np.zeros(len(self), bool) if self.images is None else self.images.has_image
 
+    def by_length(self) -> NDArray[np.int64]:
+        """Regions with points or a picture, like lengths side by side: what is padding is hardly computed."""
+        known = np.flatnonzero(self.has_pois | self.has_image)
+        order: NDArray[np.int64] = known[np.argsort(self.sequences.length[known], kind="stable")]
+        return order
+
     def batch(self, rows: NDArray[np.int64], device: torch.device) -> dict[str, Tensor]:
         """Some regions as `RefoundModel` takes them; without images, these are left out."""
         pictures = self.images is not None and bool(self.has_image[rows].any())
