@@ -13,6 +13,7 @@ from .algorithms.embedregions import EmbedRegions
 from .algorithms.evaluateembeddings import EvaluateEmbeddings
 from .algorithms.importcheckpoint import ImportCheckpoint
 from .algorithms.inspectcheckpoint import InspectCheckpoint
+from .algorithms.predictindicators import PredictIndicators
 from .algorithms.searchbytext import SearchByText
 from .algorithms.trainmodel import TrainModel
 from .paths import metadata, resource
@@ -26,6 +27,7 @@ ALGORITHMS = (
     EmbedRegions,
     EmbedRaster,
     SearchByText,
+    PredictIndicators,
     EvaluateEmbeddings,
     AttentionMaps,
 )

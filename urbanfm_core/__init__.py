@@ -11,7 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = [
     "__version__", "ablate", "attend", "check", "embed", "embedraster", "evaluate", "grid", "importcheckpoint", "inspect",
-    "prepare", "samplecity", "search", "train",
+    "predict", "prepare", "samplecity", "search", "train",
 ]  # fmt: skip
 
 

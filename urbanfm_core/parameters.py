@@ -249,21 +249,7 @@ class TrainingParams(Stage):
     )
 
 
-class LabelInputs(Stage):
-    targets: list[str] = param(
-        [],
-        "What to predict, separated by commas: a column (price), its logarithm (log:price), a density "
-        "(log:population/km2), a column with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c).",
-        label="Targets",
-        kind="list",
-    )
-    task: Literal["auto", "regression", "binary", "multiclass", "distribution"] = param(
-        "auto",
-        "Task of the targets that do not name their own. 'auto': numbers are regression, two values binary, texts "
-        "multi-class, several columns shares of a whole.",
-        label="Task",
-        kind="choice",
-    )
+class LabelTables(Stage):
     labels: str | None = param(
         None, "Table with more labels, joined to the regions by id.", label="Table of labels", kind="file"
     )
@@ -281,6 +267,23 @@ class LabelInputs(Stage):
         label="Raster to sum as a label",
         kind="raster",
         advanced=True,
+    )
+
+
+class LabelInputs(LabelTables):
+    targets: list[str] = param(
+        [],
+        "What to predict, separated by commas: a column (price), its logarithm (log:price), a density "
+        "(log:population/km2), a column with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c).",
+        label="Targets",
+        kind="list",
+    )
+    task: Literal["auto", "regression", "binary", "multiclass", "distribution"] = param(
+        "auto",
+        "Task of the targets that do not name their own. 'auto': numbers are regression, two values binary, texts "
+        "multi-class, several columns shares of a whole.",
+        label="Task",
+        kind="choice",
     )
 
     @model_validator(mode="after")

@@ -41,6 +41,7 @@ from urbanfm_core.stages import (
     GridStage,
     ImportCheckpointStage,
     InspectStage,
+    PredictStage,
     PrepareStage,
     SampleCityStage,
     SearchStage,
@@ -447,6 +448,49 @@ def ablate(stage: AblateStage, progress: Progress) -> Result:
     return Result(summary, found, found.notes)
 
 
+def predict(stage: PredictStage, progress: Progress) -> Result:
+    from urbanfm_core.evaluation.predict_report import score_lines, write_outputs, write_page
+    from urbanfm_core.evaluation.predicting import predict_with_probe
+
+    if stage.checkpoint is not None:
+        from urbanfm_core.evaluation.finetuning import predict_with_network
+
+        city = city_of(stage)
+        given = city.given("pois", "imagery")
+        made = predict_with_network(
+            stage,
+            city,
+            lambda made_from: store_of(stage, "finetune", {**city.identity(*given), **made_from}),
+            progress.part(0.0, 0.95),
+        )
+    else:
+        made = predict_with_probe(stage, progress.part(0.0, 0.95))
+    found = made.found
+    progress.update(0.95, "Writing")
+    write_outputs(made.regions, found, stage.out, stage.parquet)
+    if stage.report is not None:
+        write_page(stage.report, made.regions, found, made.head, made.vectors, made.notes)
+    summary = {
+        "regions": len(made.regions),
+        "predicted": int(found.predicted.sum()),
+        "labelled": found.rows,
+        "outside": int(found.outside.sum()),
+        "target": found.target.name,
+        "task": found.target.task,
+        "region_id": made.regions.id_name,
+        "scores": {name: value for name, (value, _, _) in found.scores.items()},
+        "table": score_lines(found),
+        "coverage": found.coverage,
+        "moran": None if found.moran is None else found.moran.value,
+        "moran_p": None if found.moran is None else found.moran.p_value,
+        **{name: getattr(stage, name) for name in ("out", "parquet", "report", "checkpoint_out")},
+    }
+    notes = [*made.regions.notes, *made.notes, *found.notes]
+    if not any(getattr(stage, name) for name in ("out", "parquet", "report", "checkpoint_out")):
+        notes.append("No output was named, so the predictions were written nowhere; name --out or --parquet.")
+    return Result(summary, found, notes)
+
+
 def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
     if stage.method == "refound":
         from urbanfm_core.importers.refound import import_refound
@@ -517,6 +561,7 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "search": search,
     "attend": attend,
     "evaluate": evaluate,
+    "predict": predict,
     "ablate": ablate,
     "importcheckpoint": importcheckpoint,
     "inspect": inspect,

@@ -17,6 +17,7 @@ from urbanfm_core.parameters import (
     EmbeddingRasterInputs,
     ImageryInputs,
     LabelInputs,
+    LabelTables,
     PoiInputs,
     ProbeParams,
     RegionInputs,
@@ -480,6 +481,150 @@ class AblateStage(
         return self
 
 
+class PredictStage(ComputeParams, ImageryInputs, PoiInputs, LabelTables):
+    """Predict a field for every region from its vector, with intervals.
+
+    A simple model (a probe) learns the field from the regions that have it. Whole blocks of neighbouring regions are
+    held out in turn, so that scores, residuals and intervals are those of places that the model has not seen. Regions
+    whose vector is unlike all that it learned from are marked. With the head 'finetune', a trained ReFound learns the
+    field as a whole, from points of interest and imagery; a model fine-tuned before predicts for other regions.
+    """
+
+    embeddings: str | None = param(
+        None,
+        "What to predict from: what 'embed' wrote, or any table with an id and columns of numbers. Not needed to "
+        "fine-tune.",
+        label="Region embeddings",
+        kind="embeddings",
+    )
+    regions: str | None = param(
+        None,
+        "Polygons to predict for, whose fields hold the labels; regions without a label are predicted too. Without "
+        "them, the layer of the embeddings.",
+        label="Regions",
+        kind="polygons",
+    )
+    region_id: str | None = param(
+        None,
+        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
+        label="Region id field",
+        kind="field",
+        of="regions",
+        advanced=True,
+    )
+    embeddings_id: str | None = param(
+        None,
+        "Column of the region ids in the embeddings. Guessed when not given.",
+        label="Id field of the embeddings",
+        kind="text",
+        advanced=True,
+    )
+    target: str | None = param(
+        None,
+        "What to predict: a field (price), its logarithm (log:price), a density (log:population/km2), a field with its "
+        "task (zone:multiclass), or shares of a whole (occ_*, or a+b+c). A fine-tuned model knows it by itself.",
+        label="Target",
+        kind="text",
+    )
+    task: Literal["auto", "regression", "binary", "multiclass", "distribution"] = param(
+        "auto",
+        "'auto': numbers are regression, two values binary, texts multi-class, several fields shares of a whole.",
+        label="Task",
+        kind="choice",
+    )
+    head: Literal["linear", "mlp", "finetune"] = param(
+        "linear",
+        "What learns: 'linear' (ridge, logistic or softmax regression), 'mlp' (a network of two layers), or 'finetune' "
+        "(a trained ReFound goes on learning, which takes its checkpoint and layers, and time).",
+        label="Model",
+        kind="choice",
+    )
+    checkpoint: str | None = param(
+        None,
+        "ReFound to fine-tune; or one that was fine-tuned here, which predicts without learning.",
+        label="Checkpoint",
+        kind="checkpoint",
+    )
+    level: float = param(
+        90.0,
+        "Share of regions whose number its interval is to hold.",
+        label="Level of the intervals",
+        kind="number",
+        unit="%",
+        ge=50,
+        le=99.9,
+    )
+    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
+    blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
+    seed: int = param(
+        0,
+        "Start of all random numbers. The same seed gives the same folds and predictions.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    epochs: int = param(
+        40, "Passes over the labelled regions when fine-tuning.", label="Epochs", kind="integer", ge=1, advanced=True
+    )
+    learning_rate: float = param(
+        1e-4,
+        "Step size of the optimiser when fine-tuning, for the head; each layer below takes three quarters of that of "
+        "the one above.",
+        label="Learning rate",
+        kind="number",
+        gt=0,
+        advanced=True,
+    )
+    fusion: Literal["average", "attention"] = param(
+        "average",
+        "How a fine-tuned model makes one vector of points and imagery.",
+        label="Fusion",
+        kind="choice",
+        advanced=True,
+    )
+    out: str | None = param(
+        None,
+        "Layer to write (GeoPackage or GeoJSON): all source fields, and the prediction in fields that begin with "
+        "'pred'.",
+        label="Predicted regions",
+        kind="polygons",
+        output=True,
+    )
+    parquet: str | None = param(
+        None, "GeoParquet to write, with the same fields.", label="Predicted regions (GeoParquet)", kind="file",
+        output=True,
+    )  # fmt: skip
+    report: str | None = param(
+        None, "HTML report to write, with maps and scores.", label="Report", kind="file", output=True
+    )
+    checkpoint_out: str | None = param(
+        None,
+        "Where to keep the model that was fine-tuned on all labelled regions, to predict elsewhere.",
+        label="Fine-tuned checkpoint",
+        kind="checkpoint",
+        output=True,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _something_to_predict_from(self) -> PredictStage:
+        tuning = self.head == "finetune" or self.checkpoint is not None
+        if not tuning and self.embeddings is None:
+            raise ValueError("give region embeddings (embeddings) to predict from")
+        if tuning and self.checkpoint is None:
+            raise ValueError("fine-tuning needs a trained ReFound (checkpoint)")
+        if tuning and self.regions is None:
+            raise ValueError("a network predicts for regions: give them (regions)")
+        if self.checkpoint is None and self.target is None and self.label_raster is None:
+            raise ValueError("name what to predict (target)")
+        if self.checkpoint_out is not None and self.head != "finetune":
+            raise ValueError("a checkpoint (checkpoint_out) is only made by fine-tuning (head=finetune)")
+        if self.blocks < self.folds:
+            raise ValueError(f"{self.blocks} blocks (blocks) cannot fill {self.folds} folds (folds)")
+        return self
+
+
 class ImportCheckpointStage(Stage):
     """Turn published weights into a checkpoint.
 
@@ -561,6 +706,7 @@ STAGES: dict[str, type[Stage]] = {
     "search": SearchStage,
     "attend": AttendStage,
     "evaluate": EvaluateStage,
+    "predict": PredictStage,
     "ablate": AblateStage,
     "importcheckpoint": ImportCheckpointStage,
     "inspect": InspectStage,

@@ -446,7 +446,52 @@ def out_of_range(*flags):
     return lambda place: [*embed(place), *flags]
 
 
+def predict(place, target, count=30, **columns):
+    """A city of many regions with a field to predict, and vectors for them."""
+    shapes = [square(10 * row, 0, 10.0) for row in range(count)]
+    ids = [f"r{row}" for row in range(count)]
+    regions_frame(shapes, region_id=ids, **columns).to_file(place / "many.gpkg")
+    vectors = np.random.default_rng(0).normal(size=(count, 3)).round(4)
+    lines = ["region_id,e0,e1,e2", *(",".join([key, *map(str, row)]) for key, row in zip(ids, vectors, strict=True))]
+    (place / "vectors.csv").write_text("\n".join(lines))
+    made = place.parent / "made"
+    given = ("--embeddings", place / "vectors.csv", "--regions", place / "many.gpkg", "--target", target)
+    outputs = ("--out", made / "p.gpkg", "--parquet", made / "p.parquet", "--report", made / "p.html")
+    return ["predict", *given, *outputs]
+
+
+def predicts_a_missing_field(place):
+    return predict(place, "rent", price=np.arange(30.0))
+
+
+def predicts_from_no_label(place):
+    return predict(place, "price", price=np.full(30, np.nan))
+
+
+def predicts_a_single_class(place):
+    return predict(place, "zone:multiclass", zone=["A"] * 30)
+
+
+def predicts_from_few_labels(place):
+    return predict(place, "price", price=np.where(np.arange(30) < 9, np.arange(30.0), np.nan))
+
+
+def predicts_texts_as_numbers(place):
+    return predict(place, "zone:regression", zone=["A", "B", "C"] * 10)
+
+
+def fine_tunes_another_method(place):
+    given = ("--head", "finetune", "--checkpoint", place / "ckpt", "--pois", place / "pois.gpkg")
+    return [*predict(place, "price", price=np.arange(30.0)), *given]
+
+
 CASES = {
+    predicts_a_missing_field: ["no label column 'rent'", "region_id, price"],
+    predicts_from_no_label: ["'price' has 0 different values", "two are needed"],
+    predicts_a_single_class: ["1 classes", "two or more are needed"],
+    predicts_from_few_labels: ["9 regions have a label and vectors", "20 are needed", "21 have no label"],
+    predicts_texts_as_numbers: ["'zone'", "not numbers", "column of numbers"],
+    fine_tunes_another_method: ["'aether'", "cannot be fine-tuned", "checkpoint of ReFound"],
     ablation_that_the_method_does_not_have: ["no ablation 'w/o text'", "'w/o aug'"],
     sweep_of_a_number_that_is_none: ["no number 'lambda'", "lambda_image"],
     sweep_to_a_value_that_is_refused: ["lambda_image must lie in [0, 1]", "7"],

@@ -29,6 +29,7 @@ from qgis_plugin.algorithms.embedraster import EmbedRaster
 from qgis_plugin.algorithms.embedregions import EmbedRegions
 from qgis_plugin.algorithms.evaluateembeddings import EvaluateEmbeddings
 from qgis_plugin.algorithms.importcheckpoint import ImportCheckpoint
+from qgis_plugin.algorithms.predictindicators import PredictIndicators
 from qgis_plugin.algorithms.searchbytext import SearchByText
 from qgis_plugin.algorithms.trainmodel import TrainModel
 
@@ -313,6 +314,56 @@ def test_evaluate_takes_a_parquet_as_it_is_and_names_what_is_missing(
     assert fake.job["params"] == {"embeddings": str(table), "targets": ["price"]}
     assert "what to predict" in refusal(EvaluateEmbeddings, {"REGIONS": regions.id()}, context)
     assert "embeddings, or regions" in refusal(EvaluateEmbeddings, {"TARGETS": "people"}, context)
+
+
+def test_predict_continues_the_regions_with_the_fields_of_the_prediction(
+    fake: Fake, regions: QgsVectorLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    table = tmp_path / "mine.parquet"
+    table.write_bytes(b"PAR1")
+    feedback = Feedback()
+    parameters = {
+        "EMBEDDINGS": str(table), "REGIONS": regions.id(), "REGION_ID": "code", "TARGET": "log:people", "LEVEL": 80,
+        "HEAD": "mlp", "OUT": MEMORY, "REPORT": str(tmp_path / "report.html"), "CHECKPOINT_OUT": str(tmp_path / "ckpt"),
+    }  # fmt: skip
+    results = run(PredictIndicators, parameters, context, feedback)
+    params = fake.job["params"]
+    assert params["embeddings"] == str(table) and params["regions"].endswith("regions.gpkg")
+    assert (params["target"], params["level"], params["head"], params["region_id"]) == ("log:people", 80, "mlp", "code")
+    # Nothing is fine-tuned, so there is nothing to keep.
+    assert set(fake.job["outputs"]) == {"out", "report"}
+    layer = QgsProcessingUtils.mapLayerFromString(results["OUT"], context)
+    names = layer.fields().names()
+    assert {*regions.fields().names(), "pred", "pred_lower", "pred_upper", "pred_residual", "pred_outside"} <= {*names}
+    assert layer.featureCount() == regions.featureCount() == results["REGION_COUNT"]
+    assert (results["SCORE"], results["COVERAGE"], results["MORAN_P"], results["OUTSIDE"]) == (0.7, 0.9, 0.04, 2)
+    assert any("R2: 0.7" in info for info in feedback.infos)
+    assert any("outside of what the model learned" in warning for warning in feedback.warnings)
+
+
+def test_predict_continues_the_embeddings_where_they_are_the_regions(
+    fake: Fake, regions: QgsVectorLayer, context: QgsProcessingContext
+) -> None:
+    results = run(
+        PredictIndicators, {"EMBEDDINGS": regions.id(), "TARGET": "people", "OUT": MEMORY}, context, Feedback()
+    )
+    layer = QgsProcessingUtils.mapLayerFromString(results["OUT"], context)
+    assert {*regions.fields().names(), "pred"} <= {*layer.fields().names()}
+    assert fake.job["params"]["embeddings"].endswith("embeddings.gpkg") and "regions" not in fake.job["params"]
+
+
+def test_predict_says_what_is_missing(
+    fake: Fake, regions: QgsVectorLayer, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    given = {"OUT": MEMORY}
+    for parameters, words in (
+        ({"TARGET": "people"}, "Give region embeddings"),
+        ({"EMBEDDINGS": regions.id()}, "Name what to predict"),
+        ({"HEAD": "finetune", "REGIONS": regions.id(), "TARGET": "people"}, "needs a trained ReFound"),
+        ({"HEAD": "finetune", "CHECKPOINT": checkpoint, "TARGET": "people"}, "regions to predict for"),
+        ({"CHECKPOINT": checkpoint, "REGIONS": regions.id()}, "points of interest or imagery"),
+    ):
+        assert words in refusal(PredictIndicators, {**given, **parameters}, context)
 
 
 def test_attention_goes_back_to_points_and_regions(

@@ -26,6 +26,7 @@ IDS = {
     "embedregions",
     "embedraster",
     "searchbytext",
+    "predictindicators",
     "evaluateembeddings",
     "attentionmaps",
 }

@@ -25,22 +25,25 @@ from urbanfm_core.evaluation.tables import (
     read_labels,
 )
 from urbanfm_core.evaluation.targets import Target, read_targets
-from urbanfm_core.parameters import LabelInputs, ProbeParams
+from urbanfm_core.parameters import LabelInputs, LabelTables, ProbeParams
 from urbanfm_core.progress import Progress
-from urbanfm_core.stages import EvaluateStage
+from urbanfm_core.stages import EvaluateStage, PredictStage
 
 
-def read_labelled_regions(stage: EvaluateStage, progress: Progress) -> tuple[RegionSet, pd.DataFrame, list[str]]:
+def read_labelled_regions(
+    stage: EvaluateStage | PredictStage, progress: Progress
+) -> tuple[RegionSet, pd.DataFrame, list[str]]:
     """The regions, their labels row by row, and notes; see `labels_of` for the errors."""
     if stage.regions is not None:
         regions = RegionSet.from_layer(stage.regions, stage.region_id)
     else:
-        _, source = name_and_path((stage.embeddings or [""])[0])
+        given = stage.embeddings or ""
+        _, source = name_and_path(given if isinstance(given, str) else given[0])
         regions = RegionSet.from_layer(source, stage.region_id or own_id(source))
     return regions, *labels_of(stage, regions, progress)
 
 
-def labels_of(stage: LabelInputs, regions: RegionSet, progress: Progress) -> tuple[pd.DataFrame, list[str]]:
+def labels_of(stage: LabelTables, regions: RegionSet, progress: Progress) -> tuple[pd.DataFrame, list[str]]:
     """Labels of regions, row by row: their fields, a table's columns, and the sum of a raster; and notes.
 
     Raises:

@@ -20,10 +20,12 @@ from urbanfm_core.maps.plot import GREY, plot_map
 
 __all__ = [
     "GREY",
+    "class_colours",
     "plot_map",
     "principal_rgb",
     "stretch_limits",
     "write_attention_style",
+    "write_class_style",
     "write_ranking_style",
     "write_raster_style",
     "write_region_style",
@@ -36,6 +38,8 @@ PERCENTILES = (2.0, 98.0)
 PCA_FIELDS = ("emb_pca1", "emb_pca2", "emb_pca3")
 # Viridis at seven even steps: ordered in lightness, and readable with colour-blind eyes.
 SCORE_COLOURS = ("#440154", "#443983", "#31688e", "#21918c", "#35b779", "#90d743", "#fde725")
+# Okabe and Ito (2008), to be told apart with any eyes; without black, and yellow last since it is faint on paper.
+CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#8c6d31", "#f0e442")
 # White borders help the eye among a few regions, and hide the colours of many.
 _BORDERS_UP_TO = 2000
 _SAMPLE_WINDOWS = 5
@@ -130,6 +134,34 @@ def write_ranking_style(path: str | Path, score: npt.NDArray[np.floating], field
         rules.append((" AND ".join(parts), f"{edges[index]:.3f} to {edges[index + 1]:.3f}", colour, None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
     _write(path, _vector_style(rules, borders=len(score) <= _BORDERS_UP_TO))
+
+
+def class_colours(count: int) -> list[str]:
+    """Colours of classes: eight that colour-blind eyes tell apart; more classes get darker ones of the same."""
+    found = []
+    for place in range(count):
+        turn, colour = divmod(place, len(CLASS_COLOURS))
+        parts = (int(CLASS_COLOURS[colour][at : at + 2], 16) for at in (1, 3, 5))
+        found.append(_hex(tuple(int(part * 0.65**turn) for part in parts)))  # type: ignore[arg-type]
+    return found
+
+
+def write_class_style(path: str | Path, classes: Sequence[str], field: str, rows: int) -> None:
+    """Write the QGIS style of regions in classes, one colour each; the same classes always get the same colours.
+
+    Args:
+        path: The `.qml` file.
+        classes: Values of the field, in the order of the legend.
+        field: Name of the field, which holds text.
+        rows: Number of regions: many are drawn without borders.
+    """
+    name = '"' + field.replace('"', '""') + '"'
+    rules: list[tuple[str, str, str, str | None]] = []
+    for value, colour in zip(classes, class_colours(len(classes)), strict=True):
+        quoted = value.replace("'", "''")
+        rules.append((f"{name} = '{quoted}'", value, colour, None))
+    rules.append(("ELSE", "Not covered", _hex(GREY), None))
+    _write(path, _vector_style(rules, borders=rows <= _BORDERS_UP_TO))
 
 
 def write_raster_style(path: str | Path, raster: str | Path) -> None:
