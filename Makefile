@@ -57,7 +57,7 @@ format: setup ## write the style
 	$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
 
 contract: setup ## write resources/contract.json from urbanfm_core/stages.py
-	$(PY) -c "from urbanfm_core.stages import contract_text; open('resources/contract.json', 'w').write(contract_text())"
+	$(PY) -c "from urbanfm_core.contract import contract_text; open('resources/contract.json', 'w').write(contract_text())"
 
 zip: setup ## the plugin as a zip for QGIS, in dist/
 	$(PY) qgis_plugin/build.py --zip dist/urbanfm.zip

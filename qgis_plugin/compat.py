@@ -53,6 +53,7 @@ ADVANCED = _scoped("Qgis.ProcessingParameterFlag.Advanced", "QgsProcessingParame
 OPTIONAL = _scoped("Qgis.ProcessingParameterFlag.Optional", "QgsProcessingParameterDefinition.Flag.FlagOptional")
 ANY_VECTOR = _scoped("Qgis.ProcessingSourceType.Vector", "QgsProcessing.SourceType.TypeVector")
 POLYGONS = _scoped("Qgis.ProcessingSourceType.VectorPolygon", "QgsProcessing.SourceType.TypeVectorPolygon")
+POINTS = _scoped("Qgis.ProcessingSourceType.VectorPoint", "QgsProcessing.SourceType.TypeVectorPoint")
 ANY_MAP_LAYER = _scoped("Qgis.ProcessingSourceType.MapLayer", "QgsProcessing.SourceType.TypeMapLayer")
 INTEGER = _scoped("Qgis.ProcessingNumberParameterType.Integer", "QgsProcessingParameterNumber.Type.Integer")
 DOUBLE = _scoped("Qgis.ProcessingNumberParameterType.Double", "QgsProcessingParameterNumber.Type.Double")

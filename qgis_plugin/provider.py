@@ -5,6 +5,7 @@ from __future__ import annotations
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.attentionmaps import AttentionMaps
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.creategridregions import CreateGridRegions
 from .algorithms.embedraster import EmbedRaster
@@ -12,6 +13,7 @@ from .algorithms.embedregions import EmbedRegions
 from .algorithms.evaluateembeddings import EvaluateEmbeddings
 from .algorithms.importcheckpoint import ImportCheckpoint
 from .algorithms.inspectcheckpoint import InspectCheckpoint
+from .algorithms.predictindicators import PredictIndicators
 from .algorithms.searchbytext import SearchByText
 from .algorithms.trainmodel import TrainModel
 from .paths import metadata, resource
@@ -25,7 +27,9 @@ ALGORITHMS = (
     EmbedRegions,
     EmbedRaster,
     SearchByText,
+    PredictIndicators,
     EvaluateEmbeddings,
+    AttentionMaps,
 )
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from urbanfm_core.errors import ConfigError, CRSError, InputError
+from urbanfm_core.errors import CheckpointError, ConfigError, CRSError, InputError
 from urbanfm_core.progress import Progress
 
 if TYPE_CHECKING:
@@ -35,11 +35,17 @@ def city_of(stage: Any) -> CityInputs:
     )
 
 
-def store_of(stage: Any, purpose: str, made_from: dict[str, Any]) -> SampleStore:
-    from urbanfm_core.data.store import SampleStore, default_cache
+def cache_of(stage: Any) -> Path:
+    """The folder for prepared samples and unfinished work."""
+    from urbanfm_core.data.store import default_cache
 
-    root = Path(stage.cache) if stage.cache else default_cache()
-    return SampleStore(root / purpose, {"purpose": purpose, **made_from})
+    return Path(stage.cache) if stage.cache else default_cache()
+
+
+def store_of(stage: Any, purpose: str, made_from: dict[str, Any]) -> SampleStore:
+    from urbanfm_core.data.store import SampleStore
+
+    return SampleStore(cache_of(stage) / purpose, {"purpose": purpose, **made_from})
 
 
 def inputs_used(method: Method, names: tuple[str, ...], city: CityInputs) -> tuple[str, ...]:
@@ -100,6 +106,16 @@ def training_settings(stage: Any, preset: dict[str, Any]) -> TrainingConfig:
 
     given = {name: getattr(stage, name) for name in ("epochs", "batch_size", "learning_rate", "precision", "seed")}
     return TrainingConfig(**{**preset["training"], **{name: v for name, v in given.items() if v is not None}})
+
+
+def finished_checkpoint(path: Path) -> Checkpoint | None:
+    """The checkpoint that an earlier run left in the cache, if it is whole: then a killed run was past its training."""
+    from urbanfm_core.training.checkpoint import Checkpoint
+
+    try:
+        return Checkpoint.load(path)
+    except CheckpointError:
+        return None
 
 
 def load_model(path: str, stage: Any, progress: Progress) -> tuple[Method, Trained, Checkpoint]:

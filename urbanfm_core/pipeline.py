@@ -14,17 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
-from urbanfm_core.errors import (
-    CheckpointError,
-    ConfigError,
-    EmptyInputError,
-    InputError,
-    MissingDependencyError,
-    OutputError,
-)
+from urbanfm_core.errors import ConfigError, EmptyInputError, InputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
 from urbanfm_core.inputs import (
+    cache_of,
     city_of,
+    finished_checkpoint,
     grid_over,
     inputs_used,
     load_model,
@@ -37,6 +32,8 @@ from urbanfm_core.inputs import (
 from urbanfm_core.parameters import Stage, TrainingParams
 from urbanfm_core.progress import Progress
 from urbanfm_core.stages import (
+    AblateStage,
+    AttendStage,
     CheckStage,
     EmbedRasterStage,
     EmbedStage,
@@ -44,6 +41,7 @@ from urbanfm_core.stages import (
     GridStage,
     ImportCheckpointStage,
     InspectStage,
+    PredictStage,
     PrepareStage,
     SampleCityStage,
     SearchStage,
@@ -53,10 +51,13 @@ from urbanfm_core.stages import (
 
 if TYPE_CHECKING:
     from urbanfm_core.data.city import CityInputs
+    from urbanfm_core.data.poi import PoiSet
     from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.data.store import SampleStore
+    from urbanfm_core.inference.attention import Findings
     from urbanfm_core.inference.table import EmbeddingTable
     from urbanfm_core.maps.search import Ranking
+    from urbanfm_core.models.attention import RegionAttention
     from urbanfm_core.models.method import Method, Prepared
     from urbanfm_core.training.checkpoint import Checkpoint
 
@@ -150,9 +151,11 @@ def check_outputs(stage: Stage) -> None:
     """Refuse, before any work is done, what cannot be written.
 
     Raises:
-        OutputError: a Shapefile or another format that is not offered, or a folder that cannot be written.
+        OutputError: a Shapefile or another format that is not offered, two outputs in one file, or a folder that cannot
+            be written.
         CheckpointError: a checkpoint would replace something else.
     """
+    named: dict[Path, str] = {}
     for name, item in type(stage).model_fields.items():
         path = getattr(stage, name)
         extra: Any = item.json_schema_extra
@@ -164,7 +167,10 @@ def check_outputs(stage: Stage) -> None:
                 f"{target}: a Shapefile cannot hold embeddings: it cuts names to 10 letters and texts to 254.",
                 "Write a GeoPackage: give a name that ends in .gpkg.",
             )
-        if extra["kind"] == "polygons":
+        other = named.setdefault(target.absolute(), name)
+        if other != name:
+            raise OutputError(f"{target} is named for both {other} and {name}.", "Give each output a file of its own.")
+        if extra["kind"] in ("polygons", "points"):
             from urbanfm_core.geo.vector import check_layer_name
 
             check_layer_name(target.absolute())
@@ -241,7 +247,7 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
     if path is None:
         _check_overlap(regions, city)
         path, share = _checkpoint_to_train(stage), 0.7
-        found = None if stage.checkpoint_out is not None else _trained_before(Path(path))
+        found = None if stage.checkpoint_out is not None else finished_checkpoint(Path(path))
         if found is None:
             found, notes = _train(stage, Path(path), progress.part(0.0, share))
         else:
@@ -354,28 +360,53 @@ def search(stage: SearchStage, progress: Progress) -> Result:
     return Result(summary, value, [*notes, *trained.notes])
 
 
+def attend(stage: AttendStage, progress: Progress) -> Result:
+    from urbanfm_core.data.poi import PoiSet
+    from urbanfm_core.data.poi_choice import choose_pois
+    from urbanfm_core.inference.attention import Findings, own_patch_share
+
+    city = city_of(stage)
+    method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
+    method.require_attention()
+    pois = city.read_pois()
+    selected = None if stage.selected is None else PoiSet.from_source(stage.selected, city.poi_columns)
+    choice = choose_pois(pois, stage.categories, stage.poi_rows, selected)
+    regions = regions_of(stage, city)
+    used = {
+        "weights": checkpoint.manifest["weights_sha256"],
+        **replace(city, regions=regions).identity("pois", "imagery"),
+    }
+    store = store_of(stage, "attend", used)
+    attention = method.attention(trained, city, regions, choice.mask, store, progress.part(0.0, 0.8))
+    share = own_patch_share(attention, stage.seed)
+    notes = [*regions.notes, *choice.notes, *attention.notes, *trained.notes]
+    findings = Findings(share, choice.words, model_name(checkpoint), notes)
+    _write_attention(stage, city, regions, pois, attention, findings, progress)
+    store.remove()
+    summary = {
+        "chosen": choice.words,
+        "points": len(set(attention.pairs.poi.tolist())),
+        "regions": len(attention.rows),
+        **share.summary(),
+        "said": share.sentence(),
+        "model": findings.model,
+        "region_id": regions.id_name,
+        **{name: getattr(stage, name) for name in ("raster", "pois_out", "regions_out", "report")},
+    }
+    return Result(summary, attention, notes)
+
+
 def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
     from urbanfm_core.evaluation import report
     from urbanfm_core.evaluation.floors import centres_m
-    from urbanfm_core.evaluation.inputs import read_features, read_labelled_regions
-    from urbanfm_core.evaluation.run import Settings
+    from urbanfm_core.evaluation.inputs import read_features, read_labelled_regions, settings_of, targets_of
     from urbanfm_core.evaluation.run import evaluate as run_evaluation
-    from urbanfm_core.evaluation.targets import read_targets
 
     city = city_of(stage)
     regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.05))
-    wanted = stage.targets or [Path(str(stage.label_raster)).stem]
-    targets = read_targets(wanted, labels, regions.area_m2() / 1e6, stage.task)
+    targets = targets_of(stage, regions, labels)
     features = read_features(stage, regions, city, {str(name) for name in labels.columns}, progress.part(0.05, 0.2))
-    settings = Settings(
-        splits=("spatial", "random") if stage.split == "both" else (stage.split,),
-        seeds=tuple(range(stage.seed, stage.seed + stage.seeds)),
-        folds=stage.folds,
-        blocks=stage.blocks,
-        linear=stage.probes != "mlp",
-        mlp=stage.probes != "linear",
-        settled_per_km2=stage.settled,
-    )
+    settings = settings_of(stage, stage.seed)
     found = run_evaluation(targets, features, centres_m(regions), settings, progress.part(0.2, 1.0))
     found = replace(found, notes=[*regions.notes, *notes, *found.notes])
     if stage.out is not None:
@@ -396,6 +427,70 @@ def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
     return Result(summary, found, found.notes)
 
 
+def ablate(stage: AblateStage, progress: Progress) -> Result:
+    from urbanfm_core.ablating import run_ablation
+    from urbanfm_core.evaluation import ablation_report
+
+    found = run_ablation(stage, progress)
+    if stage.out is not None:
+        ablation_report.write_json(stage.out, found)
+    if stage.report is not None:
+        ablation_report.write_page(stage.report, found, f"Ablation of {Path(stage.preset).stem}")
+    for sentence in found.verdicts():
+        progress.log("warning", sentence)
+    summary = {
+        "variants": [variant.name for variant in found.variants],
+        "training_seeds": list(found.seeds),
+        "table": ablation_report.lines(found),
+        "out": stage.out,
+        "report": stage.report,
+    }
+    return Result(summary, found, found.notes)
+
+
+def predict(stage: PredictStage, progress: Progress) -> Result:
+    from urbanfm_core.evaluation.predict_report import score_lines, write_outputs, write_page
+    from urbanfm_core.evaluation.predicting import predict_with_probe
+
+    if stage.checkpoint is not None:
+        from urbanfm_core.evaluation.finetuning import predict_with_network
+
+        city = city_of(stage)
+        given = city.given("pois", "imagery")
+        made = predict_with_network(
+            stage,
+            city,
+            lambda made_from: store_of(stage, "finetune", {**city.identity(*given), **made_from}),
+            progress.part(0.0, 0.95),
+        )
+    else:
+        made = predict_with_probe(stage, progress.part(0.0, 0.95))
+    found = made.found
+    progress.update(0.95, "Writing")
+    write_outputs(made.regions, found, stage.out, stage.parquet)
+    if stage.report is not None:
+        write_page(stage.report, made.regions, found, made.head, made.vectors, made.notes)
+    summary = {
+        "regions": len(made.regions),
+        "predicted": int(found.predicted.sum()),
+        "labelled": found.rows,
+        "outside": int(found.outside.sum()),
+        "target": found.target.name,
+        "task": found.target.task,
+        "region_id": made.regions.id_name,
+        "scores": {name: value for name, (value, _, _) in found.scores.items()},
+        "table": score_lines(found),
+        "coverage": found.coverage,
+        "moran": None if found.moran is None else found.moran.value,
+        "moran_p": None if found.moran is None else found.moran.p_value,
+        **{name: getattr(stage, name) for name in ("out", "parquet", "report", "checkpoint_out")},
+    }
+    notes = [*made.regions.notes, *made.notes, *found.notes]
+    if not any(getattr(stage, name) for name in ("out", "parquet", "report", "checkpoint_out")):
+        notes.append("No output was named, so the predictions were written nowhere; name --out or --parquet.")
+    return Result(summary, found, notes)
+
+
 def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
     if stage.method == "refound":
         from urbanfm_core.importers.refound import import_refound
@@ -404,7 +499,7 @@ def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result
             stage.checkpoint,
             tokenizer=stage.tokenizer,
             heads=stage.heads,
-            categories=_read_names(stage.categories),
+            categories=_read_names(stage.category_names),
             leave_out=stage.leave_out,
             progress=progress,
         )
@@ -464,7 +559,10 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "embed": embed,
     "embedraster": embedraster,
     "search": search,
+    "attend": attend,
     "evaluate": evaluate,
+    "predict": predict,
+    "ablate": ablate,
     "importcheckpoint": importcheckpoint,
     "inspect": inspect,
     "check": check,
@@ -527,7 +625,7 @@ def _check_overlap(regions: RegionSet, city: CityInputs) -> None:
 
 def _checkpoint_to_train(stage: EmbedStage) -> str:
     """Where the checkpoint goes that is trained because none was given; the same inputs give the same place."""
-    from urbanfm_core.data.store import default_cache, fingerprint
+    from urbanfm_core.data.store import fingerprint
     from urbanfm_core.models import get_method, load_preset
 
     if stage.checkpoint_out is not None:
@@ -537,18 +635,7 @@ def _checkpoint_to_train(stage: EmbedStage) -> str:
     city = _city_to_train_on(stage, method)
     settings = {name: getattr(stage, name) for name in (*TrainingParams.model_fields, "batch_size")}
     made_from = {**city.identity(*inputs_used(method, method.needs, city)), **settings, "preset": preset}
-    root = Path(stage.cache) if stage.cache else default_cache()
-    return str(root / "checkpoints" / f"{Path(stage.preset).stem}-{fingerprint(made_from)}")
-
-
-def _trained_before(path: Path) -> Checkpoint | None:
-    """The checkpoint that an earlier run left in the cache, if it is whole: then a killed run was past its training."""
-    from urbanfm_core.training.checkpoint import Checkpoint
-
-    try:
-        return Checkpoint.load(path)
-    except CheckpointError:
-        return None
+    return str(cache_of(stage) / "checkpoints" / f"{Path(stage.preset).stem}-{fingerprint(made_from)}")
 
 
 def _training_summary(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]:
@@ -580,6 +667,43 @@ def _write_embeddings(stage: EmbedStage, table: EmbeddingTable, city: CityInputs
         plot_map(
             stage.map, table.regions.geometry, table.regions.crs, rgb, f"Region embeddings, {table.provenance['model']}"
         )
+
+
+def _write_attention(
+    stage: AttendStage,
+    city: CityInputs,
+    regions: RegionSet,
+    pois: PoiSet,
+    attention: RegionAttention,
+    findings: Findings,
+    progress: Progress,
+) -> None:
+    from urbanfm_core.data.poi_table import read_poi_table
+    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.inference.attention import poi_layer, region_layer, write_attention_raster
+    from urbanfm_core.maps.attention_page import choose_pictures, write_attention_page
+    from urbanfm_core.maps.styles import write_attention_style, write_ranking_style
+
+    progress.update(0.8, "Writing")
+    if stage.raster is not None:
+        tags = {"model": findings.model, "points_of_interest": findings.chosen}
+        write_attention_raster(attention, stage.raster, progress.part(0.8, 0.9), tags)
+        write_attention_style(Path(stage.raster).with_suffix(".qml"), stage.raster, attention.uniform)
+    if stage.pois_out is not None:
+        write_layer(poi_layer(pois, read_poi_table(str(city.pois), []), attention), stage.pois_out)
+    if stage.regions_out is not None:
+        frame = region_layer(regions, attention, progress.part(0.9, 0.95))
+        write_layer(frame, stage.regions_out)
+        style, field = Path(stage.regions_out).with_suffix(".qml"), "attention_ratio"
+        if stage.raster is not None and style == Path(stage.raster).with_suffix(".qml"):
+            findings.notes.append(
+                f"{style.name} is the style of the raster; regions of that name have none of their own."
+            )
+        else:
+            write_ranking_style(style, frame[field].to_numpy(), field)
+    if stage.report is not None:
+        rows = choose_pictures(attention, stage.pictures, stage.seed)
+        write_attention_page(stage.report, attention, pois, regions.ids, findings, rows)
 
 
 def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:

@@ -20,7 +20,7 @@ import psutil
 from urbanfm_core.inputs import city_of, inputs_used, load_model, method_config, regions_of, training_settings
 from urbanfm_core.parameters import Stage
 from urbanfm_core.progress import Progress, duration
-from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, SearchStage, TrainStage
+from urbanfm_core.stages import AblateStage, EmbedRasterStage, EmbedStage, PrepareStage, SearchStage, TrainStage
 
 _PILOT_POINTS = (64, 320)
 _PILOT_REGIONS = (8, 40)
@@ -84,6 +84,8 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
     _describe_inputs(stage, made)
     if isinstance(stage, (TrainStage, PrepareStage)):
         _plan_training(stage, made, progress)
+    elif isinstance(stage, AblateStage):
+        _plan_ablation(stage, made, progress)
     elif isinstance(stage, EmbedStage):
         _plan_embedding(stage, made, progress)
     elif isinstance(stage, (EmbedRasterStage, SearchStage)):
@@ -184,6 +186,25 @@ def _region_pilots(city: Any, regions: Any) -> _Pilots:
             yield replace(city, regions=regions.take(rows)), SampleStore(folder, {"pilot": len(rows)})
 
     return _Pilots("regions", np.arange(len(regions)), _PILOT_REGIONS, make)
+
+
+def _plan_ablation(stage: AblateStage, made: Plan, progress: Progress) -> None:
+    """One training measured, times the trainings; those that an earlier run finished are not known here."""
+    from urbanfm_core.ablating import planned_variants
+    from urbanfm_core.models import get_method, load_preset
+
+    preset = load_preset(stage.preset)
+    method = get_method(preset["method"])
+    variants = planned_variants(stage, method, method_config(stage, method, preset))
+    _plan_training(stage, made, progress)
+    trainings = len(variants) * stage.training_seeds
+    one = made.seconds.get("training")
+    made.seconds["training"] = None if one is None else one * trainings
+    made.seconds |= {"embedding": None, "scoring": None}
+    made.notes.append(
+        f"{trainings} trainings: {', '.join(variant.name for variant in variants)}, {stage.training_seeds} times each. "
+        "Time is that of the full model; trainings that an earlier run finished take none."
+    )
 
 
 def _plan_embedding(stage: EmbedStage, made: Plan, progress: Progress) -> None:

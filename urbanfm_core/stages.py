@@ -6,19 +6,20 @@ Each stage is a pydantic model of `parameters.param` fields.
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
-from pydantic_core import PydanticUndefined
 
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.parameters import (
     ComputeParams,
     EmbeddingRasterInputs,
     ImageryInputs,
+    LabelInputs,
+    LabelTables,
     PoiInputs,
+    ProbeParams,
     RegionInputs,
     Stage,
     TrainingParams,
@@ -252,7 +253,94 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
         return self
 
 
-class EvaluateStage(EmbeddingRasterInputs, PoiInputs):
+class AttendStage(ComputeParams, ImageryInputs, PoiInputs, RegionInputs):
+    """Show where points of interest look in the imagery.
+
+    In the last layer of a model that reads points and imagery together, the names of the chosen points attend to patches
+    of their region's picture. The attention is written as a raster, to the points, to the regions, and as a page with
+    pictures. The more of it falls on the patch that a point stands on, the better text and picture are aligned; the share
+    is reported beside that of attention spread evenly.
+    """
+
+    checkpoint: str = param(
+        help="Trained model with attention between points and imagery: one of ReFound.",
+        label="Checkpoint",
+        kind="checkpoint",
+    )
+    categories: list[str] = param(
+        [],
+        "Categories or subcategories of the points that are looked at, such as bar. All points when nothing is chosen.",
+        label="Categories",
+        kind="list",
+    )
+    selected: str | None = param(
+        None,
+        "Points that are looked at, as a layer of some of the points of interest: they are found again by place and "
+        "name. In QGIS choose the same layer and 'selected features only', or a filter.",
+        label="Selected points",
+        kind="points",
+    )
+    poi_rows: list[int] = param(
+        [],
+        "Rows of the points that are looked at, in their layer or table, counted from 0.",
+        label="Rows of the points",
+        kind="list",
+        advanced=True,
+    )
+    pictures: int = param(
+        8,
+        "Regions shown in the report, drawn at random.",
+        label="Regions in the report",
+        kind="integer",
+        ge=0,
+        le=200,
+        advanced=True,
+    )
+    seed: int = param(
+        0,
+        "Start of the draws: of the regions in the report, and of the interval.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    raster: str | None = param(
+        None,
+        "GeoTIFF to write: the share of a region's attention that each patch gets, one pixel a patch; the mean where "
+        "regions' pictures overlap.",
+        label="Attention raster",
+        kind="raster",
+        output=True,
+    )
+    pois_out: str | None = param(
+        None,
+        "Layer to write: the chosen points with the attention that they give to the patch that they stand on, and its "
+        "ratio to attention spread evenly.",
+        label="Points with attention",
+        kind="points",
+        output=True,
+    )
+    regions_out: str | None = param(
+        None,
+        "Layer to write: the regions with the number of chosen points, their attention on their own patches, and the "
+        "entropy of the attention: 0 if all is on one patch, 1 if it is the same everywhere.",
+        label="Regions with attention",
+        kind="polygons",
+        output=True,
+    )
+    report: str | None = param(
+        None, "HTML page to write, with pictures of some regions.", label="Report", kind="file", output=True
+    )
+
+    @model_validator(mode="after")
+    def _something_to_look_at(self) -> AttendStage:
+        missing = [name for name in ("pois", "imagery") if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"give {' and '.join(missing)}: attention goes from points of interest to imagery")
+        return self
+
+
+class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs):
     """Say what embeddings know of a city, beside what anyone could know without them.
 
     Simple probes predict the targets from the vectors, for regions in blocks that they were not trained on. The same
@@ -287,43 +375,11 @@ class EvaluateStage(EmbeddingRasterInputs, PoiInputs):
         of="regions",
         advanced=True,
     )
-    targets: list[str] = param(
-        [],
-        "What to predict, separated by commas: a column (price), its logarithm (log:price), a density "
-        "(log:population/km2), a column with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c).",
-        label="Targets",
-        kind="list",
-    )
-    task: Literal["auto", "regression", "binary", "multiclass", "distribution"] = param(
-        "auto",
-        "Task of the targets that do not name their own. 'auto': numbers are regression, two values binary, texts "
-        "multi-class, several columns shares of a whole.",
-        label="Task",
-        kind="choice",
-    )
-    labels: str | None = param(
-        None, "Table with more labels, joined to the regions by id.", label="Table of labels", kind="file"
-    )
-    labels_id: str | None = param(
-        None,
-        "Column of the region ids in the table of labels. Guessed when not given.",
-        label="Id field of the labels",
-        kind="text",
-        advanced=True,
-    )
     embeddings_id: str | None = param(
         None,
         "Column of the region ids in the embeddings. Guessed when not given.",
         label="Id field of the embeddings",
         kind="text",
-        advanced=True,
-    )
-    label_raster: str | None = param(
-        None,
-        "Raster with one band, such as inhabitants per pixel. Its sum over each region, pixels on the border by their "
-        "share inside, is a label with the name of the file.",
-        label="Raster to sum as a label",
-        kind="raster",
         advanced=True,
     )
     imagery: str | None = param(
@@ -332,38 +388,11 @@ class EvaluateStage(EmbeddingRasterInputs, PoiInputs):
         label="Imagery",
         kind="raster",
     )
-    split: Literal["spatial", "random", "both"] = param(
-        "spatial",
-        "What is held out: whole blocks of neighbouring regions, or single regions at random as in many papers, which "
-        "flatters, since neighbours are alike.",
-        label="Split",
-        kind="choice",
-    )
-    seeds: int = param(5, "Number of different splits.", label="Seeds", kind="integer", ge=1, le=100)
     seed: int = param(
         0,
         "First seed. The same seed gives the same folds and scores.",
         label="Seed",
         kind="integer",
-        ge=0,
-        advanced=True,
-    )
-    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
-    blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
-    probes: Literal["all", "linear", "mlp"] = param(
-        "all",
-        "Which probes: linear (ridge, logistic, softmax), a network of two layers, or both, of which the better counts.",
-        label="Probes",
-        kind="choice",
-        advanced=True,
-    )
-    settled: float = param(
-        1000.0,
-        "Targets that count inhabitants, or are their density, are also scored for regions with at least so many; 0 for "
-        "not.",
-        label="Settled from",
-        kind="number",
-        unit="inhabitants per km2",
         ge=0,
         advanced=True,
     )
@@ -379,11 +408,218 @@ class EvaluateStage(EmbeddingRasterInputs, PoiInputs):
         return {**values, "embeddings": [os.fspath(values["embeddings"])]} if single else values
 
     @model_validator(mode="after")
-    def _something_to_predict(self) -> EvaluateStage:
-        if not self.targets and self.label_raster is None:
-            raise ValueError("name what to predict (targets), or give a raster to sum (label_raster)")
+    def _regions_from_somewhere(self) -> EvaluateStage:
         if self.regions is None and not self.embeddings:
             raise ValueError("give embeddings, or regions to score the floors of")
+        return self
+
+
+class AblateStage(
+    ProbeParams,
+    LabelInputs,
+    ComputeParams,
+    TrainingParams,
+    EmbeddingRasterInputs,
+    ImageryInputs,
+    PoiInputs,
+    RegionInputs,
+):
+    """Say what each part of a method is worth on a city, and how much a number of it matters.
+
+    Trains the method as it is, without each part that its paper leaves out, and with other values of its numbers, each
+    from several seeds, and scores all of them like 'evaluate': the same regions, folds and floors. Finished trainings
+    are kept in the cache and taken up by the next run.
+    """
+
+    regions: str | None = param(
+        None,
+        "Polygons that are embedded and whose fields hold the labels. Without them a grid is made, whose only labels "
+        "come from a raster (label_raster).",
+        label="Regions with labels",
+        kind="polygons",
+    )
+    variants: list[str] = param(
+        [],
+        "Ablations to make, by the names that the method gives them, such as 'w/o aug'; none of them with 'none'. All "
+        "when not given.",
+        label="Ablations",
+        kind="list",
+    )
+    sweeps: list[str] = param(
+        [],
+        "Numbers of the model to vary, each with its values, such as lambda_image=0,0.2,0.5.",
+        label="Sweeps",
+        kind="list",
+    )
+    training_seeds: int = param(
+        3,
+        "Number of trainings of each variant, from different seeds. With one, nothing is said about what another start "
+        "of the training would give.",
+        label="Training seeds",
+        kind="integer",
+        ge=1,
+        le=100,
+    )
+    seed: int = param(
+        0, "First seed, of the trainings and of the splits.", label="Seed", kind="integer", ge=0, advanced=True
+    )
+    out: str | None = param(
+        None,
+        "JSON file to write, with every score of every variant and seed, and where their checkpoints lie.",
+        label="Scores",
+        kind="file",
+        output=True,
+    )
+    report: str | None = param(
+        None, "HTML report to write, with a plot of each sweep.", label="Report", kind="file", output=True
+    )
+
+    @model_validator(mode="after")
+    def _labels_from_somewhere(self) -> AblateStage:
+        if self.regions is None and self.label_raster is None:
+            raise ValueError("give regions with labels (regions), or a raster to sum over a grid (label_raster)")
+        return self
+
+
+class PredictStage(ComputeParams, ImageryInputs, PoiInputs, LabelTables):
+    """Predict a field for every region from its vector, with intervals.
+
+    A simple model (a probe) learns the field from the regions that have it. Whole blocks of neighbouring regions are
+    held out in turn, so that scores, residuals and intervals are those of places that the model has not seen. Regions
+    whose vector is unlike all that it learned from are marked. With the head 'finetune', a trained ReFound learns the
+    field as a whole, from points of interest and imagery; a model fine-tuned before predicts for other regions.
+    """
+
+    embeddings: str | None = param(
+        None,
+        "What to predict from: what 'embed' wrote, or any table with an id and columns of numbers. Not needed to "
+        "fine-tune.",
+        label="Region embeddings",
+        kind="embeddings",
+    )
+    regions: str | None = param(
+        None,
+        "Polygons to predict for, whose fields hold the labels; regions without a label are predicted too. Without "
+        "them, the layer of the embeddings.",
+        label="Regions",
+        kind="polygons",
+    )
+    region_id: str | None = param(
+        None,
+        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
+        label="Region id field",
+        kind="field",
+        of="regions",
+        advanced=True,
+    )
+    embeddings_id: str | None = param(
+        None,
+        "Column of the region ids in the embeddings. Guessed when not given.",
+        label="Id field of the embeddings",
+        kind="text",
+        advanced=True,
+    )
+    target: str | None = param(
+        None,
+        "What to predict: a field (price), its logarithm (log:price), a density (log:population/km2), a field with its "
+        "task (zone:multiclass), or shares of a whole (occ_*, or a+b+c). A fine-tuned model knows it by itself.",
+        label="Target",
+        kind="text",
+    )
+    task: Literal["auto", "regression", "binary", "multiclass", "distribution"] = param(
+        "auto",
+        "'auto': numbers are regression, two values binary, texts multi-class, several fields shares of a whole.",
+        label="Task",
+        kind="choice",
+    )
+    head: Literal["linear", "mlp", "finetune"] = param(
+        "linear",
+        "What learns: 'linear' (ridge, logistic or softmax regression), 'mlp' (a network of two layers), or 'finetune' "
+        "(a trained ReFound goes on learning, which takes its checkpoint and layers, and time).",
+        label="Model",
+        kind="choice",
+    )
+    checkpoint: str | None = param(
+        None,
+        "ReFound to fine-tune; or one that was fine-tuned here, which predicts without learning.",
+        label="Checkpoint",
+        kind="checkpoint",
+    )
+    level: float = param(
+        90.0,
+        "Share of regions whose number its interval is to hold.",
+        label="Level of the intervals",
+        kind="number",
+        unit="%",
+        ge=50,
+        le=99.9,
+    )
+    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
+    blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
+    seed: int = param(
+        0,
+        "Start of all random numbers. The same seed gives the same folds and predictions.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    epochs: int = param(
+        40, "Passes over the labelled regions when fine-tuning.", label="Epochs", kind="integer", ge=1, advanced=True
+    )
+    learning_rate: float = param(
+        1e-4,
+        "Step size of the optimiser when fine-tuning, for the head; each layer below takes three quarters of that of "
+        "the one above.",
+        label="Learning rate",
+        kind="number",
+        gt=0,
+        advanced=True,
+    )
+    fusion: Literal["average", "attention"] = param(
+        "average",
+        "How a fine-tuned model makes one vector of points and imagery.",
+        label="Fusion",
+        kind="choice",
+        advanced=True,
+    )
+    out: str | None = param(
+        None,
+        "Layer to write (GeoPackage or GeoJSON): all source fields, and the prediction in fields that begin with "
+        "'pred'.",
+        label="Predicted regions",
+        kind="polygons",
+        output=True,
+    )
+    parquet: str | None = param(
+        None, "GeoParquet to write, with the same fields.", label="Predicted regions (GeoParquet)", kind="file",
+        output=True,
+    )  # fmt: skip
+    report: str | None = param(
+        None, "HTML report to write, with maps and scores.", label="Report", kind="file", output=True
+    )
+    checkpoint_out: str | None = param(
+        None,
+        "Where to keep the model that was fine-tuned on all labelled regions, to predict elsewhere.",
+        label="Fine-tuned checkpoint",
+        kind="checkpoint",
+        output=True,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _something_to_predict_from(self) -> PredictStage:
+        tuning = self.head == "finetune" or self.checkpoint is not None
+        if not tuning and self.embeddings is None:
+            raise ValueError("give region embeddings (embeddings) to predict from")
+        if tuning and self.checkpoint is None:
+            raise ValueError("fine-tuning needs a trained ReFound (checkpoint)")
+        if tuning and self.regions is None:
+            raise ValueError("a network predicts for regions: give them (regions)")
+        if self.checkpoint is None and self.target is None and self.label_raster is None:
+            raise ValueError("name what to predict (target)")
+        if self.checkpoint_out is not None and self.head != "finetune":
+            raise ValueError("a checkpoint (checkpoint_out) is only made by fine-tuning (head=finetune)")
         if self.blocks < self.folds:
             raise ValueError(f"{self.blocks} blocks (blocks) cannot fill {self.folds} folds (folds)")
         return self
@@ -418,7 +654,7 @@ class ImportCheckpointStage(Stage):
         kind="text",
         advanced=True,
     )
-    categories: str | None = param(
+    category_names: str | None = param(
         None,
         "Of ReFound: text file with the names of the categories, one a line, in the order of their numbers. Without it "
         "every category is unknown.",
@@ -457,6 +693,9 @@ class CheckStage(Stage):
     report: str | None = param(None, "HTML report to write.", label="Report", kind="file", output=True)
 
 
+# Of the job file and of the lines that the worker writes.
+PROTOCOL = 1
+
 STAGES: dict[str, type[Stage]] = {
     "samplecity": SampleCityStage,
     "grid": GridStage,
@@ -465,13 +704,14 @@ STAGES: dict[str, type[Stage]] = {
     "embed": EmbedStage,
     "embedraster": EmbedRasterStage,
     "search": SearchStage,
+    "attend": AttendStage,
     "evaluate": EvaluateStage,
+    "predict": PredictStage,
+    "ablate": AblateStage,
     "importcheckpoint": ImportCheckpointStage,
     "inspect": InspectStage,
     "check": CheckStage,
 }
-
-PROTOCOL = 1
 
 
 def _fail_on_no_text(values: Any) -> None:
@@ -512,72 +752,3 @@ def make_stage(name: str, values: dict[str, Any]) -> Stage:
             found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
             lines.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{found}")
         raise ConfigError(f"Stage '{name}': " + "; ".join(lines) + ".", f"See: urbanfm {name} --help") from error
-
-
-def contract() -> dict[str, Any]:
-    """The definition as plain data, for programs that cannot import this library (the QGIS plugin)."""
-    return {
-        "protocol": PROTOCOL,
-        "stages": {name: _describe(model) for name, model in STAGES.items()},
-        "presets": {name: preset["title"] for name, preset in _presets().items()},
-        "needs": {name: _needs(preset["method"]) for name, preset in _presets().items()},
-    }
-
-
-def contract_text() -> str:
-    """The contract as it is kept in `resources/contract.json`."""
-    return json.dumps(contract(), indent=1, ensure_ascii=False) + "\n"
-
-
-def _presets() -> dict[str, dict[str, Any]]:
-    from urbanfm_core.resources import resource
-
-    return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(resource("presets").glob("*.json"))}
-
-
-def _needs(name: str) -> dict[str, list[str]]:
-    """Inputs that a method cannot train without: all of these, and one of those."""
-    from urbanfm_core.models import get_method
-
-    method = get_method(name)
-    return {"all_of": list(method.needs), "one_of": list(method.one_of)}
-
-
-def _describe(model: type[Stage]) -> dict[str, Any]:
-    summary, _, description = (model.__doc__ or "").strip().partition("\n")
-    return {
-        "summary": summary,
-        "description": " ".join(description.split()),
-        "parameters": [_describe_field(name, item) for name, item in model.model_fields.items()],
-    }
-
-
-def _describe_field(name: str, item: Any) -> dict[str, Any]:
-    limits: dict[str, Any] = {}
-    for constraint in item.metadata:
-        for key, label in (("ge", "minimum"), ("gt", "above"), ("le", "maximum"), ("pattern", "pattern")):
-            value = getattr(constraint, key, None)
-            if value is not None:
-                limits[label] = value
-    choices = _choices(item.annotation)
-    if name == "preset":
-        choices = list(_presets())
-    return {
-        "name": name,
-        "help": item.description,
-        **item.json_schema_extra,
-        "required": item.is_required(),
-        "default": None if item.default is PydanticUndefined else item.default,
-        **({"choices": choices} if choices else {}),
-        **limits,
-    }
-
-
-def _choices(annotation: Any) -> list[str]:
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    for inner in get_args(annotation):
-        found = _choices(inner)
-        if found:
-            return found
-    return []

@@ -18,9 +18,9 @@ from typing import Any, TextIO
 import urbanfm_core
 from urbanfm_core.errors import Cancelled, ConfigError, UrbanFMError
 from urbanfm_core.progress import Progress
+from urbanfm_core.stages import PROTOCOL
 
 EXIT_OK, EXIT_BUG, EXIT_USER, EXIT_CANCELLED = 0, 1, 2, 3
-PROTOCOL = 1
 
 
 class WorkerProgress(Progress):

@@ -31,6 +31,8 @@ from .definitions import define
 from .values import SOURCE_KINDS, Collector, given, is_set, missing_crs, raster_problem, worker_file
 
 WORKER_START, WORKER_END = 5.0, 95.0
+# Outputs that become QGIS layers.
+SINK_KINDS = ("polygons", "points")
 
 
 class UrbanFMAlgorithm(QgsProcessingAlgorithm):
@@ -194,7 +196,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         for p in self.contract_parameters():
             if not p.output or not self.wanted(p, parameters):
                 continue
-            if p.kind == "polygons":
+            if p.kind in SINK_KINDS:
                 outputs[p.name] = str(job.temporary(f"{p.name}.gpkg"))
             else:
                 read = self.parameterAsOutputLayer if p.kind == "raster" else self.parameterAsFileOutput
@@ -221,7 +223,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         for p in self.contract_parameters():
             if p.output and p.name in job.outputs:
                 path = job.outputs[p.name]
-                if p.kind == "polygons":
+                if p.kind in SINK_KINDS:
                     results[p.key] = self.fill_sink(p, Path(path), outcome, parameters, context, feedback)
                 else:
                     results[p.key] = path
@@ -245,7 +247,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         """Move what the worker wrote into the layer that the user asked for, with all fields of the source."""
         feedback.setProgressText(tr("Writing the layer"))
         layer = exchange.open_result(path)
-        vector = self.collector.vectors.get(self.SINK_SOURCE.upper())
+        vector = self.collector.vectors.get(self.sink_source(p).upper())
         source = vector.fields if vector is not None else QgsFields()
         fields, positions = exchange.result_fields(layer, source, self.keeps_numbers(outcome, source))
         features = exchange.converted(layer.getFeatures(), fields, positions)
@@ -262,6 +264,10 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         del sink
         styling.attach(path.with_suffix(".qml"), dest, context, feedback)
         return dest
+
+    def sink_source(self, p: Parameter) -> str:
+        """The input whose features an output layer continues."""
+        return self.SINK_SOURCE
 
     def keeps_numbers(self, outcome: runner.Outcome, source: QgsFields) -> bool:
         """Whether the output has the field `fid`: if the source has one, or if it is what identifies the regions."""
@@ -317,7 +323,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         value = parameters.get(p.key)
         if isinstance(value, QgsProcessingOutputLayerDefinition):
             value = value.sink.staticValue()
-        if p.kind == "polygons" and isinstance(value, str) and value.lower().endswith((".shp", ".shz", ".dbf")):
+        if p.kind in SINK_KINDS and isinstance(value, str) and value.lower().endswith((".shp", ".shz", ".dbf")):
             return tr(
                 "{}: a Shapefile cuts field names to 10 letters and texts to 254, which destroys embeddings. Choose a "
                 "GeoPackage (.gpkg)."

@@ -103,7 +103,7 @@ def _text(p: Parameter) -> QgsProcessingParameterDefinition:
 
 
 def _list(p: Parameter) -> QgsProcessingParameterDefinition:
-    default = "\n".join(p.default or ())
+    default = "\n".join(map(str, p.default or ()))
     return QgsProcessingParameterString(p.key, tr(p.label), default, multiLine=True, optional=True)
 
 
@@ -148,8 +148,11 @@ def _limit(number: QgsProcessingParameterNumber, lowest: Optional[float], highes
         number.setMaximum(highest)
 
 
-def _sink(p: Parameter) -> QgsProcessingParameterDefinition:
-    return QgsProcessingParameterFeatureSink(p.key, tr(p.label), compat.POLYGONS, None, not p.required)
+def _sink(geometry: Any) -> Callable[[Parameter], QgsProcessingParameterDefinition]:
+    def make(p: Parameter) -> QgsProcessingParameterDefinition:
+        return QgsProcessingParameterFeatureSink(p.key, tr(p.label), geometry, None, not p.required)
+
+    return make
 
 
 def _raster_out(p: Parameter) -> QgsProcessingParameterDefinition:
@@ -186,7 +189,8 @@ _INPUTS: dict[str, Callable[[Parameter], QgsProcessingParameterDefinition]] = {
     "number": _number(compat.DOUBLE),
 }
 _OUTPUTS: dict[str, Callable[[Parameter], QgsProcessingParameterDefinition]] = {
-    "polygons": _sink,
+    "polygons": _sink(compat.POLYGONS),
+    "points": _sink(compat.POINTS),
     "raster": _raster_out,
     "file": _file_out,
     "folder": _folder_out,

@@ -24,6 +24,9 @@ import urbanfm_core
 from urbanfm_core.evaluation.report import lines
 
 FEWEST_LISTINGS = 10
+REFOUND_EPOCHS = 20
+# Red, green and blue of July in the stack of the four scenes, which are sorted by their names.
+RGB = [13, 14, 15]
 
 
 def show(title: str, work: Path, **parameters: Any) -> None:
@@ -70,7 +73,7 @@ def samplecity(work: Path, seeds: int, split: str) -> None:
 
 
 def madrid(data: Path, work: Path, seeds: int, split: str) -> None:
-    """AETHER on four dates of Sentinel-2, trained on bars and holiday listings."""
+    """AETHER on four dates of Sentinel-2, ReFound on one, both with bars and holiday listings."""
     scenes = sorted(data.glob("madrid_scene_s2_120_*.tif"))
     with rasterio.open(scenes[0]) as first:
         profile = {**first.profile, "count": 4 * len(scenes)}
@@ -102,10 +105,23 @@ def madrid(data: Path, work: Path, seeds: int, split: str) -> None:
         parquet=work / "aether.parquet",
         **layers,
     )
+    # True colours of one scene at 120 m; each picture is as wide as its neighbourhood.
+    urbanfm_core.embed(
+        preset="refound-small",
+        epochs=REFOUND_EPOCHS,
+        regions=data / "neighbourhoods.gpkg",
+        region_id="COD_BAR",
+        pois=work / "pois.gpkg",
+        poi_subcategory="property_type",
+        imagery=work / "s2.tif",
+        imagery_bands=RGB,
+        cache=work / "cache",
+        parquet=work / "refound.parquet",
+    )
     show(
         "Madrid, 131 neighbourhoods",
         work,
-        embeddings=[f"AETHER={work / 'aether.parquet'}"],
+        embeddings=[f"AETHER={work / 'aether.parquet'}", f"ReFound={work / 'refound.parquet'}"],
         regions=data / "neighbourhoods.gpkg",
         region_id="COD_BAR",
         label_raster=data / "ghs_pop_100m.tif",
@@ -118,11 +134,22 @@ def madrid(data: Path, work: Path, seeds: int, split: str) -> None:
 
 
 def newyork(data: Path, work: Path, seeds: int, split: str) -> None:
-    """No imagery here: what points of interest, area and coordinates know of the population."""
+    """No imagery here: what points of interest, by ReFound and by themselves, area and coordinates know."""
+    tracts = next(data.glob("tracts_2020_*.gpkg"))
+    urbanfm_core.embed(
+        preset="refound-small",
+        epochs=REFOUND_EPOCHS,
+        regions=tracts,
+        region_id="boro_ct2020",
+        pois=data / "pois.csv",
+        cache=work / "cache",
+        parquet=work / "refound.parquet",
+    )
     show(
         "New York, census tracts of three boroughs",
         work,
-        regions=next(data.glob("tracts_2020_*.gpkg")),
+        embeddings=[f"ReFound={work / 'refound.parquet'}"],
+        regions=tracts,
         region_id="boro_ct2020",
         targets=["log:pop2010/km2,pop2010"],
         pois=data / "pois.csv",

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from urbanfm_core import stages
+from urbanfm_core.contract import contract, contract_text
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.resources import resource
-from urbanfm_core.stages import STAGES, contract_text, make_stage
+from urbanfm_core.stages import STAGES, make_stage
 
 CONTRACT = json.loads(contract_text())
 
@@ -84,4 +84,4 @@ def test_values_outside_the_limits_are_refused_by_name(stage, values, named):
 
 def test_preset_choices_are_the_preset_files():
     listed = {path.stem for path in resource("presets").glob("*.json")}
-    assert set(stages.contract()["presets"]) == listed
+    assert set(contract()["presets"]) == listed

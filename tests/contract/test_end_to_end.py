@@ -201,6 +201,45 @@ def test_an_evaluation_is_the_same_from_the_command_line_and_qgis(city, work, by
     assert "<svg" in (work / "qgis scores.html").read_text()
 
 
+def test_a_prediction_is_the_same_from_the_command_line_python_and_qgis(city, work, by_cli, qgis):
+    regions = gpd.read_file(city / "regions.gpkg")
+    regions.loc[:9, "price"] = np.nan
+    regions.to_file(work / "priced.gpkg")
+    given = {"embeddings": work / "cli.parquet", "regions": work / "priced.gpkg", "target": "log:price", "level": 80}
+    flags = [text for name, value in given.items() for text in (f"--{name}", value)]
+    said = urbanfm("predict", *flags, "--out", work / "priced cli.gpkg", "--report", work / "priced.html")
+    for expected in ("R2:", "in the interval:", "asked for: 80 %", "moran_p:", "labelled: 35"):
+        assert expected in said, said
+    found = urbanfm_core.predict(**given, parquet=work / "priced.parquet")
+    results = qgis.run(
+        "urbanfm:predictindicators",
+        EMBEDDINGS=work / "cli.parquet",
+        REGIONS=work / "priced.gpkg",
+        REGION_ID="region_id",
+        TARGET="log:price",
+        LEVEL=80,
+        OUT=work / "priced qgis.gpkg",
+        REPORT=work / "priced qgis.html",
+    )
+    assert results["REGION_COUNT"] == results["PREDICTED"] == 50 and results["LABELLED"] == 35
+    assert results["SCORE"] == pytest.approx(found.scores["R2"][0], abs=1e-6)
+    by_id = [
+        gpd.read_file(work / name).set_index("region_id").sort_index()
+        for name in ("priced cli.gpkg", "priced qgis.gpkg")
+    ]
+    by_id.append(gpd.read_parquet(work / "priced.parquet").set_index("region_id").sort_index())
+    for frame in by_id:
+        assert set(regions.columns) - {"region_id"} <= set(frame.columns)
+        assert (frame["pred_lower"] < frame["pred"]).all() and (frame["pred"] < frame["pred_upper"]).all()
+        for name in ("pred", "pred_lower", "pred_upper", "pred_residual"):
+            np.testing.assert_allclose(
+                frame[name].to_numpy(float), by_id[0][name].to_numpy(float), rtol=1e-6, err_msg=name
+            )
+    assert by_id[0]["pred_residual"].isna().sum() == by_id[0]["price"].isna().sum()
+    assert (work / "priced.html").read_text().count("<svg") == 2
+    assert (work / "priced cli.qml").is_file() and (work / "priced qgis.qml").is_file()
+
+
 def test_regions_may_be_missing_and_then_a_grid_is_made(city, work, checkpoint):
     table = urbanfm_core.embed(
         checkpoint=checkpoint,

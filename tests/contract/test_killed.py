@@ -1,5 +1,6 @@
 """Killed at any moment, a run leaves what the next one goes on from, and no trace once that one has ended."""
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -54,8 +55,9 @@ def names(folder: Path) -> list[str]:
 
 
 def moments(seed: int, calls: int) -> list[int]:
+    # A run that saves less often than the counted one, because the machine is faster, makes fewer calls.
     chosen = random.Random(seed)
-    return [chosen.randrange(1, calls) for _ in range(KILLS)]
+    return [chosen.randrange(1, calls * 9 // 10) for _ in range(KILLS)]
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -133,6 +135,33 @@ def test_a_run_past_its_training_does_not_train_again(victims, training, inputs,
     np.testing.assert_array_equal(EmbeddingTable.from_parquet(tmp_path / "r.parquet").vectors, before.vectors)
 
 
+ABLATION = {"targets": ["land_use"], "probes": "linear", "seeds": 1, "training_seeds": 1}
+
+
+def test_an_ablation_killed_ends_the_same(victims, training, inputs, tmp_path):
+    given = {**training, "regions": inputs["regions"], **ABLATION, "epochs": 1}
+
+    def where(folder):
+        return {"cache": folder / "cache", "out": folder / "made" / "a.json"}
+
+    def results(folder):
+        return json.loads((folder / "made" / "a.json").read_text())["results"]
+
+    unbroken = victims.run("ablate", count=True, **where(tmp_path / "whole"), **given)
+    assert not unbroken.error, unbroken.message
+    killed = taken = 0
+    for number, moment in enumerate(moments(4, unbroken.calls)[:3]):
+        folder = tmp_path / str(number)
+        killed += victims.run("ablate", kill_at=moment, **where(folder), **given).killed
+        ended = victims.run("ablate", **where(folder), **given)
+        assert not ended.error, (moment, ended.message)
+        taken += any("were finished by an earlier run" in line for line in ended.logs)
+        assert results(folder) == results(tmp_path / "whole"), moment
+        assert names(folder) == names(tmp_path / "whole"), moment
+    # How often a training saves depends on the clock, so the last moment may lie past the end.
+    assert killed >= 2 and taken
+
+
 FULL = {
     "grid": (4096, {"extent": "500000,4000000,510000,4010000", "extent_crs": "EPSG:32630"}, {"out": "g.gpkg"}),
     "grid as GeoJSON": (
@@ -149,6 +178,7 @@ FULL = {
     "embedraster, at its last block": (None, {"embedding_raster", "checkpoint"}, {"out": "p.tif"}),
     "train": (4096, {"pois", "embedding_raster"}, {"out": "ckpt"}),
     "train, at its checkpoint": (None, {"pois", "embedding_raster"}, {"out": "ckpt"}),
+    "ablate": (4096, {"pois", "embedding_raster", "regions"}, {"out": "a.json"}),
     "samplecity": (100_000, {"regions": 50, "compact": True}, {"out": "city"}),
     "inspect": (512, {"checkpoint"}, {"report": "r.html"}),
 }
@@ -161,6 +191,8 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(victims, inputs, train
     if isinstance(given, set):
         known = {**inputs, "checkpoint": whole}
         given = training if stage == "train" else {name: known[name] for name in given} | {"device": "cpu"}
+    if stage == "ablate":
+        given = {**training, **given, **ABLATION}
     if stage == "inspect":
         given = {"checkpoint": whole}
     if stage not in ("grid", "samplecity", "inspect"):

@@ -124,7 +124,7 @@ def test_published_weights_are_imported_and_embed(city, work, given):
         checkpoint=GOLDEN / "refound_random.pdparams",
         method="refound",
         tokenizer=str(GOLDEN / "wordpiece"),
-        categories=work / "categories.txt",
+        category_names=work / "categories.txt",
         heads=4,
         out=work / "imported",
     )

@@ -16,7 +16,9 @@ import shapely
 
 from urbanfm_core.maps.search import rank
 from urbanfm_core.maps.styles import (
+    class_colours,
     principal_rgb,
+    write_class_style,
     write_ranking_style,
     write_raster_style,
     write_region_style,
@@ -54,6 +56,7 @@ sys.stdout.flush()
 app.exitQgis()
 """
 COLUMNS, ROWS = 8, 6
+CLASSES = ("it's", 'a "b"', "Büro")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ranking = rank(vectors, vectors[10])
     cells = [shapely.box(x, ROWS - 1 - y, x + 1, ROWS - y) for y in range(ROWS) for x in range(COLUMNS)]
     fields = {f"emb_pca{axis + 1}": components[:, axis] for axis in range(3)}
-    frame = gpd.GeoDataFrame({**fields, "score": ranking.score.astype(float)}, geometry=cells, crs="EPSG:32630")
+    zones = np.array([*CLASSES, None], dtype=object)[np.arange(ROWS * COLUMNS) % (len(CLASSES) + 1)]
+    fields |= {"score": ranking.score.astype(float), "my zone": zones}
+    frame = gpd.GeoDataFrame(fields, geometry=cells, crs="EPSG:32630")
     frame.to_file(folder / "regions.gpkg")
     array = rng.uniform(-1, 1, size=(4, ROWS, COLUMNS)).astype(np.float32)
     array[:, 0, 0] = np.nan
@@ -86,12 +91,14 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         target.write(array)
     write_region_style(folder / "regions.qml", components)
     write_ranking_style(folder / "ranking.qml", ranking.score)
+    write_class_style(folder / "classes.qml", CLASSES, "my zone", len(frame))
     write_raster_style(folder / "e.qml", folder / "e.tif")
     write_score_style(folder / "score.qml", folder / "e.tif")
     place = [[0, 0, COLUMNS, ROWS], [COLUMNS * 10, ROWS * 10]]
     jobs = [
         ["vector", str(folder / "regions.gpkg"), str(folder / "regions.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "ranking.qml"), *place],
+        ["vector", str(folder / "regions.gpkg"), str(folder / "classes.qml"), *place],
         ["raster", str(folder / "e.tif"), str(folder / "e.qml"), *place],
         ["raster", str(folder / "e.tif"), str(folder / "score.qml"), *place],
     ]
@@ -109,7 +116,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert lines, done.stderr
     results = json.loads(lines[0].removeprefix("RESULT"))
     return {
-        **dict(zip(("regions", "ranking", "raster", "score"), results, strict=True)),
+        **dict(zip(("regions", "ranking", "classes", "raster", "score"), results, strict=True)),
         "rgb": rgb,
         "order": ranking.rank,
         "array": array,
@@ -125,6 +132,7 @@ def colours(result: dict[str, Any]) -> np.ndarray:
     [
         ("regions", "RuleRenderer"),
         ("ranking", "RuleRenderer"),
+        ("classes", "RuleRenderer"),
         ("raster", "multibandcolor"),
         ("score", "singlebandpseudocolor"),
     ],
@@ -144,6 +152,12 @@ def test_qgis_draws_better_regions_lighter(seen: dict[str, Any]) -> None:
     lightness = drawn[np.argsort(order)][int((order == 0).sum()) :] @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(lightness) <= 1e-9).all()
     assert len(np.unique(lightness)) == 7
+
+
+def test_qgis_draws_each_class_in_its_colour(seen: dict[str, Any]) -> None:
+    palette = [tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)) for colour in class_colours(len(CLASSES))]
+    expected = np.array([*palette, (204, 204, 204)])[np.arange(ROWS * COLUMNS) % (len(CLASSES) + 1)]
+    np.testing.assert_array_equal(colours(seen["classes"]), expected)
 
 
 def test_qgis_draws_the_bands_and_leaves_nodata_open(seen: dict[str, Any]) -> None:

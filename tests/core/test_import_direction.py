@@ -18,7 +18,7 @@ LAYERS = [
     ("training", "importers", "captions"),
     ("inference",),
     ("evaluation", "maps"),
-    ("environment", "inputs", "pipeline", "planning"),
+    ("environment", "inputs", "ablating", "pipeline", "planning", "contract"),
     ("cli", "worker", "__main__"),
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

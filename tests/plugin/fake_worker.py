@@ -104,6 +104,27 @@ def work(job: dict) -> dict:
     if job["stage"] == "search":
         count = copy_with_fields(params["embeddings"], outputs["out"], {"score": 0.1, "rank": 1, "percentile": 50.0})
         return {"regions": count, "top": [["a", 0.9], ["b", 0.8]], "notes": []}
+    if job["stage"] == "predict":
+        source = params.get("regions") or params["embeddings"]
+        new = {"pred": 1.5, "pred_lower": 1.0, "pred_upper": 2.0, "pred_residual": 0.5, "pred_outside": 0}
+        count = copy_with_fields(source, outputs["out"], new) if "out" in outputs else 0
+        return {
+            "regions": count,
+            "predicted": 4,
+            "labelled": 3,
+            "outside": 2,
+            "coverage": 0.9,
+            "moran": 0.1,
+            "moran_p": 0.04,
+            "scores": {"R2": 0.7, "RMSE": 2.0},
+            "table": ["R2: 0.7 (0.6 to 0.8)"],
+        }
+    if job["stage"] == "attend":
+        for name, source, field in (("pois_out", "pois", "attention"), ("regions_out", "regions", "attention_ratio")):
+            if name in outputs:
+                copy_with_fields(params[source], outputs[name], {field: 0.5})
+        numbers = {"regions": 5, "points": 8, "own": 0.1, "uniform": 0.0625, "ratio": 1.6}
+        return {**numbers, "said": "Attention on the points' own patches: 0.1"}
     if job["stage"] == "evaluate":
         return {"regions": 5, "table": ["price (regression): 5 regions", "  * mine  ridge  0.5"], "not_beaten": 2}
     if job["stage"] == "grid":

@@ -26,7 +26,9 @@ IDS = {
     "embedregions",
     "embedraster",
     "searchbytext",
+    "predictindicators",
     "evaluateembeddings",
+    "attentionmaps",
 }
 
 
@@ -58,7 +60,9 @@ def test_parameters_equal_the_contract(algorithm: Any) -> None:
         if entry["required"]:
             assert not definition.flags() & compat.OPTIONAL
         if not entry["output"]:
-            default = "\n".join(entry["default"]) if isinstance(entry["default"], list) else entry["default"]
+            default = entry["default"]
+            if isinstance(default, list):
+                default = "\n".join(map(str, default))
             assert definition.defaultValue() == default
         if isinstance(definition, QgsProcessingParameterEnum):
             assert definition.usesStaticStrings()

@@ -21,7 +21,7 @@ from urbanfm_core.data.splits import SplitKind
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError, InputError
 from urbanfm_core.evaluation.floors import centres_m
-from urbanfm_core.evaluation.metrics import LOWER_IS_BETTER, METRICS, Task
+from urbanfm_core.evaluation.metrics import LOWER_IS_BETTER, METRICS, Task, better
 from urbanfm_core.evaluation.probes import Probe
 from urbanfm_core.evaluation.results import Summary, TargetResult, judge
 from urbanfm_core.evaluation.run import Settings, evaluate, require_enough
@@ -77,14 +77,15 @@ class VariantScore:
 
 @dataclass(frozen=True)
 class AblatedTarget:
-    """All variants and floors on one target with one kind of split on one set of regions.
+    """All variants and floors on one target with one kind of split on one set of regions and one share of the labels.
 
     Attributes:
-        title: Target, task and split as a person reads them.
+        title: Target, task, split and share of the labels as a person reads them.
         rows: Regions that took part.
         unlabelled: Regions without a label.
         uncovered: Labelled regions that some variant or floor has no vector for.
         scores: The full model, the variants in their order, then the floors, best first.
+        label_share: Share of the labels that probes learned from.
     """
 
     target: str
@@ -96,10 +97,22 @@ class AblatedTarget:
     unlabelled: int
     uncovered: int
     scores: list[VariantScore]
+    label_share: float = 1.0
 
     @property
     def metric(self) -> str:
         return METRICS[self.task][0]
+
+    def verdict(self) -> str:
+        """The floors that the full model does not beat, in a sentence; empty if it beats them all."""
+        names = [repr(item.name) for item in self.scores if item.floor and not self._behind(item)]
+        return f"{self.title}: the full model does not beat {', '.join(names)}." if names else ""
+
+    def _behind(self, item: VariantScore) -> bool:
+        """Whether the full model is better: beyond the interval, or at all where there is none."""
+        if item.verdict != "single" or item.difference is None:
+            return item.verdict == "worse"
+        return better(self.metric, 0.0, item.difference.mean)
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,11 @@ class Ablation:
     def sweeps(self) -> list[str]:
         """Names of the numbers that are swept."""
         return list(dict.fromkeys(variant.sweep[0] for variant in self.variants if variant.sweep))
+
+    def verdicts(self) -> list[str]:
+        """Every floor that the full model does not beat with all labels, in sentences."""
+        whole = [target.verdict() for target in self.targets if target.label_share == 1]
+        return [sentence for sentence in whole if sentence]
 
 
 def plan_variants(
@@ -204,17 +222,17 @@ def ablate(
         regions: R regions, which `make` embeds.
         targets: Labels of the same regions.
         floors: Plain features of the same regions.
-        settings: Of the evaluation; its label shares are not for ablations.
+        settings: Of the evaluation; each share of the labels is compared on its own.
         seeds: Of the trainings, each another start.
         position: Whether the method is given positions.
         progress: Reports and cancels; what is finished by then is kept.
     Raises:
-        ConfigError: no full model, a name twice, no seed, or label shares.
+        ConfigError: no full model, a name twice, or no seed.
         InputError: too few regions with labels and vectors, or `make` embedded other regions.
     """
     progress = progress or Progress()
     seeds = tuple(dict.fromkeys(seeds))
-    _check(variants, seeds, settings)
+    _check(variants, seeds)
     covered = np.all([np.ones(len(regions), bool), *(item.covered for item in floors)], axis=0)
     for target in targets:  # before hours of training
         require_enough(target, covered)
@@ -227,12 +245,13 @@ def ablate(
         part.update(0.0, f"{variant.name}, seed {seed} ({number + 1} of {len(runs)})")
         whole = asdict(replace(config, **variant.overrides))
         store = SampleStore(work, {**made_from, "config": whole, "seed": seed})
-        store.create()
         folder = store.path
         if (folder / TABLE).is_file():
             taken += folder not in folders.values()
         else:
-            make(variant, seed, folder, part).to_parquet(folder / TABLE)
+            table = make(variant, seed, folder, part)
+            store.create()
+            table.to_parquet(folder / TABLE)
         folders[variant.name, seed] = folder
         covered &= _features(variant.name, folder, regions, position).covered
     notes = (
@@ -250,7 +269,7 @@ def ablate(
     def scored(items: Sequence[Features], part: Progress) -> list[TargetResult]:
         found = evaluate(targets, items, centres, settings, part, among=covered)
         notes.extend(found.notes)
-        return found.results
+        return [part for result in found.results for part in _by_share(result)]
 
     by_folder: dict[Path, list[TargetResult]] = {}
     for number, ((name, seed), folder) in enumerate(folders.items()):
@@ -273,14 +292,12 @@ def ablate(
     )
 
 
-def _check(variants: Sequence[Variant], seeds: Sequence[int], settings: Settings) -> None:
+def _check(variants: Sequence[Variant], seeds: Sequence[int]) -> None:
     names = [variant.name for variant in variants]
     if FULL not in names or len(set(names)) < len(names):
         raise ConfigError(f"An ablation needs one variant '{FULL}', and each name once, found {', '.join(names)}.")
     if not seeds:
         raise ConfigError("An ablation needs at least one training seed.")
-    if set(settings.label_shares) - {1.0}:
-        raise ConfigError("Ablations are scored with all labels.", "Evaluate a variant's embedding with label shares.")
 
 
 def _features(name: str, folder: Path, regions: RegionSet, position: Position) -> Features:
@@ -299,6 +316,16 @@ def _features(name: str, folder: Path, regions: RegionSet, position: Position) -
     without = int((~table.covered).sum())
     notes = [f"{name}: {without} of {len(regions)} regions have no vector."] if without else []
     return Features(name, table.vectors.astype(np.float64), False, position, notes)
+
+
+def _by_share(result: TargetResult) -> list[TargetResult]:
+    """A result for each share of the labels, all of them first, each with its share alone."""
+    if not result.label_shares:
+        return [result]
+    return [
+        replace(result, scores=part.scores, comparisons=part.comparisons, label_shares=[part])
+        for part in result.label_shares
+    ]
 
 
 def _ablated(
@@ -321,9 +348,10 @@ def _ablated(
         scores.append(
             VariantScore(item.features, True, item.probe, item.metrics, difference, judge(metric, difference))
         )
+    share = first.label_shares[0].share if first.label_shares else 1.0
     return AblatedTarget(
         target=first.target,
-        title=first.title,
+        title=first.title + (f" with {100 * share:.4g} % of the labels" if share < 1 else ""),
         task=task,
         split=first.split,
         regions=first.regions,
@@ -331,6 +359,7 @@ def _ablated(
         unlabelled=first.unlabelled,
         uncovered=first.uncovered,
         scores=scores,
+        label_share=share,
     )
 
 

@@ -24,6 +24,8 @@ def lines(ablation: Ablation) -> list[str]:
         rows = [["", "", "probe", *_headers(target), "against full", ""]]
         rows += [["" if item.floor else "*", *_cells(target, item)] for item in target.scores]
         shown += ["", f"{target.title}: {_counts(target)}", *aligned(rows)]
+    verdicts = ablation.verdicts()
+    shown += ["", *(f"! {sentence}" for sentence in verdicts)] if verdicts else []
     return [*shown, "", explanation(ablation)]
 
 
@@ -85,6 +87,7 @@ def as_dict(ablation: Ablation) -> dict[str, Any]:
         "seeds": list(ablation.seeds),
         "settings": asdict(ablation.settings),
         "results": [_target_dict(target) for target in ablation.targets],
+        "verdicts": ablation.verdicts(),
         "notes": ablation.notes,
     }
 
@@ -112,6 +115,7 @@ def write_json(path: str | Path, ablation: Ablation) -> None:
 def write_page(path: str | Path, ablation: Ablation, title: str = "Ablation") -> None:
     """A page for people: each target as a table, with a plot for each number that was swept."""
     parts = [f"<p>{html.escape(explanation(ablation))}</p>"]
+    parts.append(report.notes("Floors that the full model does not beat", ablation.verdicts()))
     for target in ablation.targets:
         parts.append(f"<h2>{html.escape(target.title)}</h2><p>{html.escape(_counts(target))}</p>")
         rows = [_cells(target, item) for item in target.scores]

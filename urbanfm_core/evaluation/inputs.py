@@ -1,4 +1,4 @@
-"""What a run of `evaluate` names: regions with their labels, embeddings, and the layers that floors are made of."""
+"""What a run of `evaluate` or `ablate` names: regions with their labels, embeddings, and the layers that floors are made of."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.evaluation.floors import area, coordinates, poi_floors, raster_floors, raster_sum
+from urbanfm_core.evaluation.run import Settings
 from urbanfm_core.evaluation.tables import (
     Features,
     label_columns,
@@ -23,22 +24,32 @@ from urbanfm_core.evaluation.tables import (
     read_embeddings,
     read_labels,
 )
+from urbanfm_core.evaluation.targets import Target, read_targets
+from urbanfm_core.parameters import LabelInputs, LabelTables, ProbeParams
 from urbanfm_core.progress import Progress
-from urbanfm_core.stages import EvaluateStage
+from urbanfm_core.stages import EvaluateStage, PredictStage
 
 
-def read_labelled_regions(stage: EvaluateStage, progress: Progress) -> tuple[RegionSet, pd.DataFrame, list[str]]:
-    """The regions, their labels row by row, and notes.
+def read_labelled_regions(
+    stage: EvaluateStage | PredictStage, progress: Progress
+) -> tuple[RegionSet, pd.DataFrame, list[str]]:
+    """The regions, their labels row by row, and notes; see `labels_of` for the errors."""
+    if stage.regions is not None:
+        regions = RegionSet.from_layer(stage.regions, stage.region_id)
+    else:
+        given = stage.embeddings or ""
+        _, source = name_and_path(given if isinstance(given, str) else given[0])
+        regions = RegionSet.from_layer(source, stage.region_id or own_id(source))
+    return regions, *labels_of(stage, regions, progress)
+
+
+def labels_of(stage: LabelTables, regions: RegionSet, progress: Progress) -> tuple[pd.DataFrame, list[str]]:
+    """Labels of regions, row by row: their fields, a table's columns, and the sum of a raster; and notes.
 
     Raises:
         ConfigError: two sources of labels have a column in common.
     """
     notes: list[str] = []
-    if stage.regions is not None:
-        regions = RegionSet.from_layer(stage.regions, stage.region_id)
-    else:
-        _, source = name_and_path((stage.embeddings or [""])[0])
-        regions = RegionSet.from_layer(source, stage.region_id or own_id(source))
     labels = label_columns(regions)
     if stage.labels is not None:
         more = read_labels(stage.labels, regions, stage.labels_id, notes)
@@ -56,7 +67,27 @@ def read_labelled_regions(stage: EvaluateStage, progress: Progress) -> tuple[Reg
         with EmbeddingRaster.open(stage.label_raster, "none") as raster:
             labels[name], said = raster_sum(regions, raster, progress)
         notes += said
-    return regions, labels, notes
+    return labels, notes
+
+
+def targets_of(stage: LabelInputs, regions: RegionSet, labels: pd.DataFrame) -> list[Target]:
+    """What to predict: the targets that are named, else the sum of the raster."""
+    wanted = stage.targets or [Path(str(stage.label_raster)).stem]
+    return read_targets(wanted, labels, regions.area_m2() / 1e6, stage.task)
+
+
+def settings_of(stage: ProbeParams, seed: int) -> Settings:
+    """How to evaluate, the splits from this seed on."""
+    return Settings(
+        splits=("spatial", "random") if stage.split == "both" else (stage.split,),
+        seeds=tuple(range(seed, seed + stage.seeds)),
+        folds=stage.folds,
+        blocks=stage.blocks,
+        linear=stage.probes != "mlp",
+        mlp=stage.probes != "linear",
+        settled_per_km2=stage.settled,
+        label_shares=tuple(stage.label_shares),
+    )
 
 
 def read_features(
@@ -69,16 +100,21 @@ def read_features(
         for item in read_embeddings(text, regions, stage.embeddings_id, labels)
     ]
     found = [_with_note(item) for item in _named_apart(found)]
+    return [*found, *read_floors(regions, city, progress)]
+
+
+def read_floors(regions: RegionSet, city: CityInputs, progress: Progress) -> list[Features]:
+    """What anyone has of regions: plain features of each layer that is given, their area, and where they are."""
     floors: list[Features] = []
     if city.pois is not None:
         floors += poi_floors(regions, city.read_pois(), progress.part(0.0, 0.3))
     if city.embedding_raster is not None:
         with city.open_embedding_raster() as raster:
             floors += raster_floors(regions, raster, "embedding raster", progress.part(0.3, 0.6))
-    if stage.imagery is not None:
-        with EmbeddingRaster.open(stage.imagery) as raster:
+    if city.imagery is not None:
+        with EmbeddingRaster.open(city.imagery) as raster:
             floors += raster_floors(regions, raster, "imagery", progress.part(0.6, 1.0))
-    return [*found, *floors, area(regions), coordinates(regions)]
+    return [*floors, area(regions), coordinates(regions)]
 
 
 def _named_apart(found: list[Features]) -> list[Features]:

@@ -65,6 +65,46 @@ def predict_held_out(
         return _predict_held_out(probe, task, features, target, folds, seed, progress)
 
 
+def predict_everywhere(
+    probe: Probe,
+    task: Task,
+    features: Array,
+    target: Array,
+    folds: Folds,
+    others: Array,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[Array, Array]:
+    """Like `predict_held_out`, and what the model of each fold says of further regions.
+
+    Args:
+        others: (M, D) features of regions without a label, finite; the rest as in `predict_held_out`.
+    Returns:
+        Held-out predictions (N, K), and for the others (folds, M, K).
+    """
+    progress = progress or Progress()
+    count, kinds = target.shape
+    whole = np.concatenate([features, others])
+    held, elsewhere = np.empty_like(target), np.empty((folds.count, len(others), kinds))
+    inner = [folds.inner(number, _INNER_FOLDS, seed) for number in range(folds.count)]
+    blank = np.concatenate([target, np.zeros((len(others), kinds))])
+    with _threads(1 if whole.size < _ONE_THREAD else None):
+        if probe == "mlp":
+            # Networks look at training rows only, but answer for all.
+            said = _networks(task, whole, blank, folds, inner, seed, progress)
+        else:
+            said = (
+                _linear(probe, features, target, folds.train_rows(number), whole, inner[number])
+                for number in range(folds.count)
+            )
+        for number, answers in enumerate(said):
+            progress.check()
+            test = folds.test_rows(number)
+            held[test], elsewhere[number] = answers[test], answers[count:]
+            progress.update((number + 1) / folds.count, f"fold {number + 1} of {folds.count}")
+    return held, elsewhere
+
+
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
     """At most so many threads for small matrices, whose products cost less than waking a second one."""
@@ -83,16 +123,22 @@ def _predict_held_out(
     inner = [folds.inner(number, _INNER_FOLDS, seed) for number in range(folds.count)]
     if probe == "mlp":
         return _mlp_held_out(task, features, target, folds, inner, seed, progress)
-    fit = fit_ridge if probe == "ridge" else fit_softmax
     predicted = np.empty_like(target)
     for number in range(folds.count):
         progress.check()
-        train, test = folds.train_rows(number), folds.test_rows(number)
-        x, z = standardise(features[train], features[test])
-        weights, bias = fit(x, target[train], inner[number])
-        linear = z @ weights + bias
-        predicted[test] = linear if probe == "ridge" else softmax(linear, axis=1)
+        test = folds.test_rows(number)
+        predicted[test] = _linear(probe, features, target, folds.train_rows(number), features[test], inner[number])
     return predicted
+
+
+def _linear(
+    probe: Probe, features: Array, target: Array, train: NDArray[np.int64], asked: Array, inner: Pairs
+) -> Array:
+    """What a linear probe that learned from the training rows says of the features that are asked for."""
+    x, z = standardise(features[train], asked)
+    weights, bias = (fit_ridge if probe == "ridge" else fit_softmax)(x, target[train], inner)
+    linear = z @ weights + bias
+    return linear if probe == "ridge" else np.asarray(softmax(linear, axis=1), np.float64)
 
 
 def standardise(train: Array, *others: Array) -> tuple[Array, ...]:
@@ -204,15 +250,21 @@ def _mlp_held_out(
 ) -> Array:
     """The two-layer network, for as many folds at once as memory allows."""
     predicted = np.empty_like(target)
+    for number, output in enumerate(_networks(task, features, target, folds, inner, seed, progress)):
+        test = folds.test_rows(number)
+        predicted[test] = output[test]
+    return predicted
+
+
+def _networks(
+    task: Task, features: Array, target: Array, folds: Folds, inner: list[Pairs], seed: int, progress: Progress
+) -> Iterator[Array]:
+    """Outputs for all regions, (N, K), of one network after the other."""
     each = len(features) * (min(features.shape[1], MLP_WIDEST) + 4 * _MLP_HIDDEN) * 4 * len(MLP_PENALTIES)
     group = max(1, _MLP_BYTES // max(each, 1))
     for first in range(0, folds.count, group):
         numbers = list(range(first, min(first + group, folds.count)))
-        outputs = _train_networks(task, features, target, folds, numbers, inner, seed, progress)
-        for number, output in zip(numbers, outputs, strict=True):
-            test = folds.test_rows(number)
-            predicted[test] = output[test]
-    return predicted
+        yield from _train_networks(task, features, target, folds, numbers, inner, seed, progress)
 
 
 def _train_networks(

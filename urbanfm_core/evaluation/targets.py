@@ -35,6 +35,7 @@ class Target:
         classes: Names of the K shares or classes; the positive class of a binary target is the second.
         density: (R,) inhabitants per km2 if the target counts people or is their density, else None.
         notes: What was guessed, left out or changed.
+        log: Whether the values are natural logarithms.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Target:
     classes: tuple[str, ...] = ()
     density: NDArray[np.float64] | None = None
     notes: list[str] = field(default_factory=list)
+    log: bool = False
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -168,7 +170,7 @@ def _regression(
         values = np.log(np.where(values > 0, values, np.nan))
     if np.nanstd(values) == 0 or not np.isfinite(values).any():
         raise InputError(f"Target '{name}' has one value only, so there is nothing to predict.")
-    return Target(name, "regression", values[:, None], (), density, notes)
+    return Target(name, "regression", values[:, None], (), density, notes, log)
 
 
 def _classes(name: str, series: pd.Series, task: str) -> Target:

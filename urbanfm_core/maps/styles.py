@@ -20,9 +20,12 @@ from urbanfm_core.maps.plot import GREY, plot_map
 
 __all__ = [
     "GREY",
+    "class_colours",
     "plot_map",
     "principal_rgb",
     "stretch_limits",
+    "write_attention_style",
+    "write_class_style",
     "write_ranking_style",
     "write_raster_style",
     "write_region_style",
@@ -35,6 +38,8 @@ PERCENTILES = (2.0, 98.0)
 PCA_FIELDS = ("emb_pca1", "emb_pca2", "emb_pca3")
 # Viridis at seven even steps: ordered in lightness, and readable with colour-blind eyes.
 SCORE_COLOURS = ("#440154", "#443983", "#31688e", "#21918c", "#35b779", "#90d743", "#fde725")
+# Okabe and Ito (2008), to be told apart with any eyes; without black, and yellow last since it is faint on paper.
+CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#8c6d31", "#f0e442")
 # White borders help the eye among a few regions, and hide the colours of many.
 _BORDERS_UP_TO = 2000
 _SAMPLE_WINDOWS = 5
@@ -131,6 +136,34 @@ def write_ranking_style(path: str | Path, score: npt.NDArray[np.floating], field
     _write(path, _vector_style(rules, borders=len(score) <= _BORDERS_UP_TO))
 
 
+def class_colours(count: int) -> list[str]:
+    """Colours of classes: eight that colour-blind eyes tell apart; more classes get darker ones of the same."""
+    found = []
+    for place in range(count):
+        turn, colour = divmod(place, len(CLASS_COLOURS))
+        parts = (int(CLASS_COLOURS[colour][at : at + 2], 16) for at in (1, 3, 5))
+        found.append(_hex(tuple(int(part * 0.65**turn) for part in parts)))  # type: ignore[arg-type]
+    return found
+
+
+def write_class_style(path: str | Path, classes: Sequence[str], field: str, rows: int) -> None:
+    """Write the QGIS style of regions in classes, one colour each; the same classes always get the same colours.
+
+    Args:
+        path: The `.qml` file.
+        classes: Values of the field, in the order of the legend.
+        field: Name of the field, which holds text.
+        rows: Number of regions: many are drawn without borders.
+    """
+    name = '"' + field.replace('"', '""') + '"'
+    rules: list[tuple[str, str, str, str | None]] = []
+    for value, colour in zip(classes, class_colours(len(classes)), strict=True):
+        quoted = value.replace("'", "''")
+        rules.append((f"{name} = '{quoted}'", value, colour, None))
+    rules.append(("ELSE", "Not covered", _hex(GREY), None))
+    _write(path, _vector_style(rules, borders=rows <= _BORDERS_UP_TO))
+
+
 def write_raster_style(path: str | Path, raster: str | Path) -> None:
     """Write the QGIS style of an embedding raster: bands 1 to 3 as red, green and blue, percentiles stretched.
 
@@ -166,6 +199,22 @@ def write_score_style(path: str | Path, raster: str | Path) -> None:
     _write(path, _pseudocolour(*_sampled_limits(raster, 1)[0]))
 
 
+def write_attention_style(path: str | Path, raster: str | Path, uniform: float) -> None:
+    """Write the QGIS style of an attention raster: from transparent at 0 to bright and solid at the 98th percentile.
+
+    The scale reaches to twice uniform at least, so that attention that is even looks so.
+
+    Args:
+        path: The `.qml` file.
+        raster: The raster.
+        uniform: What every patch would get if attention were spread evenly.
+
+    Raises:
+        InputError: the raster cannot be read.
+    """
+    _write(path, _pseudocolour(0.0, max(_sampled_limits(raster, 1)[0][1], 2 * uniform), fade=True))
+
+
 def _sampled_limits(raster: str | Path, bands: int) -> Limits:
     """Stretch limits of the first bands, from windows spread evenly over the raster; never empty intervals."""
     from rasterio.windows import Window
@@ -191,8 +240,11 @@ def _sampled_limits(raster: str | Path, bands: int) -> Limits:
     return [(low, high) if high > low else (low, low + 1.0) for low, high in limits]
 
 
-def _pseudocolour(low: float, high: float) -> ET.Element:
+def _pseudocolour(low: float, high: float, *, fade: bool = False) -> ET.Element:
+    """Band 1 in the colours of scores; with `fade`, the lower the more the layers below shine through."""
     colours = list(SCORE_COLOURS)
+    steps = [step / (len(colours) - 1) for step in range(len(colours))]
+    alphas = [round(255 * step) if fade else 255 for step in steps]
     renderer = ET.Element(
         "rasterrenderer",
         {
@@ -218,12 +270,13 @@ def _pseudocolour(low: float, high: float) -> ET.Element:
         },
     )
     ramp = ET.SubElement(shader, "colorramp", {"type": "gradient", "name": "[source]"})
-    steps = [step / (len(colours) - 1) for step in range(len(colours))]
-    stops = ":".join(f"{step:.6f};{_rgba(colour)}" for step, colour in zip(steps[1:-1], colours[1:-1], strict=True))
-    _options(ramp, {"color1": _rgba(colours[0]), "color2": _rgba(colours[-1]), "discrete": "0", "stops": stops})
-    for step, colour in zip(steps, colours, strict=True):
+    shades = [_rgba(colour, alpha) for colour, alpha in zip(colours, alphas, strict=True)]
+    stops = ":".join(f"{step:.6f};{shade}" for step, shade in zip(steps[1:-1], shades[1:-1], strict=True))
+    _options(ramp, {"color1": shades[0], "color2": shades[-1], "discrete": "0", "stops": stops})
+    for step, colour, alpha in zip(steps, colours, alphas, strict=True):
         value = low + step * (high - low)
-        ET.SubElement(shader, "item", {"value": repr(value), "label": f"{value:.3f}", "color": colour, "alpha": "255"})
+        item = {"value": repr(value), "label": f"{value:.3f}", "color": colour, "alpha": str(alpha)}
+        ET.SubElement(shader, "item", item)
     return _raster_style(renderer)
 
 
@@ -305,8 +358,8 @@ def _hex(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _rgba(colour: str) -> str:
-    return ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)) + ",255"
+def _rgba(colour: str, alpha: int = 255) -> str:
+    return ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)) + f",{alpha}"
 
 
 def _write(path: str | Path, root: ET.Element) -> None:

@@ -19,6 +19,7 @@ from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.models.attention import RegionAttention
 from urbanfm_core.progress import Progress
 
 PixelFunction = Callable[[np.ndarray], np.ndarray]
@@ -140,7 +141,7 @@ class Method(ABC):
         one_of: Inputs of which at least one must be given, to train and to embed; all that are given are used.
         trains_on: What a sample is; for 'regions' the city that it prepares has them.
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
-            with phrases).
+            with phrases), 'attention' (tells where points of interest look in the pictures of their regions).
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
         config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
         ablations: What the paper's tables leave out, by its own names: changes to the configuration.
@@ -217,3 +218,39 @@ class Method(ABC):
     def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> np.ndarray:
         """For methods that share a space with 'text': phrases -> (N, D) float32, unit length."""
         raise ConfigError(f"{self.title} has no text side.", "Search by text needs a method that has one.")
+
+    def attention(
+        self,
+        trained: Trained,
+        city: CityInputs,
+        regions: RegionSet,
+        chosen: np.ndarray,
+        store: SampleStore,
+        progress: Progress,
+    ) -> RegionAttention:
+        """For methods that have 'attention': that of chosen points of interest to the patches of their regions.
+
+        Args:
+            trained: Network.
+            city: Needs points of interest and imagery.
+            regions: R regions in any CRS.
+            chosen: (P,) bool, which of the city's points, by their rows in `city.read_pois()`.
+            store: Keeps pictures and finished parts; must belong to this network, these layers and regions.
+            progress: Reports and cancels.
+        """
+        raise self._cannot_attend()
+
+    def require_attention(self) -> None:
+        """Check that the method has 'attention', before anything is read.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        if "attention" not in self.can:
+            raise self._cannot_attend()
+
+    def _cannot_attend(self) -> ConfigError:
+        return ConfigError(
+            f"{self.title} has no attention between points of interest and imagery.",
+            "Give a checkpoint of a method that has: ReFound.",
+        )

@@ -240,11 +240,36 @@ def test_variants_that_do_not_exist_are_refused(names, sweeps, words):
         plan_variants(Toy(), ToyConfig(), names, sweeps)
 
 
+def test_each_share_of_the_labels_is_compared_on_its_own(toy):
+    found = toy(["w/o care"], settings=replace(QUICK, label_shares=(0.5,)))
+    whole, half = found.targets
+    assert (whole.label_share, half.label_share) == (1.0, 0.5)
+    assert half.title == f"{whole.title} with 50 % of the labels" and half.rows == whole.rows
+    alone = toy(["w/o care"])
+    assert [item.metrics for item in alone.targets[0].scores] == [item.metrics for item in whole.scores]
+    assert all(few.metrics != all_.metrics for few, all_ in zip(half.scores, whole.scores, strict=True))
+
+
+def test_floors_that_the_full_model_does_not_beat_are_named(toy, planted):
+    floors = [Features("weak", planted["noise"], True), Features("as good", planted["features"], True)]
+    config = ToyConfig(noise=2.0)
+    (sentence,) = toy([], config=config, floors=floors).verdicts()
+    assert sentence == "y (regression, spatial blocks): the full model does not beat 'as good'."
+    assert toy([], floors=floors[:1]).verdicts() == []
+    (alone,) = toy([], config=config, floors=floors, seeds=(0,), settings=replace(QUICK, seeds=(0,))).verdicts()
+    assert alone == sentence
+
+
+def test_a_training_that_fails_leaves_no_folder(toy, tmp_path):
+    toy.fail_at = 0
+    with pytest.raises(Cancelled):
+        toy([])
+    assert not (tmp_path / "work").exists()
+
+
 def test_what_cannot_be_compared_is_refused(toy):
     with pytest.raises(ConfigError, match="training seed"):
         toy(seeds=())
-    with pytest.raises(ConfigError, match="all labels"):
-        toy(settings=replace(QUICK, label_shares=(0.5,)))
     with pytest.raises(ConfigError, match="one variant 'full'"):
         ablate([Variant("a")], toy.make, config=ToyConfig(), made_from={}, work="w", regions=None, targets=[], floors=[],
                settings=QUICK)  # fmt: skip

@@ -54,6 +54,21 @@ def test_the_command_line_writes_table_json_and_page(files, capsys):
     assert page.index("Floors that are not beaten") < page.index("<svg")
 
 
+def test_shares_of_the_labels_give_a_curve(files, capsys):
+    given = ("evaluate", "--embeddings", f"mine={files / 'good.csv'}", "--targets", "kind", "--seeds", "1")
+    given += ("--regions", str(files / "regions.gpkg"), "--region-id", "code", "--probes", "linear")
+    shares = ("--label-shares", "1", "--label-shares", "0.25", "--out", str(files / "shares.json"))
+    assert main([*given, *shares]) == 0
+    said = capsys.readouterr().out
+    assert re.search(
+        r"F1 with a share of the labels:\n +100 % \(\d+ regions\) +25 % \(\d+ regions\)\n +\* +mine +0\.\d", said
+    )
+    found = json.loads((files / "shares.json").read_text())
+    assert [part["share"] for part in found["results"][0]["label_shares"]] == [1.0, 0.25]
+    assert main([*given, "--label-shares", "2"]) == 2
+    assert "label_shares" in capsys.readouterr().err
+
+
 def test_the_sample_city_with_all_floors():
     found = urbanfm_core.evaluate(
         regions=CITY / "regions.gpkg",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,22 +14,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from urbanfm_core.data.city import CityInputs
-from urbanfm_core.data.frames import RegionFrames, region_frames
-from urbanfm_core.data.image_store import ImageStatistics, StoredImages, stored_images
-from urbanfm_core.data.imagery import Imagery
-from urbanfm_core.data.poi import PoiSet
+from urbanfm_core.data.image_store import ImageStatistics
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError, EmptyInputError
+from urbanfm_core.models.attention import RegionAttention
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.descriptions import group_pois, region_descriptions, split_language_spec
 from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained
+from urbanfm_core.models.refound.attention import attend
 from urbanfm_core.models.refound.bert import initialise_from_bert
 from urbanfm_core.models.refound.config import RefoundConfig
+from urbanfm_core.models.refound.layers import (
+    INPUTS,
+    CityLayers,
+    load_tokenizer,
+    make_sequences,
+    read_layers,
+    region_inputs,
+)
 from urbanfm_core.models.refound.losses import pretraining_losses
 from urbanfm_core.models.refound.network import RefoundModel
 from urbanfm_core.models.refound.samples import RefoundSamples, RegionInputs
-from urbanfm_core.models.refound.sequence import RegionSequences, build_sequences
+from urbanfm_core.models.refound.sequence import RegionSequences
 from urbanfm_core.models.refound.tokenizer import PoiTokenizer, PoiVocabulary
 from urbanfm_core.models.teachers import Images, Kind, TeacherFeatures, teacher_features
 from urbanfm_core.models.visual_tokens import fit_visual_tokens, load_visual_tokens, stored_visual_tokens
@@ -42,18 +49,6 @@ _BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
 _PARTITION = 2048
 # The objective that each teacher serves.
 _OBJECTIVE: dict[Kind, str] = {"language": "dlfm", "vision": "dvfm", "vision_language": "dvlfm"}
-
-
-@dataclass(frozen=True)
-class _Layers:
-    """What a city gives of its regions, before it is made into samples."""
-
-    regions: RegionSet
-    pois: PoiSet
-    frames: RegionFrames
-    images: StoredImages | None
-    imagery: dict[str, Any] | None
-    notes: list[str]
 
 
 class ReFound(Method):
@@ -69,8 +64,9 @@ class ReFound(Method):
     paper: ClassVar[str] = "Xiao et al. 2024, ReFound, KDD, doi:10.1145/3637528.3671992"
     needs: ClassVar[tuple[str, ...]] = ()
     embeds_from: ClassVar[tuple[str, ...]] = ()
-    one_of: ClassVar[tuple[str, ...]] = ("pois", "imagery")
+    one_of: ClassVar[tuple[str, ...]] = INPUTS
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
+    can: ClassVar[frozenset[str]] = frozenset({"attention"})
     config_class: ClassVar[type] = RefoundConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "w/o MoGE": {"experts": False},
@@ -92,7 +88,7 @@ class ReFound(Method):
             EmptyInputError: fewer than two regions have points or a picture.
         """
         city.require_one_of(*self.one_of)
-        layers = _read_layers(city, config, None, store, progress.part(0.0, 0.3))
+        layers = read_layers(city, config, None, store, progress.part(0.0, 0.3))
         if config.tokenizer == WORDPIECE:
             # Where no point has a name, the special tokens are all that is needed; a word must be there all the same.
             names = layers.pois.name if any(layers.pois.name) else ["."]
@@ -100,7 +96,7 @@ class ReFound(Method):
         else:
             tokenizer = PoiTokenizer.load(config.tokenizer)
         vocabulary = PoiVocabulary.train(layers.pois)
-        sequences = _sequences(layers, config, tokenizer, vocabulary, progress.part(0.3, 0.35))
+        sequences = make_sequences(layers, config, tokenizer, vocabulary, progress.part(0.3, 0.35))
         statistics = (
             layers.images.statistics() if layers.images is not None else ImageStatistics((0.0,) * 3, (1.0,) * 3)
         )
@@ -149,7 +145,7 @@ class ReFound(Method):
         config: RefoundConfig = prepared.config
         if not config.initialise:
             return []
-        tokenizer = _tokenizer(prepared.preprocessing)
+        tokenizer = load_tokenizer(prepared.preprocessing)
         vocabulary = {word: row for row, word in enumerate(tokenizer.words())}
         same = config.tokenizer == config.initialise
         return initialise_from_bert(model, config.initialise, vocabulary=None if same else vocabulary)  # type: ignore[arg-type]
@@ -202,28 +198,17 @@ class ReFound(Method):
         coverage = {"pois": inputs.has_pois.astype(np.float32), "imagery": share.astype(np.float32)}
         return RegionVectors(vectors, {name: coverage[name] for name in city.given(*self.one_of)}, notes)
 
-
-def region_inputs(
-    trained: Trained, city: CityInputs, store: SampleStore, progress: Progress
-) -> tuple[RegionInputs, list[str]]:
-    """What a trained network is given of a city's regions, treated as in training; and notes."""
-    config: RefoundConfig = trained.config
-    preprocessing = trained.preprocessing
-    unseen = [name for name in city.given(*ReFound.one_of) if name not in preprocessing["sees"]]
-    notes = [f"The layer {name} is left out: the model was trained without such a layer." for name in unseen]
-    city = replace(city, **dict.fromkeys(unseen))  # type: ignore[arg-type]
-    city.require_one_of(*preprocessing["sees"])
-    layers = _read_layers(city, config, preprocessing["imagery"], store, progress)
-    vocabulary = PoiVocabulary.from_json(preprocessing["categories"])
-    sequences = _sequences(layers, config, _tokenizer(preprocessing), vocabulary, progress)
-    statistics = ImageStatistics.from_json(preprocessing["statistics"])
-    inputs = RegionInputs(sequences, layers.images, statistics, config.patch_size)
-    return inputs, [*notes, *layers.notes, *sequences.notes]
-
-
-def _tokenizer(preprocessing: Mapping[str, Any]) -> PoiTokenizer:
-    kept = preprocessing["tokenizer"]
-    return PoiTokenizer.from_files(kept["files"]) if "files" in kept else PoiTokenizer.load(kept["spec"])
+    def attention(
+        self,
+        trained: Trained,
+        city: CityInputs,
+        regions: RegionSet,
+        chosen: NDArray[np.bool_],
+        store: SampleStore,
+        progress: Progress,
+    ) -> RegionAttention:
+        """Attention of chosen points to the patches of their regions (section 5.2.3)."""
+        return attend(trained, city, regions, chosen, store, progress)
 
 
 def compute_vectors(
@@ -244,47 +229,13 @@ def compute_vectors(
     return found
 
 
-def _read_layers(
-    city: CityInputs, config: RefoundConfig, imagery: dict[str, Any] | None, store: SampleStore, progress: Progress
-) -> _Layers:
-    """Points and pictures of the city's regions; `imagery` says how a trained network's pictures were made."""
-    regions = city.require_regions()
-    pois = city.read_pois() if city.pois is not None else PoiSet.empty(regions.crs)
-    notes = list(pois.notes)
-    if city.imagery is None:
-        frames = region_frames(regions, config.image_size, config.pixel_m)
-        return _Layers(regions, pois, frames, None, imagery, [*frames.notes, *notes])
-    bands = list(city.imagery_bands) or None
-    with Imagery(city.imagery, bands) if imagery is None else Imagery.open_like(city.imagery, imagery) as raster:
-        frames = raster.region_footprints(regions, config.image_size, config.pixel_m)
-        images = stored_images(raster, frames, config.image_size, store, context=config.context, progress=progress)
-        return _Layers(regions, pois, frames, images, raster.to_json(), [*images.notes, *notes])
-
-
-def _sequences(
-    layers: _Layers, config: RefoundConfig, tokenizer: PoiTokenizer, vocabulary: PoiVocabulary, progress: Progress
-) -> RegionSequences:
-    return build_sequences(
-        layers.pois,
-        layers.regions,
-        layers.frames,
-        tokenizer,
-        vocabulary,
-        max_tokens=config.max_tokens,
-        max_pois=config.max_pois,
-        grid=config.grid,
-        seed=config.seed,
-        progress=progress,
-    )
-
-
 class _Teachers:
     """Asks the teachers that the configuration names, about what the city has."""
 
     def __init__(
         self,
         config: RefoundConfig,
-        layers: _Layers,
+        layers: CityLayers,
         sequences: RegionSequences,
         store: SampleStore,
         device: str,

@@ -1,0 +1,154 @@
+"""What a prediction leaves: a layer with its style, lines for the terminal, and a page."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from urbanfm_core import report
+from urbanfm_core.data.regions import RegionSet
+from urbanfm_core.evaluation.predict import INTERVAL, Prediction
+from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, class_colours, write_class_style, write_ranking_style
+from urbanfm_core.maps.svg import map_svg
+
+_GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
+# Blue over white to red, which all eyes tell apart: predicted too high to too low.
+_RESIDUAL_COLOURS = ("#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b")
+_LARGEST_LEGEND = 24
+
+
+def frame_of(regions: RegionSet, found: Prediction) -> gpd.GeoDataFrame:
+    """The regions with all their fields, and the prediction's; a source field of the same name becomes `src_...`."""
+    frame = regions.to_frame()
+    fields = found.fields()
+    ours = {name.lower() for name in fields}
+    taken = {str(name).lower() for name in frame.columns} | ours
+    renamed = {}
+    for name in frame.columns:
+        if str(name).lower() in ours:
+            new = f"src_{name}"
+            while new.lower() in taken:
+                new = f"src_{new}"
+            taken.add(new.lower())
+            renamed[name] = new
+    made = pd.DataFrame(
+        {
+            name: np.asarray(values) if not isinstance(values, pd.Series) else values.array
+            for name, values in fields.items()
+        },
+        index=frame.index,
+    )
+    return frame.rename(columns=renamed).join(made)
+
+
+def write_outputs(regions: RegionSet, found: Prediction, out: str | None, parquet: str | None) -> None:
+    """Write the layer with its style, and the GeoParquet, where they are named."""
+    frame = frame_of(regions, found)
+    if parquet is not None:
+        write_layer(frame, parquet)
+    if out is None:
+        return
+    write_layer(frame, out)
+    style = Path(out).with_suffix(".qml")
+    if found.target.task == "regression":
+        write_ranking_style(style, frame["pred"].to_numpy(np.float64), "pred")
+    else:
+        write_class_style(style, found.target.classes, "pred", len(frame))
+
+
+def score_lines(found: Prediction) -> list[str]:
+    """Scores as a person reads them."""
+    lines = [f"{name}: {value:.4g} ({low:.4g} to {high:.4g})" for name, (value, low, high) in found.scores.items()]
+    if found.coverage is not None:
+        lines.append(f"in the interval: {100 * found.coverage:.1f} % (asked for: {100 * found.level:g} %)")
+    return lines
+
+
+def write_page(path: str, regions: RegionSet, found: Prediction, head: str, vectors: str, notes: list[str]) -> None:
+    """Write the report.
+
+    Args:
+        path: HTML file.
+        regions: What was predicted for.
+        found: The prediction.
+        head: Who predicted, in words.
+        vectors: What from, in words.
+        notes: Of the inputs; those of the prediction follow.
+    """
+    facts: list[tuple[str, str]] = [
+        ("Target", f"{found.target.name} ({found.target.task})"),
+        ("Predicted by", head),
+        ("From", vectors),
+        ("Regions", f"{len(found.values):,}, of which {int(found.predicted.sum()):,} have a prediction"),
+        ("Labelled regions learned from", f"{found.rows:,}"),
+        ("Outside of what was learned from", f"{int(found.outside.sum()):,} regions"),
+    ]
+    rows: list[tuple[str, float | str, str]] = [
+        (name, value, f"{low:.4g} to {high:.4g}") for name, (value, low, high) in found.scores.items()
+    ]
+    if found.coverage is not None:
+        asked = f"asked for: {100 * found.level:g} %"
+        rows.append(("Regions inside their interval", f"{100 * found.coverage:.1f} %", asked))
+    if found.moran is not None:
+        p_value = f"p = {found.moran.p_value:.3g}, expected {found.moran.expected:.3f}"
+        rows.append(("Moran's I of the residuals", found.moran.value, p_value))
+    parts = [report.table(("What", "Value"), facts)]
+    if rows:
+        heading = "<h2>How good it is, in blocks that the model never saw</h2>"
+        parts.append(heading + report.table(("Score", "Value", INTERVAL), rows))
+    parts.append(report.picture("Prediction", _prediction_map(regions, found)))
+    residual = found.residual()
+    if np.isfinite(residual).any():
+        parts.append(report.picture("Residuals", _residual_map(regions, found, residual)))
+    parts.append(report.notes("Notes", [*notes, *found.notes]))
+    report.write_page(path, f"Prediction of {found.target.name}", *parts)
+
+
+def _prediction_map(regions: RegionSet, found: Prediction) -> str:
+    known = found.predicted
+    if found.target.task == "regression":
+        number = np.asarray(found.fields()["pred"], np.float64)
+        edges = np.unique(np.quantile(number[known], np.linspace(0, 1, len(SCORE_COLOURS) + 1)))
+        colours, legend = _stepped(number, edges, SCORE_COLOURS)
+    else:
+        palette = class_colours(len(found.target.classes))
+        best = np.nan_to_num(found.values).argmax(axis=1)
+        colours = [palette[place] if ok else _GREY for place, ok in zip(best, known, strict=True)]
+        legend = [*zip(found.target.classes, palette, strict=True)][:_LARGEST_LEGEND]
+    if not known.all():
+        legend = [*legend, ("no prediction", _GREY)]
+    return map_svg(regions.geometry, regions.crs, colours, legend, f"Prediction of {found.target.name}")
+
+
+def _residual_map(regions: RegionSet, found: Prediction, residual: NDArray[np.float64]) -> str:
+    known = np.isfinite(residual)
+    if found.target.task in ("regression", "binary"):
+        most = max(float(np.quantile(np.abs(residual[known]), 0.98)), 1e-12)
+        edges = np.linspace(-most, most, len(_RESIDUAL_COLOURS) + 1)
+        colours, legend = _stepped(residual, edges, _RESIDUAL_COLOURS)
+    else:
+        edges = np.linspace(0.0, 1.0, len(SCORE_COLOURS) + 1)
+        colours, legend = _stepped(residual, edges, SCORE_COLOURS)
+    if not known.all():
+        legend = [*legend, ("no label or no vector", _GREY)]
+    return map_svg(regions.geometry, regions.crs, colours, legend, f"Residuals of {found.target.name}")
+
+
+def _stepped(
+    number: NDArray[np.float64], edges: NDArray[np.float64], palette: tuple[str, ...]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Colours by class of the number, and the legend, highest first; numbers past the ends take the end's colour."""
+    classes = max(len(edges) - 1, 1)
+    taken = [palette[round(place / max(classes - 1, 1) * (len(palette) - 1))] for place in range(classes)]
+    place = np.clip(np.searchsorted(edges, np.nan_to_num(number), side="right") - 1, 0, classes - 1)
+    colours = [taken[at] if ok else _GREY for at, ok in zip(place, np.isfinite(number), strict=True)]
+    if len(edges) < 2:
+        return colours, [(f"{edges[0]:.4g}", taken[0])]
+    words = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
+    return colours, [*zip(words, taken, strict=True)][::-1]

@@ -1,0 +1,78 @@
+"""A map of regions as SVG text, to stand inside a page: no library, no script."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+_WIDTH, _TALLEST, _LEGEND = 620.0, 620.0, 22.0
+# Above so many regions, dots at their centres keep the page small.
+_SHAPES_UP_TO = 5000
+
+
+def map_svg(
+    geometry: npt.NDArray[np.object_],
+    crs: Any,
+    colours: Sequence[str],
+    legend: Sequence[tuple[str, str]],
+    title: str,
+) -> str:
+    """Regions filled with colours, and what these mean.
+
+    Args:
+        geometry: (R,) polygons.
+        crs: Their coordinate reference system; in degrees, the map is squeezed to look right at its middle latitude.
+        colours: One '#rrggbb' per region.
+        legend: Words and their colour, from top to bottom.
+        title: For those who cannot see it.
+    """
+    west, south, east, north = shapely.total_bounds(geometry)
+    degrees = gpd.GeoSeries([], crs=crs).crs.is_geographic
+    squeeze = max(math.cos(math.radians((south + north) / 2)), 0.05) if degrees else 1.0
+    wide, high = max((east - west) * squeeze, 1e-12), max(north - south, 1e-12)
+    scale = min(_WIDTH / wide, _TALLEST / high)
+    placed = shapely.transform(geometry, lambda xy: (xy - [west, north]) * [scale * squeeze, -scale])
+    body = _dots(placed, colours) if len(placed) > _SHAPES_UP_TO else _shapes(placed, colours)
+    left = wide * scale + 20
+    entries = "".join(
+        f'<rect x="{left:.0f}" y="{row * _LEGEND:.0f}" width="14" height="14" fill="{colour}"/>'
+        f'<text x="{left + 20:.0f}" y="{row * _LEGEND + 12:.0f}">{html.escape(words)}</text>'
+        for row, (words, colour) in enumerate(legend)
+    )
+    width = left + 40 + 7 * max((len(words) for words, _ in legend), default=0)
+    height = max(high * scale, len(legend) * _LEGEND)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {width:.0f} {height + 4:.0f}" width="{width:.0f}" '
+        f'role="img" font-family="system-ui,sans-serif" font-size="13"><title>{html.escape(title)}</title>'
+        f"{body}{entries}</svg>"
+    )
+
+
+def _shapes(placed: npt.NDArray[np.object_], colours: Sequence[str]) -> str:
+    simple = shapely.simplify(placed, 0.3)
+    drawn = []
+    for shape, whole, colour in zip(simple, placed, colours, strict=True):
+        rings = [
+            ring
+            for part in shapely.get_parts(shape if not shapely.is_empty(shape) else whole)
+            for ring in (part.exterior, *part.interiors)
+        ]
+        path = "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in ring.coords[:-1]) + "Z" for ring in rings)
+        drawn.append(f'<path fill="{colour}" d="{path}"/>')
+    return f'<g stroke="#fff" stroke-width=".4" fill-rule="evenodd">{"".join(drawn)}</g>'
+
+
+def _dots(placed: npt.NDArray[np.object_], colours: Sequence[str]) -> str:
+    centres = shapely.get_coordinates(shapely.centroid(placed))
+    dots = (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="2" height="2" fill="{colour}"/>'
+        for (x, y), colour in zip(centres, colours, strict=True)
+    )
+    return "<g>" + "".join(dots) + "</g>"
