@@ -47,7 +47,7 @@ class CityInputs:
             ConfigError: one is missing.
         """
         for name in names:
-            self._given(name)
+            self.require_path(name)
 
     def require_one_of(self, *names: str) -> None:
         """Check that at least one of the named inputs was given.
@@ -59,7 +59,12 @@ class CityInputs:
             flags = " or ".join(f"--{name.replace('_', '-')}" for name in names)
             raise ConfigError(f"This needs {flags}, and neither was given.", "Name one of the layers, or both.")
 
-    def _given(self, name: str) -> str | Path:
+    def require_path(self, name: str) -> str | Path:
+        """Path of one input.
+
+        Raises:
+            ConfigError: it was not given.
+        """
         value: str | Path | None = getattr(self, name)
         if value is None:
             raise ConfigError(f"This needs --{name.replace('_', '-')}, which was not given.", "Name the layer.")
@@ -76,10 +81,10 @@ class CityInputs:
         return self.regions
 
     def read_pois(self) -> PoiSet:
-        return PoiSet.from_source(self._given("pois"), self.poi_columns)
+        return PoiSet.from_source(self.require_path("pois"), self.poi_columns)
 
     def open_embedding_raster(self) -> EmbeddingRaster:
-        return EmbeddingRaster.open(self._given("embedding_raster"), quantization=self.quantization)
+        return EmbeddingRaster.open(self.require_path("embedding_raster"), quantization=self.quantization)
 
     def identity(self, *names: str) -> dict[str, Any]:
         """What the named inputs, and the regions, are, for a fingerprint.
@@ -89,7 +94,7 @@ class CityInputs:
         """
         for raster in ("embedding_raster", "imagery"):
             if raster in names:
-                inspect_raster(self._given(raster))
+                inspect_raster(self.require_path(raster))
         found: dict[str, Any] = {name: file_identity(getattr(self, name)) for name in names}
         if self.regions is not None:
             found["regions"] = self.regions.fingerprint()

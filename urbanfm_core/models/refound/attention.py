@@ -236,8 +236,7 @@ def _left_out(
 
 
 def _frames(city: CityInputs, regions: RegionSet, settings: dict[str, Any] | None, config: Any) -> RegionFrames:
-    path = city.imagery
-    assert path is not None
+    path = city.require_path("imagery")
     bands = list(city.imagery_bands) or None
     with Imagery(path, bands) if settings is None else Imagery.open_like(path, settings) as raster:
         return raster.region_footprints(regions, config.image_size, config.pixel_m)
