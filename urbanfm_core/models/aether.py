@@ -298,6 +298,8 @@ class Aether(Method):
         """
         city.require(*self.embeds_from)
         notes: list[str] = []
+        if trained.precision != "float32":
+            notes.append("Pixels are embedded in float32; the precision chosen is that of training only.")
         with city.open_embedding_raster() as raster:
             if raster.bands != trained.config.bands:
                 raise CheckpointError(
