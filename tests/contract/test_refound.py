@@ -9,7 +9,7 @@ import shapely
 import torch
 
 import urbanfm_core
-from urbanfm_core.errors import ConfigError
+from urbanfm_core.errors import CheckpointError, ConfigError
 from urbanfm_core.inference.table import EmbeddingTable
 from urbanfm_core.models.refound.method import ReFound
 from urbanfm_core.training.checkpoint import Checkpoint, restore
@@ -133,3 +133,12 @@ def test_published_weights_are_imported_and_embed(city, work, given):
     assert np.isfinite(table.vectors).all() and table.vectors.shape[1] == 48
     # No category of the city is in the list, but names and pictures are read.
     assert np.unique(table.vectors.round(4), axis=0).shape[0] > len(table.ids) / 2
+
+
+def test_a_checkpoint_that_does_not_say_how_it_was_trained_is_refused(city, work, given, both):
+    checkpoint = Checkpoint.load(both)
+    for name in ("sees", "statistics"):
+        del checkpoint.preprocessing[name]
+    checkpoint.save(work / "silent")
+    with pytest.raises(CheckpointError, match="lacks sees, statistics"):
+        urbanfm_core.embed(checkpoint=work / "silent", pois=city / "pois.gpkg", **given)

@@ -25,7 +25,7 @@ from urbanfm_core.geo.footprints import repeat_ranges
 from urbanfm_core.models.attention import PoiPairs, RegionAttention
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.method import Trained
-from urbanfm_core.models.refound.layers import region_inputs
+from urbanfm_core.models.refound.layers import region_inputs, seen_inputs
 from urbanfm_core.models.refound.samples import RegionInputs
 from urbanfm_core.models.refound.sequence import RegionSequences
 from urbanfm_core.progress import Progress
@@ -52,7 +52,7 @@ def attend(
     """
     city.require("pois", "imagery")
     preprocessing = trained.preprocessing
-    if "imagery" not in preprocessing["sees"]:
+    if "imagery" not in seen_inputs(preprocessing):
         raise ConfigError(
             "This checkpoint was trained without imagery: its points never learned where to look in a picture.",
             "Train with --imagery.",

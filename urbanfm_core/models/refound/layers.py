@@ -13,6 +13,7 @@ from urbanfm_core.data.imagery import Imagery
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
+from urbanfm_core.errors import CheckpointError
 from urbanfm_core.models.method import Trained
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.samples import RegionInputs
@@ -21,6 +22,8 @@ from urbanfm_core.models.refound.tokenizer import PoiTokenizer, PoiVocabulary
 from urbanfm_core.progress import Progress
 
 INPUTS = ("pois", "imagery")
+# What a checkpoint must say of its training.
+_KEPT = ("sees", "tokenizer", "categories", "imagery", "statistics")
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,31 @@ def region_inputs(
     """What a trained network is given of a city's regions, treated as in training; and notes."""
     config: RefoundConfig = trained.config
     preprocessing = trained.preprocessing
-    unseen = [name for name in city.given(*INPUTS) if name not in preprocessing["sees"]]
+    sees = seen_inputs(preprocessing)
+    unseen = [name for name in city.given(*INPUTS) if name not in sees]
     notes = [f"The layer {name} is left out: the model was trained without such a layer." for name in unseen]
     city = replace(city, **dict.fromkeys(unseen))  # type: ignore[arg-type]
-    city.require_one_of(*preprocessing["sees"])
+    city.require_one_of(*sees)
     layers = read_layers(city, config, preprocessing["imagery"], store, progress)
     vocabulary = PoiVocabulary.from_json(preprocessing["categories"])
     sequences = make_sequences(layers, config, load_tokenizer(preprocessing), vocabulary, progress)
     statistics = ImageStatistics.from_json(preprocessing["statistics"])
     inputs = RegionInputs(sequences, layers.images, statistics, config.patch_size)
     return inputs, [*notes, *layers.notes, *sequences.notes]
+
+
+def seen_inputs(preprocessing: Mapping[str, Any]) -> list[str]:
+    """The inputs that a network was trained with.
+
+    Raises:
+        CheckpointError: the checkpoint does not tell all that new data need to be treated as in training.
+    """
+    missing = [name for name in _KEPT if name not in preprocessing]
+    if missing:
+        raise CheckpointError(
+            f"The checkpoint's preprocessing lacks {', '.join(missing)}.", "Train again, or import the weights again."
+        )
+    return list(preprocessing["sees"])
 
 
 def load_tokenizer(preprocessing: Mapping[str, Any]) -> PoiTokenizer:
