@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
+from urbanfm_core.analysis_stages import AblateStage
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.inputs import (
     cache_of,
@@ -19,7 +20,6 @@ from urbanfm_core.inputs import (
     training_settings,
 )
 from urbanfm_core.progress import Progress
-from urbanfm_core.stages import AblateStage
 
 if TYPE_CHECKING:
     import torch

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import psutil
 
+from urbanfm_core.analysis_stages import AblateStage, SearchStage
 from urbanfm_core.inputs import city_of, inputs_used, load_model, method_config, regions_of, training_settings
 from urbanfm_core.parameters import Stage
 from urbanfm_core.progress import Progress, duration
-from urbanfm_core.stages import AblateStage, EmbedRasterStage, EmbedStage, PrepareStage, SearchStage, TrainStage
+from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, TrainStage
 
 _PILOT_POINTS = (64, 320)
 _PILOT_REGIONS = (8, 40)

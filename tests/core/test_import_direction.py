@@ -11,14 +11,25 @@ CORE, PLUGIN = ROOT / "urbanfm_core", ROOT / "qgis_plugin"
 
 # Lower layers first; a module may import its own layer and those below.
 LAYERS = [
-    ("errors", "parameters", "stages", "progress", "files", "report", "resources", "__init__"),
+    (
+        "errors",
+        "parameters",
+        "analysis_stages",
+        "stages",
+        "result",
+        "progress",
+        "files",
+        "report",
+        "resources",
+        "__init__",
+    ),
     ("geo",),
     ("data",),
     ("models", "objectives"),
     ("training", "importers", "captions"),
     ("inference",),
     ("evaluation", "maps"),
-    ("environment", "inputs", "ablating", "pipeline", "planning", "contract"),
+    ("environment", "inputs", "ablating", "analysis_pipeline", "pipeline", "planning", "contract"),
     ("cli", "worker", "__main__"),
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

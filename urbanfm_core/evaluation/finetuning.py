@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from urbanfm_core.analysis_stages import PredictStage
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.splits import Folds
@@ -31,7 +32,6 @@ from urbanfm_core.models.refound.layers import region_inputs
 from urbanfm_core.models.refound.method import ReFound
 from urbanfm_core.models.refound.samples import RegionInputs
 from urbanfm_core.progress import Progress
-from urbanfm_core.stages import PredictStage
 from urbanfm_core.training.checkpoint import Checkpoint, restore
 from urbanfm_core.training.run import train
 from urbanfm_core.training.task import TrainingConfig

@@ -1,0 +1,456 @@
+"""Parameters of the stages that ask something of embeddings or of a trained model; see `stages`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from urbanfm_core.parameters import (
+    ComputeParams,
+    EmbeddingRasterInputs,
+    ImageryInputs,
+    LabelInputs,
+    LabelTables,
+    PoiInputs,
+    ProbeParams,
+    RegionInputs,
+    TrainingParams,
+    param,
+)
+
+
+class SearchStage(ComputeParams, EmbeddingRasterInputs):
+    """Rank regions or pixels by a phrase.
+
+    The phrase goes through the text side of the model; the score is the cosine between it and each vector.
+    """
+
+    query: str = param(
+        help="What to look for, in words, such as: quiet streets near a park.",
+        label="Phrase",
+        kind="text",
+        min_length=1,
+    )
+    checkpoint: str = param(
+        help="Trained model with a text side; the one that made the embeddings.", label="Checkpoint", kind="checkpoint"
+    )
+    embeddings: str | None = param(
+        None,
+        "Region embeddings written by 'embed': the GeoParquet, or the layer.",
+        label="Region embeddings",
+        kind="embeddings",
+    )
+    text_encoder: str | None = param(
+        None,
+        "Text encoder that the model was trained with, if the checkpoint does not name one, or names a service on the "
+        "network, which is used only when it is named here.",
+        label="Text encoder",
+        kind="text",
+        advanced=True,
+    )
+    top: int = param(
+        20,
+        "Number of best regions listed in the log.",
+        label="Best regions to list",
+        kind="integer",
+        ge=1,
+        advanced=True,
+    )
+    out: str | None = param(
+        None,
+        "Layer to write: the regions with the fields score, rank and percentile.",
+        label="Ranked regions",
+        kind="polygons",
+        output=True,
+    )
+    raster: str | None = param(
+        None,
+        "GeoTIFF to write: the score of each pixel of the embedding raster.",
+        label="Score raster",
+        kind="raster",
+        output=True,
+    )
+
+    @model_validator(mode="after")
+    def _something_to_rank(self) -> SearchStage:
+        if self.embeddings is None and self.embedding_raster is None:
+            raise ValueError("give region embeddings (embeddings) or an embedding raster (embedding_raster)")
+        if self.raster is not None and self.embedding_raster is None:
+            raise ValueError("a score raster (raster) needs an embedding raster (embedding_raster)")
+        if self.out is not None and self.embeddings is None:
+            raise ValueError("ranked regions (out) need region embeddings (embeddings)")
+        return self
+
+
+class AttendStage(ComputeParams, ImageryInputs, PoiInputs, RegionInputs):
+    """Show where points of interest look in the imagery.
+
+    In the last layer of a model that reads points and imagery together, the names of the chosen points attend to patches
+    of their region's picture. The attention is written as a raster, to the points, to the regions, and as a page with
+    pictures. The more of it falls on the patch that a point stands on, the better text and picture are aligned; the share
+    is reported beside that of attention spread evenly.
+    """
+
+    checkpoint: str = param(
+        help="Trained model with attention between points and imagery: one of ReFound.",
+        label="Checkpoint",
+        kind="checkpoint",
+    )
+    categories: list[str] = param(
+        [],
+        "Categories or subcategories of the points that are looked at, such as bar. All points when nothing is chosen.",
+        label="Categories",
+        kind="list",
+    )
+    selected: str | None = param(
+        None,
+        "Points that are looked at, as a layer of some of the points of interest: they are found again by place and "
+        "name. In QGIS choose the same layer and 'selected features only', or a filter.",
+        label="Selected points",
+        kind="points",
+    )
+    poi_rows: list[int] = param(
+        [],
+        "Rows of the points that are looked at, in their layer or table, counted from 0.",
+        label="Rows of the points",
+        kind="list",
+        advanced=True,
+    )
+    pictures: int = param(
+        8,
+        "Regions shown in the report, drawn at random.",
+        label="Regions in the report",
+        kind="integer",
+        ge=0,
+        le=200,
+        advanced=True,
+    )
+    seed: int = param(
+        0,
+        "Start of the draws: of the regions in the report, and of the interval.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    raster: str | None = param(
+        None,
+        "GeoTIFF to write: the share of a region's attention that each patch gets, one pixel a patch; the mean where "
+        "regions' pictures overlap.",
+        label="Attention raster",
+        kind="raster",
+        output=True,
+    )
+    pois_out: str | None = param(
+        None,
+        "Layer to write: the chosen points with the attention that they give to the patch that they stand on, and its "
+        "ratio to attention spread evenly.",
+        label="Points with attention",
+        kind="points",
+        output=True,
+    )
+    regions_out: str | None = param(
+        None,
+        "Layer to write: the regions with the number of chosen points, their attention on their own patches, and the "
+        "entropy of the attention: 0 if all is on one patch, 1 if it is the same everywhere.",
+        label="Regions with attention",
+        kind="polygons",
+        output=True,
+    )
+    report: str | None = param(
+        None, "HTML page to write, with pictures of some regions.", label="Report", kind="file", output=True
+    )
+
+    @model_validator(mode="after")
+    def _something_to_look_at(self) -> AttendStage:
+        missing = [name for name in ("pois", "imagery") if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"give {' and '.join(missing)}: attention goes from points of interest to imagery")
+        return self
+
+
+class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs):
+    """Say what embeddings know of a city, beside what anyone could know without them.
+
+    Simple probes predict the targets from the vectors, for regions in blocks that they were not trained on. The same
+    probes on the same folds get plain features, the floors: counts of points of interest, words of their names, raster
+    bands, area, and the coordinates alone. An embedding that does not beat a floor is named.
+    """
+
+    embeddings: list[str] | None = param(
+        None,
+        "Embeddings to evaluate: what 'embed' wrote, or any table with an id and columns of numbers. Several are "
+        "compared; name=path gives one a name. Without any, the floors are scored alone.",
+        label="Region embeddings",
+        kind="embeddings",
+    )
+    compare: list[str] = param(
+        [],
+        "More embeddings to compare with, each a path or name=path.",
+        label="More embeddings",
+        kind="list",
+    )
+    regions: str | None = param(
+        None,
+        "Polygons whose fields hold the labels. Without them, the layer of the first embeddings.",
+        label="Regions with labels",
+        kind="polygons",
+    )
+    region_id: str | None = param(
+        None,
+        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
+        label="Region id field",
+        kind="field",
+        of="regions",
+        advanced=True,
+    )
+    embeddings_id: str | None = param(
+        None,
+        "Column of the region ids in the embeddings. Guessed when not given.",
+        label="Id field of the embeddings",
+        kind="text",
+        advanced=True,
+    )
+    imagery: str | None = param(
+        None,
+        "Raster whose band means and deviations are one more floor.",
+        label="Imagery",
+        kind="raster",
+    )
+    seed: int = param(
+        0,
+        "First seed. The same seed gives the same folds and scores.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    out: str | None = param(
+        None, "JSON file to write, with every score of every seed.", label="Scores", kind="file", output=True
+    )
+    report: str | None = param(None, "HTML report to write, with pictures.", label="Report", kind="file", output=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_many(cls, values: Any) -> Any:
+        single = isinstance(values, dict) and isinstance(values.get("embeddings"), (str, os.PathLike))
+        return {**values, "embeddings": [os.fspath(values["embeddings"])]} if single else values
+
+    @model_validator(mode="after")
+    def _regions_from_somewhere(self) -> EvaluateStage:
+        if self.regions is None and not self.embeddings:
+            raise ValueError("give embeddings, or regions to score the floors of")
+        return self
+
+
+class AblateStage(
+    ProbeParams,
+    LabelInputs,
+    ComputeParams,
+    TrainingParams,
+    EmbeddingRasterInputs,
+    ImageryInputs,
+    PoiInputs,
+    RegionInputs,
+):
+    """Say what each part of a method is worth on a city, and how much a number of it matters.
+
+    Trains the method as it is, without each part that its paper leaves out, and with other values of its numbers, each
+    from several seeds, and scores all of them like 'evaluate': the same regions, folds and floors. Finished trainings
+    are kept in the cache and taken up by the next run.
+    """
+
+    regions: str | None = param(
+        None,
+        "Polygons that are embedded and whose fields hold the labels. Without them a grid is made, whose only labels "
+        "come from a raster (label_raster).",
+        label="Regions with labels",
+        kind="polygons",
+    )
+    variants: list[str] = param(
+        [],
+        "Ablations to make, by the names that the method gives them, such as 'w/o aug'; none of them with 'none'. All "
+        "when not given.",
+        label="Ablations",
+        kind="list",
+    )
+    sweeps: list[str] = param(
+        [],
+        "Numbers of the model to vary, each with its values, such as lambda_image=0,0.2,0.5.",
+        label="Sweeps",
+        kind="list",
+    )
+    training_seeds: int = param(
+        3,
+        "Number of trainings of each variant, from different seeds. With one, nothing is said about what another start "
+        "of the training would give.",
+        label="Training seeds",
+        kind="integer",
+        ge=1,
+        le=100,
+    )
+    seed: int = param(
+        0, "First seed, of the trainings and of the splits.", label="Seed", kind="integer", ge=0, advanced=True
+    )
+    out: str | None = param(
+        None,
+        "JSON file to write, with every score of every variant and seed, and where their checkpoints lie.",
+        label="Scores",
+        kind="file",
+        output=True,
+    )
+    report: str | None = param(
+        None, "HTML report to write, with a plot of each sweep.", label="Report", kind="file", output=True
+    )
+
+    @model_validator(mode="after")
+    def _labels_from_somewhere(self) -> AblateStage:
+        if self.regions is None and self.label_raster is None:
+            raise ValueError("give regions with labels (regions), or a raster to sum over a grid (label_raster)")
+        return self
+
+
+class PredictStage(ComputeParams, ImageryInputs, PoiInputs, LabelTables):
+    """Predict a field for every region from its vector, with intervals.
+
+    A simple model (a probe) learns the field from the regions that have it. Whole blocks of neighbouring regions are
+    held out in turn, so that scores, residuals and intervals are those of places that the model has not seen. Regions
+    whose vector is unlike all that it learned from are marked. With the head 'finetune', a trained ReFound learns the
+    field as a whole, from points of interest and imagery; a model fine-tuned before predicts for other regions.
+    """
+
+    embeddings: str | None = param(
+        None,
+        "What to predict from: what 'embed' wrote, or any table with an id and columns of numbers. Not needed to "
+        "fine-tune.",
+        label="Region embeddings",
+        kind="embeddings",
+    )
+    regions: str | None = param(
+        None,
+        "Polygons to predict for, whose fields hold the labels; regions without a label are predicted too. Without "
+        "them, the layer of the embeddings.",
+        label="Regions",
+        kind="polygons",
+    )
+    region_id: str | None = param(
+        None,
+        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
+        label="Region id field",
+        kind="field",
+        of="regions",
+        advanced=True,
+    )
+    embeddings_id: str | None = param(
+        None,
+        "Column of the region ids in the embeddings. Guessed when not given.",
+        label="Id field of the embeddings",
+        kind="text",
+        advanced=True,
+    )
+    target: str | None = param(
+        None,
+        "What to predict: a field (price), its logarithm (log:price), a density (log:population/km2), a field with its "
+        "task (zone:multiclass), or shares of a whole (occ_*, or a+b+c). A fine-tuned model knows it by itself.",
+        label="Target",
+        kind="text",
+    )
+    task: Literal["auto", "regression", "binary", "multiclass", "distribution"] = param(
+        "auto",
+        "'auto': numbers are regression, two values binary, texts multi-class, several fields shares of a whole.",
+        label="Task",
+        kind="choice",
+    )
+    head: Literal["linear", "mlp", "finetune"] = param(
+        "linear",
+        "What learns: 'linear' (ridge, logistic or softmax regression), 'mlp' (a network of two layers), or 'finetune' "
+        "(a trained ReFound goes on learning, which takes its checkpoint and layers, and time).",
+        label="Model",
+        kind="choice",
+    )
+    checkpoint: str | None = param(
+        None,
+        "ReFound to fine-tune; or one that was fine-tuned here, which predicts without learning.",
+        label="Checkpoint",
+        kind="checkpoint",
+    )
+    level: float = param(
+        90.0,
+        "Share of regions whose number its interval is to hold.",
+        label="Level of the intervals",
+        kind="number",
+        unit="%",
+        ge=50,
+        le=99.9,
+    )
+    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
+    blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
+    seed: int = param(
+        0,
+        "Start of all random numbers. The same seed gives the same folds and predictions.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    epochs: int = param(
+        40, "Passes over the labelled regions when fine-tuning.", label="Epochs", kind="integer", ge=1, advanced=True
+    )
+    learning_rate: float = param(
+        1e-4,
+        "Step size of the optimiser when fine-tuning, for the head; each layer below takes three quarters of that of "
+        "the one above.",
+        label="Learning rate",
+        kind="number",
+        gt=0,
+        advanced=True,
+    )
+    fusion: Literal["average", "attention"] = param(
+        "average",
+        "How a fine-tuned model makes one vector of points and imagery.",
+        label="Fusion",
+        kind="choice",
+        advanced=True,
+    )
+    out: str | None = param(
+        None,
+        "Layer to write (GeoPackage or GeoJSON): all source fields, and the prediction in fields that begin with "
+        "'pred'.",
+        label="Predicted regions",
+        kind="polygons",
+        output=True,
+    )
+    parquet: str | None = param(
+        None, "GeoParquet to write, with the same fields.", label="Predicted regions (GeoParquet)", kind="file",
+        output=True,
+    )  # fmt: skip
+    report: str | None = param(
+        None, "HTML report to write, with maps and scores.", label="Report", kind="file", output=True
+    )
+    checkpoint_out: str | None = param(
+        None,
+        "Where to keep the model that was fine-tuned on all labelled regions, to predict elsewhere.",
+        label="Fine-tuned checkpoint",
+        kind="checkpoint",
+        output=True,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _something_to_predict_from(self) -> PredictStage:
+        tuning = self.head == "finetune" or self.checkpoint is not None
+        if not tuning and self.embeddings is None:
+            raise ValueError("give region embeddings (embeddings) to predict from")
+        if tuning and self.checkpoint is None:
+            raise ValueError("fine-tuning needs a trained ReFound (checkpoint)")
+        if tuning and self.regions is None:
+            raise ValueError("a network predicts for regions: give them (regions)")
+        if self.checkpoint is None and self.target is None and self.label_raster is None:
+            raise ValueError("name what to predict (target)")
+        if self.checkpoint_out is not None and self.head != "finetune":
+            raise ValueError("a checkpoint (checkpoint_out) is only made by fine-tuning (head=finetune)")
+        if self.blocks < self.folds:
+            raise ValueError(f"{self.blocks} blocks (blocks) cannot fill {self.folds} folds (folds)")
+        return self

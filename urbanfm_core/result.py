@@ -1,0 +1,49 @@
+"""What a stage leaves, for programs, Python callers and readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Result:
+    """What a stage leaves.
+
+    Attributes:
+        summary: Plain data, as the worker reports it.
+        value: The object for a Python caller.
+    """
+
+    summary: dict[str, Any]
+    value: Any = None
+    notes: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The summary as a person reads it."""
+        return _lines({key: value for key, value in self.summary.items() if key != "notes"})
+
+
+def _lines(summary: dict[str, Any], indent: str = "") -> list[str]:
+    """Mappings as indented blocks; what is empty is left out."""
+    lines = []
+    for key, value in summary.items():
+        if isinstance(value, dict) and any(isinstance(item, (dict, list, str)) for item in value.values()):
+            lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+        elif value not in (None, "", [], {}):
+            lines.append(f"{indent}{key}: {_show(value)}")
+    return lines
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_show(item)}" for key, item in value.items() if item not in (None, ""))
+    if isinstance(value, (list, tuple)):
+        return "".join(f"\n  {_show_row(item)}" for item in value)
+    return str(value)
+
+
+def _show_row(item: Any) -> str:
+    return "  ".join(_show(part) for part in item) if isinstance(item, (list, tuple)) else _show(item)
