@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from running import QgisProcess, urbanfm
+import running
+from running import QgisProcess
+from spoiling import place, urbanfm  # noqa: F401 - fixtures
 
 from urbanfm_core.resources import resource
 
@@ -21,7 +23,7 @@ def work(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(city, work) -> Path:
     """A tiny AETHER, trained by the command line."""
-    urbanfm(
+    running.urbanfm(
         *("train", "--preset", "aether-tiny", "--epochs", "20", "--device", "cpu", "--out", work / "checkpoint"),
         *("--pois", city / "pois.gpkg", "--embedding-raster", city / "embedding.tif", "--cache", work / "cache"),
     )

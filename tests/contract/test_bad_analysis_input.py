@@ -1,0 +1,204 @@
+"""Input that the analyses cannot work with: ablations, attention, predictions; see `test_bad_input`."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from spoiling import (
+    NORTH,
+    WEST,
+    assert_refused,
+    pois_frame,
+    regions_frame,
+    spoil_pois,
+    spoil_regions,
+    square,
+    train,
+    write_raster,
+)
+
+from urbanfm_core.models.refound import RefoundConfig, RefoundModel
+from urbanfm_core.models.refound.tokenizer import PoiTokenizer, PoiVocabulary
+from urbanfm_core.training.checkpoint import Checkpoint
+
+
+def ablate(place, **changed):
+    squares = [square(x, y, 50) for x in range(0, 300, 50) for y in range(0, 300, 50)]
+    spoil_regions(place, regions_frame(squares, price=np.random.default_rng(2).normal(size=len(squares))))
+    given = {"targets": "price", "regions": place / "regions.gpkg", "out": place.parent / "made" / "a.json"}
+    return ["ablate", *train(place, **given)[1:], *(text for flag, value in changed.items() for text in (flag, value))]
+
+
+def attend(place, images=3, **changed):
+    """A command with a tiny ReFound that was trained on so many images."""
+    tokenizer = PoiTokenizer.train(["Bar", "School"] * 5, 64)
+    config = RefoundConfig(
+        vocab_size=len(tokenizer), categories=4, hidden_size=8, layers=1, heads=1, intermediate_size=8, shared_layers=1,
+        max_tokens=32, max_pois=8, image_size=32, patch_size=8, grid=4, visual_vocab_size=0, pixel_m=4.0,
+    )  # fmt: skip
+    preprocessing = {
+        "tokenizer": {"files": tokenizer.to_files()},
+        "categories": PoiVocabulary(("bar", "school")).to_json(),
+        "imagery": {"bands": [1, 2, 3], "stretch": [[-2.0] * 3, [2.0] * 3]},
+        "statistics": {"mean": [0.5] * 3, "std": [0.2] * 3},
+        "sees": ["pois", "imagery"] if images else ["pois"],
+    }
+    torch.manual_seed(0)
+    weights = RefoundModel(config).state_dict()
+    Checkpoint("refound", asdict(config), preprocessing, {"preset": "test"}, weights).save(place / "refound")
+    made = place.parent / "made"
+    given = {"regions": place / "regions.gpkg", "pois": place / "pois.gpkg", "imagery": place / "raster.tif"}
+    given |= {
+        "checkpoint": place / "refound",
+        "cache": place.parent / "cache",
+        "device": "cpu",
+        "raster": made / "a.tif",
+    }
+    given |= {"pois-out": made / "p.gpkg", "regions-out": made / "r.gpkg", "report": made / "a.html"}
+    given |= {name.replace("_", "-"): value for name, value in changed.items()}
+    return ["attend", *(text for name, value in given.items() if value is not None for text in (f"--{name}", value))]
+
+
+def predict(place, target, count=30, **columns):
+    """A city of many regions with a field to predict, and vectors for them."""
+    shapes = [square(10 * row, 0, 10.0) for row in range(count)]
+    ids = [f"r{row}" for row in range(count)]
+    regions_frame(shapes, region_id=ids, **columns).to_file(place / "many.gpkg")
+    vectors = np.random.default_rng(0).normal(size=(count, 3)).round(4)
+    lines = ["region_id,e0,e1,e2", *(",".join([key, *map(str, row)]) for key, row in zip(ids, vectors, strict=True))]
+    (place / "vectors.csv").write_text("\n".join(lines))
+    made = place.parent / "made"
+    given = ("--embeddings", place / "vectors.csv", "--regions", place / "many.gpkg", "--target", target)
+    outputs = ("--out", made / "p.gpkg", "--parquet", made / "p.parquet", "--report", made / "p.html")
+    return ["predict", *given, *outputs]
+
+
+def ablation_that_the_method_does_not_have(place):
+    return ablate(place, **{"--variants": "w/o text"})
+
+
+def sweep_of_a_number_that_is_none(place):
+    return ablate(place, **{"--sweeps": "lambda=0,1"})
+
+
+def sweep_to_a_value_that_is_refused(place):
+    return ablate(place, **{"--sweeps": "lambda_image=0,7"})
+
+
+def ablation_without_a_target(place):
+    return [text for text in ablate(place) if text not in ("--targets", "price")]
+
+
+def ablation_of_a_label_that_is_none(place):
+    return ablate(place, **{"--targets": "rent"})
+
+
+def ablation_of_too_few_regions(place):
+    command = ablate(place)
+    spoil_regions(place, regions_frame(price=[1.0, 2.0, 3.0]))
+    return command
+
+
+def ablation_with_an_encoder_that_is_no_folder(place):
+    return ablate(place, **{"--text-encoder": place / "no such encoder"})
+
+
+def attend_with_a_model_that_has_no_attention(place):
+    return attend(place, checkpoint=place / "ckpt")
+
+
+def attend_to_a_category_that_is_not_there(place):
+    return attend(place, categories="pub")
+
+
+def attend_to_a_row_that_is_not_there(place):
+    return attend(place, poi_rows=20)
+
+
+def attend_to_selected_points_of_another_layer(place):
+    pois_frame(east=7).to_file(place / "others.gpkg")
+    return attend(place, selected=place / "others.gpkg")
+
+
+def attend_without_imagery(place):
+    return attend(place, imagery=None)
+
+
+def attend_beside_the_imagery(place):
+    write_raster(place / "raster.tif", origin=(WEST + 50_000, NORTH))
+    return attend(place)
+
+
+def attend_to_points_outside_all_regions(place):
+    spoil_pois(place, pois_frame(east=50_000))
+    return attend(place)
+
+
+def attend_with_a_model_that_never_saw_imagery(place):
+    return attend(place, images=0)
+
+
+def attend_into_one_file_twice(place):
+    return attend(place, pois_out=place.parent / "made" / "r.gpkg")
+
+
+def attend_into_a_shapefile(place):
+    return attend(place, pois_out=place.parent / "made" / "p.shp")
+
+
+def predicts_a_missing_field(place):
+    return predict(place, "rent", price=np.arange(30.0))
+
+
+def predicts_from_no_label(place):
+    return predict(place, "price", price=np.full(30, np.nan))
+
+
+def predicts_a_single_class(place):
+    return predict(place, "zone:multiclass", zone=["A"] * 30)
+
+
+def predicts_from_few_labels(place):
+    return predict(place, "price", price=np.where(np.arange(30) < 9, np.arange(30.0), np.nan))
+
+
+def predicts_texts_as_numbers(place):
+    return predict(place, "zone:regression", zone=["A", "B", "C"] * 10)
+
+
+def fine_tunes_another_method(place):
+    given = ("--head", "finetune", "--checkpoint", place / "ckpt", "--pois", place / "pois.gpkg")
+    return [*predict(place, "price", price=np.arange(30.0)), *given]
+
+
+CASES = {
+    predicts_a_missing_field: ["no label column 'rent'", "region_id, price"],
+    predicts_from_no_label: ["'price' has 0 different values", "two are needed"],
+    predicts_a_single_class: ["1 classes", "two or more are needed"],
+    predicts_from_few_labels: ["9 regions have a label and vectors", "20 are needed", "21 have no label"],
+    predicts_texts_as_numbers: ["'zone'", "not numbers", "column of numbers"],
+    fine_tunes_another_method: ["'aether'", "cannot be fine-tuned", "checkpoint of ReFound"],
+    ablation_that_the_method_does_not_have: ["no ablation 'w/o text'", "'w/o aug'"],
+    sweep_of_a_number_that_is_none: ["no number 'lambda'", "lambda_image"],
+    sweep_to_a_value_that_is_refused: ["lambda_image must lie in [0, 1]", "7"],
+    ablation_without_a_target: ["name what to predict (targets)"],
+    ablation_of_a_label_that_is_none: ["rent", "price"],
+    ablation_of_too_few_regions: ["'price'", "3 regions", "20 are needed"],
+    ablation_with_an_encoder_that_is_no_folder: ["no such encoder", "text encoder"],
+    attend_with_a_model_that_has_no_attention: ["AETHER has no attention", "ReFound"],
+    attend_to_a_category_that_is_not_there: ["No point of interest has the category 'pub'", "bar (10), school (10)"],
+    attend_to_a_row_that_is_not_there: ["1 of 1 rows", "first is 20", "up to 19"],
+    attend_to_selected_points_of_another_layer: ["None of 20 points", "0 selected points", "must come from the layer"],
+    attend_without_imagery: ["give imagery", "attend --help"],
+    attend_beside_the_imagery: ["None of 3 regions", "raster.tif", "same place"],
+    attend_to_points_outside_all_regions: ["None of 20 chosen points", "same place"],
+    attend_with_a_model_that_never_saw_imagery: ["trained without imagery", "--imagery"],
+    attend_into_one_file_twice: ["r.gpkg", "both pois_out and regions_out", "of its own"],
+    attend_into_a_shapefile: ["p.shp", "Shapefile", ".gpkg"],
+}
+
+
+@pytest.mark.parametrize("spoil", CASES, ids=lambda case: case.__name__)
+def test_it_is_refused_with_what_where_and_how_to_mend_it(place, urbanfm, spoil):
+    assert_refused(place, urbanfm, spoil(place), CASES[spoil])
