@@ -9,6 +9,7 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
+from tests.benchmarks.floors import one_read
 from tests.benchmarks.inputs import EPSG, NORTH, PIXEL_M, WEST
 from tests.benchmarks.stage import Arrays, Case, Contender, Goal, Mismatch, Output, Setting, grid_shape
 
@@ -102,18 +103,6 @@ def reopened(setting: Setting) -> Callable[[], Output]:
 
         kept = _keep(crops())
         return Output(lambda: kept, share=SOME / len(corners) if len(corners) > SOME else 1.0)
-
-    return work
-
-
-def one_read(setting: Setting) -> Callable[[], Output]:
-    """Every block read and unpacked once."""
-
-    def work() -> Output:
-        with rasterio.Env(GDAL_CACHEMAX=32), rasterio.open(setting.inputs / "in.tif") as file:
-            for top in range(0, file.height, BLOCK):
-                file.read(window=Window(0, top, file.width, min(BLOCK, file.height - top)))
-        return Output()
 
     return work
 

@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
+from tests.benchmarks.floors import one_read
 from tests.benchmarks.inputs import EPSG, PIXEL_M, points_in, raster_extent, write_raster
 from tests.benchmarks.stage import Arrays, Case, Contender, Goal, Output, Setting, grid_shape, require_close
 
@@ -105,19 +106,6 @@ def published(setting: Setting) -> Callable[[], Output]:
         extractor = dataio.AEExtractor(str(setting.inputs / "in.tif"), poi_crs=f"EPSG:{EPSG}")
         mean = np.stack([extractor.batch_extract(frame, "pixel", radius) for radius in SQUARES])
         return Output(lambda: {"unit": mean}, share=len(points) / len(everything))
-
-    return work
-
-
-def one_read(setting: Setting) -> Callable[[], Output]:
-    """Every block of the raster read and unpacked once."""
-
-    def work() -> Output:
-        with rasterio.Env(GDAL_CACHEMAX=32), rasterio.open(setting.inputs / "in.tif") as file:
-            rows = file.block_shapes[0][0]
-            for top in range(0, file.height, rows):
-                file.read(window=Window(0, top, file.width, min(rows, file.height - top)))
-        return Output()
 
     return work
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.windows import Window
 
+from tests.benchmarks.floors import one_read
 from tests.benchmarks.inputs import EPSG, cells_in, load_polygons, raster_extent, save_polygons, write_raster
 from tests.benchmarks.stage import Arrays, Case, Contender, Goal, Output, Setting, grid_shape, require_close
 
@@ -46,19 +45,6 @@ def ours(rule: str) -> Callable[[Setting], Callable[[], Output]]:
         return work
 
     return prepare
-
-
-def one_read(setting: Setting) -> Callable[[], Output]:
-    """Every block of the raster read once."""
-
-    def work() -> Output:
-        with rasterio.Env(GDAL_CACHEMAX=32), rasterio.open(setting.inputs / "in.tif") as file:
-            rows = file.block_shapes[0][0]
-            for top in range(0, file.height, rows):
-                file.read(window=Window(0, top, file.width, min(rows, file.height - top)))
-        return Output()
-
-    return work
 
 
 def exact_extract(setting: Setting) -> Callable[[], Output]:
