@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from urbanfm_core.errors import ConfigError, ShapeError
-from urbanfm_core.models.urbanln.losses import momentum_losses
-from urbanfm_core.models.urbanln.momentum import MomentumTeacher, momentum_step
+from urbanfm_core.models.urbanln.losses import momentum_step
+from urbanfm_core.models.urbanln.momentum import MomentumTeacher
 from urbanfm_core.models.urbanln.positions import stretch_positions, stretched_length
+from urbanfm_core.objectives.contrastive import distillation_losses
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "urbanln"
 
@@ -114,29 +115,12 @@ def test_the_losses_are_golden_in_either_order(golden):
             given = [torch.from_numpy(golden[f"{order}.{name}"]).to(dtype) for name in ("v", "t", "v_m", "t_m")]
             queues = [torch.from_numpy(golden[f"queue_{side}"]).to(dtype) for side in "vt"]
             keys = [torch.cat(pair) for pair in zip(given[2:], queues, strict=True)]
-            contrastive, distillation = momentum_losses(*given, *keys, 1 / torch.tensor(golden["tau"], dtype=dtype))
-            close(contrastive, golden[f"{order}.L_C"], atol)
-            close(distillation, golden[f"{order}.L_D"], atol)
-
-
-def test_a_share_of_the_batch_has_its_own_rows_and_the_mean_is_the_whole(golden):
-    given = [torch.from_numpy(golden[f"ema_first.{name}"]) for name in ("v", "t", "v_m", "t_m")]
-    keys = [torch.cat([part, torch.from_numpy(golden[f"queue_{side}"])]) for part, side in zip(given[2:], "vt", strict=True)]
-    scale = torch.tensor(10.0)
-    whole = torch.stack(momentum_losses(*given, *keys, scale))
-    halves = [
-        torch.stack(momentum_losses(*(part[first : first + 4] for part in given), *keys, scale, first))
-        for first in (0, 4)
-    ]
-    close(sum(halves) / 2, whole.numpy())
-    with pytest.raises(ShapeError, match="from row 33"):
-        momentum_losses(*given, *keys, scale, 33)
-
-
-def test_a_teacher_that_equals_the_student_leaves_nothing_to_distil(golden):
-    given = [torch.from_numpy(golden[f"ema_first.{name}"]) for name in ("v_m", "t_m", "v_m", "t_m")]
-    _, distillation = momentum_losses(*given, given[2], given[3], torch.tensor(5.0))
-    assert float(distillation) == pytest.approx(0, abs=1e-12)
+            scale = 1 / torch.tensor(golden["tau"], dtype=dtype)
+            image, text, teacher_image, teacher_text = given
+            to_text = torch.stack(distillation_losses(image, teacher_image, keys[1], scale))
+            to_image = torch.stack(distillation_losses(text, teacher_text, keys[0], scale))
+            expected = np.array([golden[f"{order}.L_C"], golden[f"{order}.L_D"]])
+            close((to_text + to_image) / 2, expected, atol)
 
 
 @pytest.mark.parametrize("rows", [3, 5, 7, 12])

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.urbanln.positions import stretched_length
 
-Pictures = Literal["auto", "satellite", "street"]
+View = Literal["auto", "imagery", "streetview"]
 Activation = Literal["quick_gelu", "gelu"]
 # Smallest value that makes sense, for every whole number.
 _LOWEST = {
@@ -33,7 +33,7 @@ _LOWEST = {
     "tokenizer_size": 8,
     "seed": 0,
 }
-_SWITCHES = ("ipsi", "msd", "context", "gradient_checkpointing")
+_SWITCHES = ("ipsi", "msd", "augment", "context", "gradient_checkpointing")
 _TEXTS = ("initialise", "tokenizer")
 
 
@@ -59,8 +59,9 @@ class UrbanLNConfig:
         momentum: Share of the teacher that stays at each step.
         queue: Length K of each queue, vectors.
         temperature: tau at the start; it is learned.
-        pictures: 'satellite' learns from imagery (the paper's +SI), 'street' from street views (+SV), 'auto' from
-            the one that is given; filled in.
+        view: 'imagery' learns from pictures from above (the paper's +SI), 'streetview' from street views (+SV), 'auto'
+            from those that are given; filled in.
+        augment: Whether pictures are cropped, mirrored and recoloured at random while training.
         pixel_m: Metres per pixel of a satellite picture; 0 fits the picture to each region's longer side instead.
         context: Whether it shows what lies around the region's polygon too.
         initialise: CLIP model to start from, an id or a folder, whose sizes are then taken too; '' starts from random
@@ -96,7 +97,8 @@ class UrbanLNConfig:
     momentum: float = 0.995
     queue: int = 4096
     temperature: float = 0.07
-    pictures: Pictures = "auto"
+    view: View = "auto"
+    augment: bool = True
     pixel_m: float = 1.0
     context: bool = True
     initialise: str = ""
@@ -126,10 +128,11 @@ class UrbanLNConfig:
         for name in _TEXTS:
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(f"{name} must be a text, found {getattr(self, name)!r}.")
-        for name, kind in (("pictures", Pictures), ("activation", Activation)):
+        for name, kind in (("view", View), ("activation", Activation)):
             if getattr(self, name) not in get_args(kind):
                 raise ConfigError(
-                    f"There is no value {getattr(self, name)!r} of {name}.", f"Choose one of: {', '.join(get_args(kind))}."
+                    f"There is no value {getattr(self, name)!r} of {name}.",
+                    f"Choose one of: {', '.join(get_args(kind))}.",
                 )
         for side in ("vision", "text"):
             width, heads = getattr(self, f"{side}_width"), getattr(self, f"{side}_heads")

@@ -1,62 +1,77 @@
-"""Contrastive learning against a teacher's keys, and distillation from its similarities (UrbanLN, eq. 3 to 6)."""
+"""UrbanLN's objective over one batch (paper, eq. 3 to 6)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that every reader of torch code expects
-from torch import Tensor
+from torch import Tensor, nn
 
-from urbanfm_core.errors import ShapeError
+from urbanfm_core.models.urbanln.config import UrbanLNConfig
+from urbanfm_core.models.urbanln.momentum import MomentumTeacher
+from urbanfm_core.models.urbanln.network import UrbanLNModel
+from urbanfm_core.objectives.contrastive import contrastive_loss, distillation_losses
+from urbanfm_core.objectives.processes import all_rows, process_count
 
 
-def momentum_losses(
-    image: Tensor,
-    text: Tensor,
-    teacher_image: Tensor,
-    teacher_text: Tensor,
-    image_keys: Tensor,
-    text_keys: Tensor,
-    scale: Tensor,
-    first: int = 0,
-) -> tuple[Tensor, Tensor]:
-    """Contrastive loss and distillation loss of one batch.
-
-    With p = softmax(scale * image @ text_keys.T) of a row, the same q of the teacher's image vectors, and both for texts
-    against image keys (eq. 3):
-
-        contrastive  = -1/(2B) * sum_i [ log p_i2t[i, first + i] + log p_t2i[i, first + i] ]   (eq. 4)
-        distillation = 1/2 * mean_i [ KL(q_i2t[i] || p_i2t[i]) + KL(q_t2i[i] || p_t2i[i]) ]    (eq. 5)
+def pretraining_losses(model: UrbanLNModel, batch: Mapping[str, Tensor], config: UrbanLNConfig) -> dict[str, Tensor]:
+    """A step of the teacher and the losses of the student; without a teacher the contrastive loss of the batch.
 
     Args:
-        image, text: The student's unit vectors, (B, D).
-        teacher_image, teacher_text: The teacher's of the same pairs, (B, D).
-        image_keys, text_keys: What they are compared with, (M, D): the teacher's vectors of the whole batch, then the
-            queue. They have no gradient, nor has q.
-        scale: 1 / tau, a scalar; the same for student and teacher.
-        first: Row of the keys that belongs to row 0; under several processes each has its own.
+        model: The network; its teacher and queues change.
+        batch: 'image' (B, 3, H, W) normalised and 'text' (B, T) words.
+        config: Weight of the distillation, and whether there is a teacher.
     Returns:
-        Two scalars, computed in float32 under autocast too. Under several processes their mean is the loss of the joint
-        batch.
-    Raises:
-        ShapeError: shapes do not fit.
+        'loss' and its parts; 'temperature' tells how tau is learned.
     """
-    rows = {tuple(part.shape) for part in (image, text, teacher_image, teacher_text)}
-    if len(rows) > 1 or image.ndim != 2 or text_keys.shape != image_keys.shape or first + len(image) > len(image_keys):
-        raise ShapeError(
-            f"Pairs {sorted(rows)} from row {first} on do not fit the keys {tuple(image_keys.shape)} and "
-            f"{tuple(text_keys.shape)}."
-        )
-    with torch.autocast(image.device.type, enabled=False):
-        truth = torch.arange(first, first + len(image), device=image.device)
-        contrastive, distillation = [], []
-        for student, teacher, keys in ((image, teacher_image, text_keys), (text, teacher_text, image_keys)):
-            likely = F.log_softmax(scale * (_full(student) @ _full(keys).t()), dim=1)
-            with torch.no_grad():
-                wanted = F.log_softmax(scale * (_full(teacher) @ _full(keys).t()), dim=1)
-            contrastive.append(F.nll_loss(likely, truth))
-            distillation.append(F.kl_div(likely, wanted, reduction="batchmean", log_target=True))
-        return sum(contrastive) / 2, sum(distillation) / 2  # type: ignore[return-value]
+    images, words = batch["image"], within_ends(batch["text"], config.end_id)
+    scale = model.student.scale
+    if model.teacher is None:
+        image, text = model.student(images, words)
+        losses = {"loss": contrastive_loss(image, text, scale, gather=True)}
+    else:
+        losses = momentum_step(model.student, model.teacher, scale, config.mu, images, words)
+    return {**losses, "temperature": 1 / scale.detach()}
 
 
-def _full(vectors: Tensor) -> Tensor:
-    return vectors.float() if vectors.dtype in (torch.bfloat16, torch.float16) else vectors
+def momentum_step(
+    student: nn.Module, teacher: MomentumTeacher, scale: Tensor, mu: float, images: Any, texts: Any
+) -> dict[str, Tensor]:
+    """Move the teacher, compute the losses of one batch, and let the teacher's vectors into the queues.
+
+    The paper does not tell the order; this is that of ALBEF, which it cites. Student and teacher see the same pictures
+    and captions. What a side is compared with are the teacher's vectors of the other side, of the batch and then of the
+    queue. Under several processes those of the batch come from all of them, and the mean of the processes' losses is
+    the loss of the joint batch.
+
+    Args:
+        student: Gives unit vectors of pairs, image and text, (B, D) each.
+        teacher: Changed in place.
+        scale: 1 / tau, a scalar, the same for student and teacher.
+        mu: Weight of the distillation (eq. 6).
+        images, texts: What both networks are given, B pairs.
+    Returns:
+        'loss' and its parts, 'contrastive' (eq. 4) and 'distillation' (eq. 5).
+    """
+    teacher.follow(student)
+    with torch.no_grad():
+        teacher_image, teacher_text = teacher.network(images, texts)
+        alone = process_count() == 1
+        all_images, all_texts = (part if alone else all_rows(part) for part in (teacher_image, teacher_text))
+        # The queues change before the way back needs what the losses were computed from, so these are copies.
+        image_keys = torch.cat([all_images, teacher.image_queue])
+        text_keys = torch.cat([all_texts, teacher.text_queue])
+    first = 0 if alone else torch.distributed.get_rank() * len(teacher_image)
+    image, text = student(images, texts)
+    hard_image, soft_image = distillation_losses(image, teacher_image, text_keys, scale, first=first)
+    hard_text, soft_text = distillation_losses(text, teacher_text, image_keys, scale, first=first)
+    teacher.enqueue(all_images, all_texts)
+    contrastive, distillation = (hard_image + hard_text) / 2, (soft_image + soft_text) / 2
+    loss = (1.0 - mu) * contrastive + mu * distillation
+    return {"loss": loss, "contrastive": contrastive, "distillation": distillation}
+
+
+def within_ends(words: Tensor, end_id: int) -> Tensor:
+    """Captions without the columns that lie behind the ends of all of them, (B, T) -> (B, T' <= T)."""
+    return words[:, : int((words == end_id).int().argmax(dim=1).max()) + 1]

@@ -1,16 +1,12 @@
-"""Momentum self-distillation (UrbanLN, eq. 3 to 6; He et al. 2020, MoCo; Li et al. 2021, ALBEF)."""
+"""The momentum teacher and its queues (UrbanLN; He et al. 2020, MoCo; Li et al. 2021, ALBEF)."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of torch code expects
 from torch import Tensor, nn
-
-from urbanfm_core.models.urbanln.losses import momentum_losses
 
 
 class MomentumTeacher(nn.Module):
@@ -69,50 +65,3 @@ class MomentumTeacher(nn.Module):
         self.image_queue[places[-size:]] = images[-size:].to(self.image_queue.dtype)
         self.text_queue[places[-size:]] = texts[-size:].to(self.text_queue.dtype)
         self.queue_next.copy_((self.queue_next + len(images)) % size)
-
-
-def momentum_step(
-    student: nn.Module, teacher: MomentumTeacher, scale: Tensor, mu: float, images: Any, texts: Any
-) -> dict[str, Tensor]:
-    """Move the teacher, compute the losses of one batch, and let the teacher's vectors into the queues.
-
-    The paper does not tell the order; this is that of ALBEF, which it cites. Student and teacher see the same pictures
-    and captions. Under several processes the keys come from all of them, and the mean of the processes' losses is the
-    loss of the joint batch.
-
-    Args:
-        student: See `MomentumTeacher`.
-        teacher: Changed in place.
-        scale: 1 / tau, a scalar.
-        mu: Weight of the distillation (eq. 6).
-        images, texts: What both networks are given, B pairs.
-    Returns:
-        'loss' and its parts, 'contrastive' and 'distillation'.
-    """
-    teacher.follow(student)
-    with torch.no_grad():
-        teacher_image, teacher_text = teacher.network(images, texts)
-        (all_images, first), (all_texts, _) = gather_vectors(teacher_image), gather_vectors(teacher_text)
-    image, text = student(images, texts)
-    contrastive, distillation = momentum_losses(
-        image,
-        text,
-        teacher_image,
-        teacher_text,
-        torch.cat([all_images, teacher.image_queue]),
-        torch.cat([all_texts, teacher.text_queue]),
-        scale,
-        first,
-    )
-    teacher.enqueue(all_images, all_texts)
-    loss = (1.0 - mu) * contrastive + mu * distillation
-    return {"loss": loss, "contrastive": contrastive, "distillation": distillation}
-
-
-def gather_vectors(local: Tensor) -> tuple[Tensor, int]:
-    """Vectors of all processes in rank order, without gradients, and the row where this process's own begin."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return local, 0
-    parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, local.contiguous())
-    return torch.cat(parts), dist.get_rank() * len(local)
