@@ -77,7 +77,8 @@ def find_clip(spec: str) -> ClipModel:
         found = CLIPConfig.from_pretrained(source.folder, local_files_only=True)  # nosec B615
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"The config.json of '{spec}' cannot be read: {error}", CLIP.choices) from error
-    text, vision = found.text_config, found.vision_config
+    text: Any = found.text_config
+    vision: Any = found.vision_config
     for name in ("hidden_act", "layer_norm_eps"):
         if getattr(text, name) != getattr(vision, name):
             raise ConfigError(
@@ -104,14 +105,16 @@ def find_clip(spec: str) -> ClipModel:
     }
     settings = read_json(source.folder / "preprocessor_config.json")
     settings = settings or read_json(source.folder / "processor_config.json").get("image_processor") or {}
-    mean, std = settings.get("image_mean"), settings.get("image_std")
+    colours = [settings.get(name) for name in ("image_mean", "image_std")]
     notes = list(source.notes)
-    if not _is_colour(mean) or not _is_colour(std):
-        mean, std = _MEAN, _STD
+    if all(map(_is_colour, colours)):
+        statistics = ImageStatistics(tuple(colours[0]), tuple(colours[1]))
+    else:
+        statistics = ImageStatistics(_MEAN, _STD)
         notes.append(
             f"'{spec}' does not tell how its pictures are normalised: the colours of OpenAI's CLIP are assumed."
         )
-    return ClipModel(spec, source, sizes, ImageStatistics(tuple(mean), tuple(std)), notes)
+    return ClipModel(spec, source, sizes, statistics, notes)
 
 
 def start_from(model: UrbanLNModel, config: UrbanLNConfig, clip: ClipModel, *, same_words: bool) -> list[str]:

@@ -132,22 +132,19 @@ class UrbanLN(Method):
             (R, D), with the coverage of 'imagery' (share of valid pixels) or 'streetview' (1 where a region has one).
         """
         config: UrbanLNConfig = trained.config
-        if config.view == "auto":
-            raise CheckpointError("The checkpoint does not say which pictures it was trained on.", "Train again.")
-        other = [name for name in city.given(*VIEWS) if name != config.view]
-        kept = _kept(trained)
-        notes = [f"The layer {name} is left out: the model was trained on {config.view}." for name in other]
-        pictures = picture_inputs(
-            replace(city, regions=regions), config, config.view, store, progress.part(0.0, 0.5), kept["pictures"]
-        )
+        kept, view = _kept(trained), _view(config, city)
+        other = [name for name in city.given(*VIEWS) if name != view]
+        notes = [f"The layer {name} is left out: the model was trained on {view}." for name in other]
+        city = replace(city, regions=regions)
+        pictures = picture_inputs(city, config, view, store, progress.part(0.0, 0.5), kept["pictures"])
         statistics = ImageStatistics.from_json(kept["statistics"])
-        encoders = trained.model.student
+        encoders: Any = trained.model.student
         found = region_vectors(
             trained,
             pictures,
             statistics,
             config.embedding_dim,
-            encoders.encode_images,  # type: ignore[union-attr, arg-type]
+            encoders.encode_images,
             store,
             progress.part(0.5, 1.0),
         )
@@ -159,13 +156,14 @@ class UrbanLN(Method):
         tokens = CaptionTokenizer.of(_kept(trained)).encode(texts, config.text_length)
         trained.notes.extend(tokens.notes)
         found = np.empty((len(texts), config.embedding_dim), np.float32)
+        encoders: Any = trained.model.student
         batches = Batches(trained.device, _PHRASES, trained.notes, doing="encoding", noun="phrase")
 
         def one(part: slice) -> None:
             progress.check()
             words = torch.from_numpy(tokens.ids[part]).long().to(trained.device)
             with torch.inference_mode():
-                vectors: Tensor = trained.model.student.encode_texts(within_ends(words, config.end_id))  # type: ignore
+                vectors = encoders.encode_texts(within_ends(words, config.end_id))
             found[part] = vectors.cpu().numpy()
 
         batches.run(len(texts), one)
@@ -182,7 +180,7 @@ def _view(config: UrbanLNConfig, city: CityInputs) -> Literal["imagery", "street
     if len(given) > 1:
         raise ConfigError(
             "One model of UrbanLN learns from imagery or from street views, and both were given.",
-            "Leave one out, or choose: --overrides view=imagery or --overrides view=streetview.",
+            "Leave one of them out.",
         )
     return given[0]
 
