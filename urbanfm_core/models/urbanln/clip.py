@@ -105,7 +105,7 @@ def find_clip(spec: str) -> ClipModel:
     }
     settings = read_json(source.folder / "preprocessor_config.json")
     settings = settings or read_json(source.folder / "processor_config.json").get("image_processor") or {}
-    colours = [settings.get(name) for name in ("image_mean", "image_std")]
+    colours: list[Any] = [settings.get(name) for name in ("image_mean", "image_std")]
     notes = list(source.notes)
     if all(map(_is_colour, colours)):
         statistics = ImageStatistics(tuple(colours[0]), tuple(colours[1]))
