@@ -277,6 +277,10 @@ def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result
             leave_out=stage.leave_out,
             progress=progress,
         )
+    elif stage.method == "urbanln":
+        from urbanfm_core.importers.clip import import_clip
+
+        checkpoint = import_clip(stage.checkpoint, tokenizer=stage.tokenizer, progress=progress)
     else:
         from urbanfm_core.importers.aether import import_aether
 

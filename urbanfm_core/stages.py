@@ -202,11 +202,12 @@ class ImportCheckpointStage(Stage):
     """
 
     checkpoint: str = param(
-        help="Published file, such as london_last.pth of AETHER or a .pdparams file of ReFound.",
+        help="Published file, such as london_last.pth of AETHER or a .pdparams file of ReFound; for UrbanLN the folder or "
+        "Hugging Face id of any CLIP.",
         label="Published checkpoint",
         kind="file",
     )
-    method: Literal["aether", "refound"] = param(
+    method: Literal["aether", "refound", "urbanln"] = param(
         "aether", "Method that the weights belong to.", label="Method", kind="choice"
     )
     text_encoder: str | None = param(
@@ -218,8 +219,8 @@ class ImportCheckpointStage(Stage):
     )
     tokenizer: str | None = param(
         None,
-        "Of ReFound: tokenizer that the weights were trained with, a Hugging Face folder or id. bert-base-chinese, as "
-        "published, when not given.",
+        "Tokenizer that the weights were trained with, a Hugging Face folder or id. When not given, of ReFound "
+        "bert-base-chinese, as published, and of UrbanLN the CLIP's own.",
         label="Tokenizer",
         kind="text",
         advanced=True,

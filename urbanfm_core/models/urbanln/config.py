@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.models.image_text.augment import Augmentation
 from urbanfm_core.models.urbanln.positions import stretched_length
 
 View = Literal["auto", "imagery", "streetview"]
@@ -33,7 +34,7 @@ _LOWEST = {
     "tokenizer_size": 8,
     "seed": 0,
 }
-_SWITCHES = ("ipsi", "msd", "augment", "context", "gradient_checkpointing")
+_SWITCHES = ("ipsi", "msd", "flips", "turns", "context", "gradient_checkpointing")
 _TEXTS = ("initialise", "tokenizer")
 
 
@@ -61,7 +62,7 @@ class UrbanLNConfig:
         temperature: tau at the start; it is learned.
         view: 'imagery' learns from pictures from above (the paper's +SI), 'streetview' from street views (+SV), 'auto'
             from those that are given; filled in.
-        augment: Whether pictures are cropped, mirrored and recoloured at random while training.
+        crop, flips, turns, jitter: How much pictures are changed while training; see `Augmentation`.
         pixel_m: Metres per pixel of a satellite picture; 0 fits the picture to each region's longer side instead.
         context: Whether it shows what lies around the region's polygon too.
         initialise: CLIP model to start from, an id or a folder, whose sizes are then taken too; '' starts from random
@@ -98,7 +99,10 @@ class UrbanLNConfig:
     queue: int = 4096
     temperature: float = 0.07
     view: View = "auto"
-    augment: bool = True
+    crop: float = 0.7
+    flips: bool = True
+    turns: bool = True
+    jitter: float = 0.2
     pixel_m: float = 1.0
     context: bool = True
     initialise: str = ""
@@ -122,6 +126,9 @@ class UrbanLNConfig:
                 raise ConfigError(f"{name} must be a number above 0, found {value!r}.")
         if not _is_number(self.pixel_m) or not 0 <= self.pixel_m < math.inf:
             raise ConfigError(f"pixel_m must be a number of at least 0, found {self.pixel_m!r}.")
+        for name in ("crop", "jitter"):
+            if not _is_number(getattr(self, name)):
+                raise ConfigError(f"{name} must be a number, found {getattr(self, name)!r}.")
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be true or false, found {getattr(self, name)!r}.")
@@ -142,6 +149,7 @@ class UrbanLNConfig:
             raise ConfigError(f"image_size {self.image_size} is no multiple of patch_size {self.patch_size}.")
         if self.kept_positions > self.positions - 2:
             raise ConfigError(f"kept_positions {self.kept_positions} leave nothing of {self.positions} to stretch.")
+        self.augmentation  # noqa: B018 - checks its numbers
         if self.vocab_size and self.end_id >= self.vocab_size:
             raise ConfigError(f"end_id {self.end_id} is outside the vocabulary of {self.vocab_size} words.")
 
@@ -151,6 +159,11 @@ class UrbanLNConfig:
         if not self.ipsi:
             return self.positions
         return stretched_length(self.positions, self.kept_positions, self.stretch)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How much pictures are changed while training."""
+        return Augmentation(self.crop, self.flips, self.turns, self.jitter)
 
 
 def _is_number(value: object) -> bool:

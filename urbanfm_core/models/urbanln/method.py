@@ -17,7 +17,6 @@ from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import CheckpointError, ConfigError
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.image_text import CaptionTokenizer, caption_samples, picture_inputs, region_vectors
-from urbanfm_core.models.image_text.augment import Augmentation
 from urbanfm_core.models.image_text.tokens import WORDPIECE, load_or_train
 from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained
 from urbanfm_core.models.urbanln.clip import find_clip, start_from
@@ -77,7 +76,7 @@ class UrbanLN(Method):
         tokens = tokenizer.encode(texts, config.text_length)
         owner = np.repeat(np.arange(len(pictures)), np.diff(starts))[tokens.source]
         statistics = pictures.images.statistics() if clip is None else clip.statistics
-        samples, notes = caption_samples(pictures, owner, tokens.ids, statistics, _augmentation(config))
+        samples, notes = caption_samples(pictures, owner, tokens.ids, statistics, config.augmentation)
         notes = [*pictures.notes, *captions.notes, *tokenizer.notes, *tokens.notes, *notes]
         if config.msd and config.queue > len(samples):
             notes.append(
@@ -200,10 +199,6 @@ def _with_words(config: UrbanLNConfig, tokenizer: CaptionTokenizer) -> UrbanLNCo
             )
         words = config.vocab_size
     return replace(config, vocab_size=words, end_id=tokenizer.end)
-
-
-def _augmentation(config: UrbanLNConfig) -> Augmentation:
-    return Augmentation() if config.augment else Augmentation(crop=1.0, flips=False, turns=False, jitter=0.0)
 
 
 def _kept(trained: Trained) -> Mapping[str, Any]:
