@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 METHODS: dict[str, str] = {
     "aether": "urbanfm_core.models.aether:Aether",
     "refound": "urbanfm_core.models.refound.method:ReFound",
+    "urbanclip": "urbanfm_core.models.urbanclip.method:UrbanClip",
 }
 
 
