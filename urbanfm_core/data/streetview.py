@@ -31,6 +31,7 @@ TURNS = (0.0, 90.0, 180.0, 270.0)
 _PATH_COLUMNS = ("path", "image_path", "file", "filename", "file_name", "image", "picture", "photo")
 _HEADING_COLUMNS = ("heading", "compass_angle", "computed_compass_angle", "direction", "azimuth", "bearing")
 _GROUP_COLUMNS = ("group_id", "group", "panorama_id", "pano_id", "sequence_id", "sequence")
+_REGION_COLUMNS = ("region_id",)
 _PROJECTION_COLUMNS = ("projection_type", "projection", "camera_type")
 _ALL_AROUND = ("spherical", "equirectangular")
 # Width by height of a panorama, within a hundredth.
@@ -50,7 +51,8 @@ class StreetViews:
         key: (S,) name of the picture as the layer says it, for a view of a panorama with '#' and the turn in degrees.
         path: (S,) file.
         heading: (S,) compass direction of the middle of the view in degrees, NaN where it is not told.
-        group: (S,) what belongs together: the panorama, or what the layer says.
+        group: (S,) what belongs together: what the layer says, else the picture.
+        region: (S,) id of the region that the layer's column 'region_id' tells, as text; "" where it does not.
         turn: (S,) degrees right of the middle of the panorama; NaN for a plain picture.
         identity: Hash of names, sizes and times of the files.
         notes: What was taken, and what was left out, with counts.
@@ -62,6 +64,7 @@ class StreetViews:
     path: NDArray[np.object_]
     heading: NDArray[np.float64]
     group: NDArray[np.object_]
+    region: NDArray[np.object_]
     turn: NDArray[np.float64]
     identity: str
     notes: list[str] = field(default_factory=list)
@@ -123,6 +126,7 @@ class StreetViews:
             path=np.array([str(table.path[row]) for row in rows], dtype=object),
             heading=(table.heading[rows] + np.nan_to_num(turn)) % 360,
             group=np.array([table.group[row] or table.name[row] for row in rows], dtype=object),
+            region=np.array([table.region[row] for row in rows], dtype=object),
             turn=turn,
             identity=table.identity(),
             notes=notes,
@@ -130,18 +134,25 @@ class StreetViews:
 
     def take(self, rows: NDArray[np.int64]) -> StreetViews:
         """The views of some rows, in that order."""
-        names = ("xy", "key", "path", "heading", "group", "turn")
+        names = ("xy", "key", "path", "heading", "group", "region", "turn")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def assign(self, regions: RegionSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which views were taken in which region.
+        """Which views belong to which region: to the one that the layer tells, else to where they were taken.
 
         Returns:
             Where the views of each region begin, (R + 1,) int64, and the rows of the views in that order, ascending
-            within a region. A point on a border, or in several regions that overlap, may be in more than one.
+            within a region. A point in several regions that overlap is in each.
         """
-        found = regions.assign(self.xy, self.crs)
-        return np.concatenate([[0], found.counts(len(regions)).cumsum()]), found.point
+        row_of = {id_text(region): row for row, region in enumerate(regions.ids)}
+        told = np.array([row_of.get(region, -1) for region in self.region], np.int64)
+        rest = np.flatnonzero(told < 0)
+        placed = regions.assign(self.xy[rest], self.crs)
+        views = np.concatenate([np.flatnonzero(told >= 0), rest[placed.point]])
+        owners = np.concatenate([told[told >= 0], placed.region])
+        order = np.lexsort((views, owners))
+        counts = np.bincount(owners, minlength=len(regions))
+        return np.concatenate([[0], counts.cumsum()]).astype(np.int64), views[order]
 
     def coverage_notes(self, starts: NDArray[np.int64], rows: NDArray[np.int64]) -> list[str]:
         """What a report should say of `assign`: regions without a view, and views outside all regions."""
@@ -258,6 +269,7 @@ class _PictureTable:
     path: list[Path | None]
     heading: NDArray[np.float64]
     group: list[str]
+    region: list[str]
     projection: list[str]
     notes: list[str]
 
@@ -275,6 +287,7 @@ class _PictureTable:
                 "path": _PATH_COLUMNS,
                 "heading": _HEADING_COLUMNS,
                 "group": _GROUP_COLUMNS,
+                "region": _REGION_COLUMNS,
                 "projection": _PROJECTION_COLUMNS,
             }.items()
         }
@@ -295,6 +308,7 @@ class _PictureTable:
             _resolve(name, Path(LayerSource.parse(source).path).expanduser().absolute().parent),
             np.full(len(name), np.nan) if heading is None else heading.to_numpy(np.float64),
             _words(frame, found["group"]),
+            _words(frame, found["region"]),
             [word.lower() for word in _words(frame, found["projection"])],
             notes,
         )

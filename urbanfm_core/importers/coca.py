@@ -28,7 +28,7 @@ IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 _HEAD_WIDTH, _POOLER_HEADS = 64, 8
 # CLIP's words, with which all published CoCa models but one were trained.
-_CLIP = {"spec": "openai/clip-vit-large-patch14", "vocab_size": 49408, "start_id": 49406, "end_id": 49407}
+_CLIP, _CLIP_WORDS, _CLIP_START, _CLIP_END = "openai/clip-vit-large-patch14", 49408, 49406, 49407
 _SETTINGS = "open_clip_config.json"
 _FILES = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
 
@@ -298,11 +298,8 @@ def _words(
             )
         known = replace(config, tokenizer=tokenizer, start_id=words.start, end_id=words.end)
         return {"files": words.to_files()}, known
-    if count == _CLIP["vocab_size"]:
-        notes.append(f"The tokenizer is CLIP's, {_CLIP['spec']}, fetched when texts are first read.")
-        known = replace(
-            config, tokenizer=str(_CLIP["spec"]), start_id=int(_CLIP["start_id"]), end_id=int(_CLIP["end_id"])
-        )
-        return {"spec": _CLIP["spec"]}, known
+    if count == _CLIP_WORDS:
+        notes.append(f"The tokenizer is CLIP's, {_CLIP}, fetched when texts are first read.")
+        return {"spec": _CLIP}, replace(config, tokenizer=_CLIP, start_id=_CLIP_START, end_id=_CLIP_END)
     notes.append("The file does not name its tokenizer; texts need it: import with a tokenizer.")
     return {}, config

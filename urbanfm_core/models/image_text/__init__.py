@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urbanfm_core.models.image_text.augment import Augmentation, augmented, plain
 from urbanfm_core.models.image_text.pictures import Pictures, picture_inputs, region_vectors
-from urbanfm_core.models.image_text.samples import ImageTextSamples, caption_samples
-from urbanfm_core.models.image_text.tokens import CaptionTokenizer
+from urbanfm_core.models.image_text.samples import ImageTextSamples, caption_samples, captions_of
+from urbanfm_core.models.image_text.tokens import CaptionTokenizer, load_or_train
 
 __all__ = [
     "Augmentation",
@@ -14,6 +14,8 @@ __all__ = [
     "Pictures",
     "augmented",
     "caption_samples",
+    "captions_of",
+    "load_or_train",
     "picture_inputs",
     "plain",
     "region_vectors",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,7 +18,10 @@ from torch import Tensor
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.image_store import ImageStatistics, StoredImages, stored_images
 from urbanfm_core.data.imagery import Imagery
+from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
+from urbanfm_core.data.streetview import StreetViews, stored_views
+from urbanfm_core.errors import NoOverlapError
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.image_text.augment import plain
 from urbanfm_core.models.method import RegionVectors, Trained
@@ -52,7 +56,7 @@ class Pictures:
     Attributes:
         view: Which input they come from.
         images: K pictures, as bytes in memory-mapped files.
-        region: (K,) row of the region that each belongs to.
+        picture, region: (P,) rows of pictures and of the regions that they show; a street view on a border shows two.
         keys: (K,) what captions call each: the region's id for pictures from above, else the picture's name.
         regions: Number of regions R.
         settings: How they were made, to be kept in a checkpoint; JSON-like.
@@ -61,6 +65,7 @@ class Pictures:
 
     view: View
     images: StoredImages
+    picture: NDArray[np.int64]
     region: NDArray[np.int64]
     keys: NDArray[np.object_]
     regions: int
@@ -90,7 +95,7 @@ class Pictures:
         """(R,) share of valid pixels of the picture from above; for street views 1 where a region has one."""
         found = np.zeros(self.regions, np.float32)
         share = self.images.valid_share if self.from_above else self.images.has_image
-        np.maximum.at(found, self.region, share.astype(np.float32))
+        np.maximum.at(found, self.region, share[self.picture].astype(np.float32))
         return found
 
 
@@ -114,18 +119,38 @@ def picture_inputs(
     Raises:
         ConfigError: the input or the regions were not given.
         NoOverlapError: no region has a picture.
+        EmptyInputError: no picture can be opened.
     """
     regions = city.require_regions()
     path = city.require_path(view)
     if view == "streetview":
-        raise NotImplementedError  # pragma: no cover - arrives with data/streetview.py
+        return _street_views(path, regions, config.image_size, store, progress)
     bands = list(city.imagery_bands) or None
     with Imagery(path, bands) if settings is None else Imagery.open_like(path, settings) as raster:
         frames = raster.region_footprints(regions, config.image_size, config.pixel_m)
         images = stored_images(raster, frames, config.image_size, store, context=config.context, progress=progress)
         kept = raster.to_json()
-    ids = np.array([str(one) for one in regions.ids], dtype=object)
-    return Pictures(view, images, np.arange(len(ids)), ids, len(ids), kept, images.notes)
+    rows = np.arange(len(regions))
+    return Pictures(view, images, rows, rows, np.array(regions.ids, dtype=object), len(rows), kept, images.notes)
+
+
+def _street_views(
+    path: str | Path, regions: RegionSet, size_px: int, store: SampleStore, progress: Progress
+) -> Pictures:
+    """The street views that were taken in the regions."""
+    views = StreetViews.read(path, progress.part(0.0, 0.1))
+    starts, rows = views.assign(regions)
+    notes = views.coverage_notes(starts, rows)
+    used, picture = np.unique(rows, return_inverse=True)
+    if not len(used):
+        raise NoOverlapError(
+            f"None of {len(views):,} street views lies in one of {len(regions):,} regions.",
+            "Check that regions and street views show the same place and carry the right CRS.",
+        )
+    views = views.take(used)
+    images = stored_views(views, size_px, store, progress.part(0.1, 1.0))
+    region = np.repeat(np.arange(len(regions)), np.diff(starts))
+    return Pictures("streetview", images, picture, region, views.key, len(regions), {}, [*images.notes, *notes])
 
 
 def region_vectors(
@@ -159,7 +184,7 @@ def region_vectors(
         noun="picture",
     )
     order = np.flatnonzero(pictures.images.has_image)
-    total, count = np.zeros((pictures.regions, width)), np.zeros(pictures.regions)
+    by_picture = np.full((len(pictures), width), np.nan, np.float32)
     for number, start in enumerate(progress.track(range(0, len(order), _PARTITION), "partitions")):
         rows = order[start : start + _PARTITION]
         name = f"vectors/{number:05d}"
@@ -174,8 +199,11 @@ def region_vectors(
 
             batches.run(len(rows), one)
             store.save(name, vectors=found)
-        np.add.at(total, pictures.region[rows], store.load(name)["vectors"])
-        np.add.at(count, pictures.region[rows], 1)
+        by_picture[rows] = store.load(name)["vectors"]
+    shown = pictures.images.has_image[pictures.picture]
+    region = pictures.region[shown]
+    total, count = np.zeros((pictures.regions, width)), np.bincount(region, minlength=pictures.regions)
+    np.add.at(total, region, by_picture[pictures.picture[shown]])
     vectors = np.full((pictures.regions, width), np.nan, np.float32)
     seen = count > 0
     vectors[seen] = total[seen] / count[seen, None]

@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from urbanfm_core.data.captions import CaptionSet
 from urbanfm_core.data.image_store import ImageStatistics
 from urbanfm_core.errors import EmptyInputError, ShapeError
 from urbanfm_core.models.image_text.augment import Augmentation, augmented
 from urbanfm_core.models.image_text.pictures import Pictures
+from urbanfm_core.models.image_text.tokens import PAD
 
 # Share of a GPU's free memory that pictures may take to stay there.
 _RESIDENT_SHARE = 0.25
@@ -30,6 +32,7 @@ class ImageTextSamples:
         starts: (S + 1,) int64: sample s has the texts starts[s] to starts[s + 1].
         statistics: Of the pictures.
         augmentation: How much pictures are changed.
+        partner: (S,) sample of which each batch also holds a view, as 'other'; None for no other view.
         more: Other tensors by name, (S, ...), handed over with each batch.
         device: Where batches go.
         resident: The pictures as bytes on the device, (S, 3, H, W); None to read them batch by batch.
@@ -41,6 +44,7 @@ class ImageTextSamples:
     starts: Tensor
     statistics: ImageStatistics
     augmentation: Augmentation = field(default_factory=Augmentation)
+    partner: Tensor | None = None
     more: Mapping[str, Tensor] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     resident: Tensor | None = None
@@ -67,6 +71,7 @@ class ImageTextSamples:
             self,
             texts=self.texts.to(device),
             starts=self.starts.to(device),
+            partner=None if self.partner is None else self.partner.to(device),
             more={name: tensor.to(device) for name, tensor in self.more.items()},
             device=device,
             resident=resident,
@@ -76,19 +81,40 @@ class ImageTextSamples:
         """A new view and a text drawn at random for each sample.
 
         Returns:
-            'image' (B, 3, H, W) float32, 'text' (B, T) int64, and what is in `more`.
+            'image' (B, 3, H, W) float32, 'text' (B, T) int64, 'other' where there are partners, and what is in `more`.
+            On a CPU texts are cut behind the first padding of the longest.
         """
         indices = indices.to(self.device)
+        found = {"image": self._views(indices)}
+        if self.partner is not None:
+            found["other"] = self._views(self.partner[indices])
+        first, count = self.starts[indices], self.starts[indices + 1] - self.starts[indices]
+        drawn = (torch.rand(len(indices), device=self.device, dtype=torch.float64) * count).long()
+        text = self.texts[first + drawn].long()
+        if self.device.type == "cpu":  # elsewhere the program would have to wait for the length
+            text = text[:, : int((text != PAD).sum(1).max()) + 1]
+        return {**found, "text": text, **{name: one.index_select(0, indices) for name, one in self.more.items()}}
+
+    def _views(self, indices: Tensor) -> Tensor:
+        """Random views of the pictures of some samples."""
         if self.resident is not None:
             images = self.resident.index_select(0, indices)
         else:
             images = torch.from_numpy(self.pictures.take(self.rows[indices.cpu().numpy()], self.statistics))
             images = images.to(self.device)
-        first, count = self.starts[indices], self.starts[indices + 1] - self.starts[indices]
-        drawn = (torch.rand(len(indices), device=self.device, dtype=torch.float64) * count).long()
-        view = augmented(images, self.statistics, self.augmentation, from_above=self.pictures.from_above)
-        more = {name: tensor.index_select(0, indices) for name, tensor in self.more.items()}
-        return {"image": view, "text": self.texts[first + drawn].long(), **more}
+        return augmented(images, self.statistics, self.augmentation, from_above=self.pictures.from_above)
+
+
+def captions_of(captions: CaptionSet, pictures: Pictures) -> tuple[list[str], NDArray[np.int64], list[str]]:
+    """The captions of a city's pictures.
+
+    Returns:
+        The texts, (N,); the picture of each, (N,); and notes, on captions of other pictures and pictures without one.
+    """
+    starts, rows = captions.by_key(pictures.keys, pictures.kind)
+    owner = np.repeat(np.arange(len(pictures)), np.diff(starts))
+    noun = "regions" if pictures.from_above else "street views"
+    return list(captions.text[rows]), owner, [*captions.notes, *captions.coverage_notes(starts, noun)]
 
 
 def caption_samples(
@@ -115,9 +141,6 @@ def caption_samples(
     usable = has_image & (counts > 0)
     rows = np.flatnonzero(usable)
     notes = [f"{len(rows):,} of {len(pictures):,} pictures have a caption and are trained on."]
-    idle = int((has_image & (counts == 0)).sum())
-    if idle:
-        notes.append(f"{idle:,} pictures have no caption and are left out of the training.")
     blind = int(counts[~has_image].sum())
     if blind:
         notes.append(f"{blind:,} texts belong to pictures without data and are left out.")

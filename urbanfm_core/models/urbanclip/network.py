@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of torch code expects
@@ -290,8 +292,9 @@ class UrbanClipModel(nn.Module):
             raise ConfigError("The number of words is not known yet.", "Prepare the data first.")
         self.config = config
         self.image = ImageEncoder(config)
-        self.text = TextEncoder(config)
-        self.decoder = Decoder(config)
+        captions = config.objective == "captions"
+        self.text = TextEncoder(config) if captions else None
+        self.decoder = Decoder(config) if captions and (config.caption_weight or config.prompt_ids) else None
         self.log_scale = nn.Parameter(torch.tensor(_FIRST_LOG_SCALE))
         self.extra = nn.Linear(config.extra_dim, config.embed_dim) if config.extra_dim else None
         self.prediction: nn.Module | None = None
@@ -311,14 +314,19 @@ class UrbanClipModel(nn.Module):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for stack in (self.image.blocks, self.text.blocks, [*self.decoder.blocks, *self.decoder.looks]):
+        stacks = [list(self.image.blocks)]
+        if self.text is not None:
+            stacks.append(list(self.text.blocks))
+            nn.init.normal_(self.text.words.weight, std=0.02)
+            for table in (self.text.cls, self.text.position):
+                nn.init.normal_(table, std=0.01)
+        if self.decoder is not None:
+            stacks.append([*self.decoder.blocks, *self.decoder.looks])
+        for stack in stacks:
             for block in stack:
                 # Each layer adds to the sum two times.
                 for last in (block.attention.out, block.contract):
                     nn.init.normal_(last.weight, std=(2 * len(stack) * last.in_features) ** -0.5)
-        nn.init.normal_(self.text.words.weight, std=0.02)
-        for table in (self.text.cls, self.text.position):
-            nn.init.normal_(table, std=0.01)
         for table in (self.image.cls, self.image.position):
             nn.init.normal_(table, std=self.config.image_width**-0.5)
         if self.image.pooler is not None:
@@ -330,7 +338,13 @@ class UrbanClipModel(nn.Module):
         return F.normalize(vectors, dim=-1), tokens
 
     def encode_texts(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T) -> unit vectors (B, E) and text tokens (B, T, D)."""
+        """(B, T) -> unit vectors (B, E) and text tokens (B, T, D).
+
+        Raises:
+            ConfigError: the network learned without texts.
+        """
+        if self.text is None:
+            raise ConfigError("This network learned without texts.", "Train with the objective 'captions'.")
         vectors, tokens = self.text(ids)
         return F.normalize(vectors, dim=-1), tokens
 
@@ -344,8 +358,26 @@ class UrbanClipModel(nn.Module):
         return self.log_scale.exp()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Vectors of regions: (B, 3, H, W) -> (B, E), unit length."""
-        return self.encode_images(images)[0]
+        """Vectors of regions: (B, 3, H, W) -> unit length, (B, E).
+
+        Where only the decoder taught the image encoder, the vector that is contrasted learned nothing: then it is the
+        mean of the tokens that the decoder reads, (B, D).
+        """
+        vectors, tokens = self.encode_images(images)
+        config = self.config
+        taught = config.objective != "captions" or config.contrastive_weight or config.extra_dim
+        return vectors if taught else F.normalize(tokens.mean(1), dim=-1)
+
+    def describe(self, words: Tensor, image: Tensor, caches: list[KeyValues] | None = None) -> Tensor:
+        """What the decoder knows before each next word, (B, T, D); see `Decoder`.
+
+        Raises:
+            ConfigError: the network has no decoder.
+        """
+        if self.decoder is None:
+            raise ConfigError("This network did not learn to write captions.", "Train with a caption_weight above 0.")
+        known: Tensor = self.decoder(words, image, caches)
+        return known
 
     def predict(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The predictor on the image, and on what the prompt makes the decoder see in it: -> (B, K).
@@ -358,13 +390,13 @@ class UrbanClipModel(nn.Module):
         vectors, tokens = self.encode_images(batch["image"])
         if self.config.prompt_ids:
             ids = torch.tensor(self.config.prompt_ids, device=vectors.device).expand(len(vectors), -1)
-            guided = self.decoder(self.text(ids)[1], tokens)[:, -1]
+            guided = self.describe(self.encode_texts(ids)[1], tokens)[:, -1]
             vectors = torch.cat([vectors, guided], 1)
         predicted: Tensor = self.prediction(vectors)
         return predicted
 
 
-def _through(block: nn.Module, again: bool, *inputs: Tensor, **how: object) -> Tensor:
+def _through(block: nn.Module, again: bool, *inputs: Tensor, **how: Any) -> Tensor:
     """A layer's output; computed once more on the way back, if that is to save memory."""
-    found: Tensor = checkpoint(block, *inputs, use_reentrant=False, **how) if again else block(*inputs, **how)
+    found: Tensor = checkpoint(partial(block, **how), *inputs, use_reentrant=False) if again else block(*inputs, **how)
     return found
