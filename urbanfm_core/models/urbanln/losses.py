@@ -25,7 +25,7 @@ def pretraining_losses(model: UrbanLNModel, batch: Mapping[str, Tensor], config:
     Returns:
         'loss' and its parts; 'temperature' tells how tau is learned.
     """
-    images, words = batch["image"], within_ends(batch["text"], config.end_id)
+    images, words = batch["image"], batch["text"]
     scale = model.student.scale
     if model.teacher is None:
         image, text = model.student(images, words)
@@ -70,8 +70,3 @@ def momentum_step(
     contrastive, distillation = (hard_image + hard_text) / 2, (soft_image + soft_text) / 2
     loss = (1.0 - mu) * contrastive + mu * distillation
     return {"loss": loss, "contrastive": contrastive, "distillation": distillation}
-
-
-def within_ends(words: Tensor, end_id: int) -> Tensor:
-    """Captions without the columns that lie behind the ends of all of them, (B, T) -> (B, T' <= T)."""
-    return words[:, : int((words == end_id).int().argmax(dim=1).max()) + 1]

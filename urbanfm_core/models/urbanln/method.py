@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from urbanfm_core.data.city import CityInputs
@@ -16,12 +17,19 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import CheckpointError, ConfigError
 from urbanfm_core.models.batches import Batches
-from urbanfm_core.models.image_text import CaptionTokenizer, caption_samples, picture_inputs, region_vectors
-from urbanfm_core.models.image_text.tokens import WORDPIECE, load_or_train
+from urbanfm_core.models.image_text import (
+    CaptionTokenizer,
+    caption_samples,
+    captions_of,
+    load_or_train,
+    picture_inputs,
+    region_vectors,
+)
+from urbanfm_core.models.image_text.tokens import WORDPIECE
 from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained
 from urbanfm_core.models.urbanln.clip import find_clip, start_from
 from urbanfm_core.models.urbanln.config import UrbanLNConfig
-from urbanfm_core.models.urbanln.losses import pretraining_losses, within_ends
+from urbanfm_core.models.urbanln.losses import pretraining_losses
 from urbanfm_core.models.urbanln.network import UrbanLNModel
 from urbanfm_core.progress import Progress
 
@@ -68,16 +76,13 @@ class UrbanLN(Method):
         clip = find_clip(config.initialise) if config.initialise else None
         config = replace(config if clip is None else clip.configured(config), view=view)
         pictures = picture_inputs(city, config, view, store, progress.part(0.0, 0.9))
-        captions = city.read_captions()
-        starts, rows = captions.by_key(pictures.keys.tolist(), pictures.kind)
-        texts = [str(captions.text[row]) for row in rows]
+        texts, owner, said = captions_of(city.read_captions(), pictures)
         tokenizer = load_or_train(_tokenizer_spec(config), texts, config.tokenizer_size, config.seed)
         config = _with_words(config, tokenizer)
         tokens = tokenizer.encode(texts, config.text_length)
-        owner = np.repeat(np.arange(len(pictures)), np.diff(starts))[tokens.source]
         statistics = pictures.images.statistics() if clip is None else clip.statistics
-        samples, notes = caption_samples(pictures, owner, tokens.ids, statistics, config.augmentation)
-        notes = [*pictures.notes, *captions.notes, *tokenizer.notes, *tokens.notes, *notes]
+        samples, counted = caption_samples(pictures, owner, tokens.ids, statistics, config.augmentation)
+        notes = [*pictures.notes, *said, *tokenizer.notes, *tokens.notes, *counted]
         if config.msd and config.queue > len(samples):
             notes.append(
                 f"The queues are cut from {config.queue:,} to {len(samples):,} vectors, the number of pictures, so that "
@@ -149,21 +154,20 @@ class UrbanLN(Method):
         )
         return replace(found, notes=[*notes, *found.notes])
 
-    def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> np.ndarray:
+    def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
         """Phrases in the space of the pictures, (N, D) float32, unit length."""
         config: UrbanLNConfig = trained.config
         tokens = CaptionTokenizer.of(_kept(trained)).encode(texts, config.text_length)
         trained.notes.extend(tokens.notes)
         found = np.empty((len(texts), config.embedding_dim), np.float32)
+        # Behind its end nothing of a phrase counts.
+        ids = tokens.ids[:, : (tokens.ids == config.end_id).argmax(axis=1).max(initial=0) + 1]
         encoders: Any = trained.model.student
         batches = Batches(trained.device, _PHRASES, trained.notes, doing="encoding", noun="phrase")
 
         def one(part: slice) -> None:
             progress.check()
-            words = torch.from_numpy(tokens.ids[part]).long().to(trained.device)
-            with torch.inference_mode():
-                vectors = encoders.encode_texts(within_ends(words, config.end_id))
-            found[part] = vectors.cpu().numpy()
+            found[part] = encoders.encode_texts(torch.from_numpy(ids[part]).long().to(trained.device)).cpu().numpy()
 
         batches.run(len(texts), one)
         return found
