@@ -45,7 +45,7 @@ def noise_samples(still=False, rows=20, size=16):
     valid = np.packbits(np.ones((rows, size, size), bool), axis=-1)
     ones, order = np.ones(rows), np.arange(rows)
     stored = StoredImages(size, ones, np.ones((3, 3)), [images], [valid], np.zeros(rows, np.int64), order)
-    pictures = Pictures("imagery", stored, order, order.astype(str).astype(object), rows, {})
+    pictures = Pictures("imagery", stored, order, order, order.astype(str).astype(object), rows, {})
     owner = order if still else np.repeat(order, random.integers(1, 4, rows))
     words = random.integers(4, 30, (len(owner), 20)).astype(np.int32)
     words[np.arange(len(owner)), random.integers(2, 20, len(owner))] = CONFIG.end_id

@@ -11,6 +11,7 @@ from urbanfm_core.models.image_text.augment import Augmentation
 from urbanfm_core.models.urbanln.positions import stretched_length
 
 View = Literal["auto", "imagery", "streetview"]
+Captions = Literal["all", "random"]
 Activation = Literal["quick_gelu", "gelu"]
 # Smallest value that makes sense, for every whole number.
 _LOWEST = {
@@ -62,6 +63,8 @@ class UrbanLNConfig:
         temperature: tau at the start; it is learned.
         view: 'imagery' learns from pictures from above (the paper's +SI), 'streetview' from street views (+SV), 'auto'
             from those that are given; filled in.
+        captions: Of several captions of a picture, 'all' draws another at every pass; 'random' draws one for good, which
+            is the ablation "w/o Consensus" where the file holds what all captioners said.
         crop, flips, turns, jitter: How much pictures are changed while training; see `Augmentation`.
         pixel_m: Metres per pixel of a satellite picture; 0 fits the picture to each region's longer side instead.
         context: Whether it shows what lies around the region's polygon too.
@@ -99,6 +102,7 @@ class UrbanLNConfig:
     queue: int = 4096
     temperature: float = 0.07
     view: View = "auto"
+    captions: Captions = "all"
     crop: float = 0.7
     flips: bool = True
     turns: bool = True
@@ -135,7 +139,7 @@ class UrbanLNConfig:
         for name in _TEXTS:
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(f"{name} must be a text, found {getattr(self, name)!r}.")
-        for name, kind in (("view", View), ("activation", Activation)):
+        for name, kind in (("view", View), ("captions", Captions), ("activation", Activation)):
             if getattr(self, name) not in get_args(kind):
                 raise ConfigError(
                     f"There is no value {getattr(self, name)!r} of {name}.",

@@ -46,6 +46,9 @@ class UrbanLN(Method):
     One model learns from one kind of picture: from above (the paper's +SI) or street views (+SV). A picture without a
     caption does not train. A region has the vector of its picture, or the mean over its street views, which is shorter
     the more these differ; a region without any picture gets NaN and coverage 0. Captions are not needed to embed.
+
+    Refinement and consensus of captions come before the training, so the ablation "w/o Refinement" is one of the data:
+    train on captions before and after it; "w/o Consensus" is for a file with the captions of all captioners.
     """
 
     name: ClassVar[str] = "urbanln"
@@ -60,7 +63,11 @@ class UrbanLN(Method):
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
     can: ClassVar[frozenset[str]] = frozenset({"text"})
     config_class: ClassVar[type] = UrbanLNConfig
-    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {"w/o IPSI": {"ipsi": False}, "w/o MSD": {"msd": False}}
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "w/o Consensus": {"captions": "random"},
+        "w/o IPSI": {"ipsi": False},
+        "w/o MSD": {"msd": False},
+    }
 
     def prepare(
         self, config: UrbanLNConfig, city: CityInputs, store: SampleStore, device: torch.device, progress: Progress
@@ -77,6 +84,9 @@ class UrbanLN(Method):
         config = replace(config if clip is None else clip.configured(config), view=view)
         pictures = picture_inputs(city, config, view, store, progress.part(0.0, 0.9))
         texts, owner, said = captions_of(city.read_captions(), pictures)
+        if config.captions == "random":
+            texts, owner, chosen = _one_each(texts, owner, config.seed)
+            said.append(chosen)
         tokenizer = load_or_train(_tokenizer_spec(config), texts, config.tokenizer_size, config.seed)
         config = _with_words(config, tokenizer)
         tokens = tokenizer.encode(texts, config.text_length)
@@ -186,6 +196,21 @@ def _view(config: UrbanLNConfig, city: CityInputs) -> Literal["imagery", "street
             "Leave one of them out.",
         )
     return given[0]
+
+
+def _one_each(texts: Sequence[str], owner: NDArray[np.int64], seed: int) -> tuple[list[str], NDArray[np.int64], str]:
+    """One caption of each picture at random: texts, the picture of each, and a sentence.
+
+    Args:
+        texts: N captions.
+        owner: (N,) picture of each, ascending.
+        seed: Start of the draw.
+    """
+    pictures, first, count = np.unique(owner, return_index=True, return_counts=True)
+    rows = first + (np.random.default_rng(seed).random(len(pictures)) * count).astype(np.int64)
+    several = int((count > 1).sum())
+    chosen = f"Of the captions of {several:,} pictures that have several, one was drawn at random for good."
+    return [texts[row] for row in rows], pictures, chosen
 
 
 def _tokenizer_spec(config: UrbanLNConfig) -> str:
