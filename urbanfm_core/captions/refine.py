@@ -54,6 +54,7 @@ class Rule:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def finds(self, text: str) -> bool:
+        """Whether a pattern occurs in a sentence, or in one of several lines."""
         return any(pattern.search(text) for pattern in self.patterns)
 
 
@@ -157,8 +158,8 @@ def refine(captions: CaptionSet, rules: Sequence[Rule], progress: Progress | Non
         [(rule.name, *tally[rule.name], rule.help) for rule in rules],
         columns=["rule", "captions", "dropped", "changes", "help"],
     )
-    text, reason, dropped_by = (np.array(column, dtype=object) for column in (texts, reasons, droppers))
-    return Refinement(text, reason, dropped_by, counts)
+    refined, reason, dropped_by = (np.array(column, dtype=object) for column in (texts, reasons, droppers))
+    return Refinement(refined, reason, dropped_by, counts)
 
 
 def split_sentences(text: str) -> list[str]:
@@ -168,6 +169,8 @@ def split_sentences(text: str) -> list[str]:
 
 def _drop_sentence(text: str, rule: Rule) -> tuple[str, int]:
     sentences = split_sentences(text)
+    if not rule.finds("\n".join(sentences)):
+        return text, 0
     kept = [sentence for sentence in sentences if not rule.finds(sentence)]
     return " ".join(kept), len(sentences) - len(kept)
 
@@ -179,6 +182,8 @@ def _drop_caption(text: str, rule: Rule) -> tuple[str, int]:
 def _replace(text: str, rule: Rule) -> tuple[str, int]:
     changes, by = 0, str(rule.settings.get("by", ""))
     sentences = split_sentences(text)
+    if not rule.finds("\n".join(sentences)):
+        return text, 0
     for place, sentence in enumerate(sentences):
         before = changes
         for pattern in rule.patterns:
@@ -294,7 +299,7 @@ def _rule(item: Any, file: Path) -> Rule:
             "See resources/caption_rules.json.",
         )
     try:
-        compiled = tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
+        compiled = tuple(re.compile(pattern, re.IGNORECASE | re.MULTILINE) for pattern in patterns)
     except (re.error, TypeError) as error:
         raise ConfigError(
             f"The rules {file}: a pattern of '{name}' is no regular expression: {error}.",
