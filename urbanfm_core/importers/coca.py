@@ -100,9 +100,9 @@ def import_coca(
     weights = _translated(source, found)
     config = _config(source, weights, settings.get("model_cfg", settings), notes)
     with torch.device("meta"):
-        expected = UrbanClipModel(replace(config, vocab_size=len(weights["text.words.weight"]))).state_dict()
+        expected = UrbanClipModel(config).state_dict()
     check_weights(expected, weights)
-    kept, config = _words(config, len(weights["text.words.weight"]), tokenizer, notes)
+    kept, config = _words(config, tokenizer, notes)
     colours = settings.get("preprocess_cfg") or {}
     statistics = {"mean": list(colours.get("mean", IMAGE_MEAN)), "std": list(colours.get("std", IMAGE_STD))}
     for note in notes:
@@ -272,6 +272,7 @@ def _config(source: Path, weights: Mapping[str, Tensor], told: Mapping[str, Any]
             pooler_heads=setting("vision_cfg", "attn_pooler_heads", _POOLER_HEADS) if pooled else 1,
             embed_dim=shape("text.project.weight")[0],
             context_length=shape("text.position")[0] - 1,
+            vocab_size=shape("text.words.weight")[0],
             width=width,
             text_layers=layers("text.blocks"),
             text_heads=setting("text_cfg", "heads", max(1, width // _HEAD_WIDTH)),
@@ -284,11 +285,9 @@ def _config(source: Path, weights: Mapping[str, Tensor], told: Mapping[str, Any]
         raise CheckpointError(f"{source}: its sizes are not usable: {error}") from error
 
 
-def _words(
-    config: UrbanClipConfig, count: int, tokenizer: str | None, notes: list[str]
-) -> tuple[dict[str, Any], UrbanClipConfig]:
+def _words(config: UrbanClipConfig, tokenizer: str | None, notes: list[str]) -> tuple[dict[str, Any], UrbanClipConfig]:
     """What the checkpoint keeps of the tokenizer, and the configuration that knows it."""
-    config = replace(config, vocab_size=count)
+    count = config.vocab_size
     if tokenizer is not None:
         words = CaptionTokenizer.load(tokenizer)
         if len(words) > count:

@@ -139,6 +139,7 @@ class Method(ABC):
         needs: Inputs without which it cannot train, by their parameter names.
         embeds_from: Inputs without which a trained model cannot embed.
         one_of: Inputs of which at least one must be given, to train and to embed; all that are given are used.
+        may_use: Inputs that it makes use of in training where they are given.
         trains_on: What a sample is; for 'regions' the city that it prepares has them.
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
             with phrases), 'attention' (tells where points of interest look in the pictures of their regions).
@@ -153,6 +154,7 @@ class Method(ABC):
     needs: ClassVar[tuple[str, ...]]
     embeds_from: ClassVar[tuple[str, ...]]
     one_of: ClassVar[tuple[str, ...]] = ()
+    may_use: ClassVar[tuple[str, ...]] = ()
     trains_on: ClassVar[Literal["points", "regions"]] = "points"
     can: ClassVar[frozenset[str]] = frozenset()
     uses_position: ClassVar[bool] = False

@@ -110,12 +110,14 @@ def captions_of(captions: CaptionSet, pictures: Pictures) -> tuple[list[str], ND
     """The captions of a city's pictures.
 
     Returns:
-        The texts, (N,); the picture of each, (N,); and notes, on captions of other pictures and pictures without one.
+        The texts, (N,); the picture of each, (N,); and notes, with the number of captions that are of no use.
     """
-    starts, rows = captions.by_key(pictures.keys, pictures.kind)
+    starts, rows = captions.by_key(pictures.keys.tolist(), pictures.kind)
     owner = np.repeat(np.arange(len(pictures)), np.diff(starts))
-    noun = "regions" if pictures.from_above else "street views"
-    return list(captions.text[rows]), owner, [*captions.notes, *captions.coverage_notes(starts, noun)]
+    notes, idle = list(captions.notes), len(captions) - len(np.unique(rows))
+    if idle:
+        notes.append(f"{idle:,} of {len(captions):,} captions are empty or of other pictures.")
+    return list(captions.text[rows]), owner, notes
 
 
 def caption_samples(
@@ -142,6 +144,9 @@ def caption_samples(
     usable = has_image & (counts > 0)
     rows = np.flatnonzero(usable)
     notes = [f"{len(rows):,} of {len(pictures):,} pictures have a caption and are trained on."]
+    idle = int((has_image & (counts == 0)).sum())
+    if idle:
+        notes.append(f"{idle:,} pictures have no caption and are left out of the training.")
     blind = int(counts[~has_image].sum())
     if blind:
         notes.append(f"{blind:,} texts belong to pictures without data and are left out.")

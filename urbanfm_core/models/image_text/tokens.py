@@ -188,7 +188,9 @@ def load_or_train(spec: str, captions: Sequence[str], size: int, seed: int) -> C
     if spec != WORDPIECE:
         return CaptionTokenizer.load(spec)
     if not any(caption.strip() for caption in captions):
-        raise EmptyInputError("There are no captions to train a tokenizer on.", "Check the column of the captions.")
+        raise EmptyInputError(
+            "None of the pictures has a caption.", "Check that the captions name the same regions or pictures."
+        )
     return CaptionTokenizer.train(captions, size, seed)
 
 

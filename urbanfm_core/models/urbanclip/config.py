@@ -169,6 +169,11 @@ class UrbanClipConfig:
         return self.embed_dim if self.pooler_queries else self.image_width
 
     @property
+    def compares(self) -> bool:
+        """Whether the vector of an image is compared with anything, without which it would learn nothing."""
+        return self.objective != "captions" or self.contrastive_weight > 0 or self.extra_dim > 0
+
+    @property
     def augmentation(self) -> Augmentation:
         """How much images are changed while training."""
         return Augmentation(self.crop, self.flips, self.turns, self.jitter)

@@ -34,16 +34,19 @@ def pretraining_losses(
     scale = model.scale()
     terms: dict[str, tuple[float, Tensor]] = {}
     if config.objective != "captions":
-        terms["contrastive"] = 1.0, contrastive_loss(vectors, model.encode_images(batch["other"])[0], scale, gather=True)
+        terms["contrastive"] = (
+            1.0,
+            contrastive_loss(vectors, model.encode_images(batch["other"])[0], scale, gather=True),
+        )
     else:
         texts, words = model.encode_texts(batch["text"])
         if config.contrastive_weight:
             terms["contrastive"] = config.contrastive_weight, contrastive_loss(vectors, texts, scale, gather=True)
-        if config.caption_weight and model.decoder is not None:
-            known = model.describe(words, image_tokens)
-            loss = captioning_loss(known, model.decoder.words.weight, batch["text"], PAD)
+        if config.caption_weight:
+            _, decoder = model.require_decoder()
+            loss = captioning_loss(decoder(words, image_tokens), decoder.words.weight, batch["text"], PAD)
             terms["captioning"] = config.caption_weight, loss
-    if model.extra is not None:
+    if model.align_extra is not None:
         terms["extra"] = config.extra_weight, _extra(model, vectors, batch["extra"], scale)
     loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
     return {"loss": loss, **{name: term for name, (_, term) in terms.items()}}
@@ -52,7 +55,7 @@ def pretraining_losses(
 def _extra(model: UrbanClipModel, vectors: Tensor, extra: Tensor, scale: Tensor) -> Tensor:
     """Contrast with the third modality, over the regions of this process that have it; 0 where fewer than two do."""
     present = extra.isfinite().all(1)
-    aligned = F.normalize(model.extra(extra.nan_to_num()), dim=-1)  # type: ignore[misc]
+    aligned = F.normalize(model.align_extra(extra.nan_to_num()), dim=-1)  # type: ignore[misc]
     if int(present.sum()) < 2:
         return (vectors.sum() + aligned.sum() + scale) * 0.0
     return contrastive_loss(vectors[present], aligned[present], scale)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -18,7 +17,13 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import CheckpointError, ConfigError
 from urbanfm_core.models.batches import Batches
-from urbanfm_core.models.descriptions import group_pois, region_descriptions
+from urbanfm_core.models.descriptions import (
+    COLUMN_PREFIX,
+    TABLE_PREFIX,
+    RegionPois,
+    group_pois,
+    region_descriptions,
+)
 from urbanfm_core.models.image_text import (
     CaptionTokenizer,
     ImageTextSamples,
@@ -57,6 +62,7 @@ class UrbanClip(Method):
     paper: ClassVar[str] = "Zhong et al. 2024, UrbanCLIP, WWW, doi:10.1145/3589334.3645378"
     needs: ClassVar[tuple[str, ...]] = ("imagery", "captions")
     embeds_from: ClassVar[tuple[str, ...]] = ("imagery",)
+    may_use: ClassVar[tuple[str, ...]] = ("pois",)
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
     can: ClassVar[frozenset[str]] = frozenset({"text"})
     config_class: ClassVar[type] = UrbanClipConfig
@@ -84,9 +90,7 @@ class UrbanClip(Method):
         progress.update(0.5, f"Tokenising {len(captions):,} captions")
         tokens = tokenizer.encode(captions, config.context_length, divide=True)
         statistics = start.statistics or pictures.images.statistics()
-        samples, counted = caption_samples(
-            pictures, owner[tokens.source], tokens.ids, statistics, config.augmentation
-        )
+        samples, counted = caption_samples(pictures, owner[tokens.source], tokens.ids, statistics, config.augmentation)
         config = replace(
             config, vocab_size=config.vocab_size or len(tokenizer), start_id=tokenizer.start, end_id=tokenizer.end
         )
@@ -141,7 +145,8 @@ class UrbanClip(Method):
             (R, E), with the coverage 'imagery', the share of valid pixels.
         """
         pictures, statistics = trained_pictures(trained, replace(city, regions=regions), store, progress.part(0.0, 0.4))
-        width = trained.config.embed_dim if trained.config.contrastive_weight else trained.config.width
+        config: UrbanClipConfig = trained.config
+        width = config.embed_dim if config.compares else config.image_token_width
         return region_vectors(trained, pictures, statistics, width, trained.model, store, progress.part(0.4, 1.0))
 
     def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
@@ -202,7 +207,7 @@ def _partners(
     place[samples.rows] = np.arange(len(samples))
     used = np.flatnonzero(place[owner] >= 0)
     encoder = load_text_encoder(config.similarity_encoder, device=str(device))
-    vectors = encode_whole(encoder, [captions[row] for row in used], progress)
+    vectors = encode_whole(encoder, [captions[row] for row in used.tolist()], progress)
     mean = np.zeros((len(samples), vectors.shape[1]), np.float32)
     np.add.at(mean, place[owner[used]], vectors)
     mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -222,18 +227,16 @@ def _extra_vectors(
     """Vectors of what is said of the points of interest of each region, (R, X), NaN for a region without any."""
     if not config.extra:
         return None, []
-    regions, spec = city.require_regions(), config.extra
-    if city.pois is None and not spec.startswith(("column:", "table:")):
-        return None, ["Without points of interest there is no third modality: pictures and captions alone are aligned."]
-    pois = city.read_pois() if city.pois is not None else None
-    if pois is None:
-        groups = group_pois_of_none(len(regions))
-    else:
+    regions = city.require_regions()
+    words = [RegionPois((), ())] * len(regions)
+    if city.pois is not None:
+        pois = city.read_pois()
         found = regions.assign(pois.xy, pois.crs)
-        starts = np.concatenate([[0], found.counts(len(regions)).cumsum()])
-        groups = group_pois(pois, starts, found.point)
+        words = group_pois(pois, np.concatenate([[0], found.counts(len(regions)).cumsum()]), found.point)
+    elif not config.extra.startswith((COLUMN_PREFIX, TABLE_PREFIX)):
+        return None, ["Without points of interest there is no third modality: pictures and captions alone are aligned."]
     described = region_descriptions(
-        spec, regions, groups, store=store, device=str(device), progress=progress.part(0.0, 0.5)
+        config.extra, regions, words, store=store, device=str(device), progress=progress.part(0.0, 0.5)
     )
     features = teacher_features(
         "language",

@@ -51,7 +51,8 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """(B, N, parts * D) -> parts of (B, heads, N, D / heads)."""
-        return x.unflatten(-1, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        split: tuple[Tensor, ...] = x.unflatten(-1, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return split
 
     def forward(
         self, x: Tensor, *, causal: bool = False, summary_sees: Tensor | None = None, cache: KeyValues | None = None
@@ -144,7 +145,8 @@ class Block(nn.Module):
         if context is None:
             x = x + self.attention(inner, causal=causal, summary_sees=summary_sees, cache=cache)
         else:
-            x = x + self.attention.look(inner, self.norm_context(context), cache)
+            known = cache is not None and cache.key is not None
+            x = x + self.attention.look(inner, context if known else self.norm_context(context), cache)
         wide = F.gelu(self.expand(self.norm_inner(x)))
         forwarded: Tensor = x + self.contract(wide)
         return forwarded
@@ -202,7 +204,8 @@ class Pooler(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, image_width) -> (B, Q, E)."""
         query = self.norm_query(self.query).expand(len(x), -1, -1)
-        return self.attention.look(query, self.norm_context(x))
+        pooled: Tensor = self.attention.look(query, self.norm_context(x))
+        return pooled
 
 
 class TextEncoder(nn.Module):
@@ -245,7 +248,8 @@ class TextEncoder(nn.Module):
         x = self.words(ids) + self.position[first : first + ids.shape[1]]
         for block, cache in zip(self.blocks, caches, strict=True):
             x = block(x, cache=cache)
-        return x
+        tokens: Tensor = x
+        return tokens
 
 
 class Decoder(nn.Module):
@@ -296,7 +300,7 @@ class UrbanClipModel(nn.Module):
         self.text = TextEncoder(config) if captions else None
         self.decoder = Decoder(config) if captions and (config.caption_weight or config.prompt_ids) else None
         self.log_scale = nn.Parameter(torch.tensor(_FIRST_LOG_SCALE))
-        self.extra = nn.Linear(config.extra_dim, config.embed_dim) if config.extra_dim else None
+        self.align_extra = nn.Linear(config.extra_dim, config.embed_dim) if config.extra_dim else None
         self.prediction: nn.Module | None = None
         if config.predictions:
             given = config.embed_dim + (config.width if config.prompt_ids else 0)
@@ -314,7 +318,7 @@ class UrbanClipModel(nn.Module):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        stacks = [list(self.image.blocks)]
+        stacks: list[list[Any]] = [list(self.image.blocks)]
         if self.text is not None:
             stacks.append(list(self.text.blocks))
             nn.init.normal_(self.text.words.weight, std=0.02)
@@ -364,20 +368,20 @@ class UrbanClipModel(nn.Module):
         mean of the tokens that the decoder reads, (B, D).
         """
         vectors, tokens = self.encode_images(images)
-        config = self.config
-        taught = config.objective != "captions" or config.contrastive_weight or config.extra_dim
-        return vectors if taught else F.normalize(tokens.mean(1), dim=-1)
+        return vectors if self.config.compares else F.normalize(tokens.mean(1), dim=-1)
 
-    def describe(self, words: Tensor, image: Tensor, caches: list[KeyValues] | None = None) -> Tensor:
-        """What the decoder knows before each next word, (B, T, D); see `Decoder`.
+    def require_decoder(self) -> tuple[TextEncoder, Decoder]:
+        """Both halves of the text decoder.
 
         Raises:
-            ConfigError: the network has no decoder.
+            ConfigError: the network has not both.
         """
-        if self.decoder is None:
-            raise ConfigError("This network did not learn to write captions.", "Train with a caption_weight above 0.")
-        known: Tensor = self.decoder(words, image, caches)
-        return known
+        if self.text is None or self.decoder is None:
+            raise ConfigError(
+                "This network did not learn to write captions.",
+                "Train with the objective 'captions' and a caption_weight above 0.",
+            )
+        return self.text, self.decoder
 
     def predict(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The predictor on the image, and on what the prompt makes the decoder see in it: -> (B, K).
@@ -390,7 +394,8 @@ class UrbanClipModel(nn.Module):
         vectors, tokens = self.encode_images(batch["image"])
         if self.config.prompt_ids:
             ids = torch.tensor(self.config.prompt_ids, device=vectors.device).expand(len(vectors), -1)
-            guided = self.describe(self.encode_texts(ids)[1], tokens)[:, -1]
+            text, decoder = self.require_decoder()
+            guided = decoder(text(ids)[1], tokens)[:, -1]
             vectors = torch.cat([vectors, guided], 1)
         predicted: Tensor = self.prediction(vectors)
         return predicted

@@ -25,7 +25,7 @@ _OWN = (
     "crop", "flips", "turns", "jitter", "pixel_m", "context", "initialise", "predictor_width", "gradient_checkpointing",
     "seed",
 )  # fmt: skip
-_FRESH = ("extra.", "prediction.")
+_FRESH = ("align_extra.", "prediction.")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ class Start:
             raise ConfigError(f"{path} cannot be read: {error}.", "Import the checkpoint again.") from error
         own = model.state_dict()
         kept = {name: value for name, value in weights.items() if name in own and not name.startswith(_FRESH)}
-        unfit = [name for name in own if not name.startswith(_FRESH) and (name not in kept or kept[name].shape != own[name].shape)]
+        unfit = [
+            name
+            for name in own
+            if not name.startswith(_FRESH) and (name not in kept or kept[name].shape != own[name].shape)
+        ]
         if unfit:
             raise ConfigError(f"{path} lacks {', '.join(unfit[:4])}.", "Choose another checkpoint to start from.")
         model.load_state_dict(kept, strict=False)
