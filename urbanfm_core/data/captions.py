@@ -93,7 +93,8 @@ class CaptionSet:
     def from_rows(cls, rows: Sequence[tuple[str, str, str, str, str]], notes: Sequence[str] = ()) -> CaptionSet:
         """Captions from tuples of region, image, kind, captioner and text."""
         table = np.array(rows, dtype=object).reshape(len(rows), 5)
-        return cls(*table.T, list(notes))
+        region, image, kind, captioner, text = table.T
+        return cls(region, image, kind, captioner, text, list(notes))
 
     @classmethod
     def read(cls, source: str | Path, columns: CaptionColumns | None = None) -> CaptionSet:
@@ -111,7 +112,8 @@ class CaptionSet:
             EmptyInputError: there is no caption.
             InputError: the file cannot be read, or tells neither regions nor pictures.
         """
-        columns, notes = columns or CaptionColumns(), []
+        columns = columns or CaptionColumns()
+        notes: list[str] = []
         frame = _read_frame(source, notes)
         where = f"captions ({source})"
         if not len(frame):
@@ -137,7 +139,9 @@ class CaptionSet:
         texts = [_texts(value) for value in frame[found["text"]]]
         rows = np.repeat(np.arange(len(frame)), [len(some) for some in texts])
         said = np.array([*chain.from_iterable(texts)], dtype=object)
-        taken = [plain[role].to_numpy(dtype=object)[rows] for role in ("region", "image", "kind", "captioner")]
+        region, image, kinds, captioner = (
+            plain[role].to_numpy(dtype=object)[rows] for role in ("region", "image", "kind", "captioner")
+        )
         if not len(said):
             raise EmptyInputError(f"{where}: its lists of captions are empty.", "Check the file.")
         empty = int((said == "").sum())
@@ -147,7 +151,7 @@ class CaptionSet:
             raise EmptyInputError(
                 f"{where}: every caption in the column '{found['text']}' is empty.", "Name another: --caption-column."
             )
-        return cls(*taken, said, notes)
+        return cls(region, image, kinds, captioner, said, notes)
 
     def select(self, kind: Kind) -> CaptionSet:
         """The captions of one kind of picture, and those that do not tell theirs."""
@@ -329,8 +333,8 @@ def _tells_kind(values: pd.Series) -> bool:
 
 def _cell(value: Any) -> str:
     """A cell as text; what is missing is empty."""
-    missing = value is None or (np.isscalar(value) and pd.isna(value))
-    return "" if missing else id_text(value)
+    missing: Any = pd.isna(value)  # an array of a list
+    return "" if missing is True or value is None else id_text(value)
 
 
 def _texts(value: Any) -> list[str]:
