@@ -54,6 +54,9 @@ class NounPhrase:
         return any(attribute in ABSENT for attribute in self.attributes)
 
 
+Item = NounPhrase | Token
+
+
 class LightParser:
     """See the module; a `SceneGraphParser`."""
 
@@ -77,8 +80,8 @@ class LightParser:
 def parse_text(text: str) -> SceneGraph:
     """The scene graph of one text."""
     reader = _Reader()
-    for start, end in sentences(text):
-        reader.read(_items(_without_heading(tag_sentence(text[start:end], start))))
+    for items in sentence_items(text):
+        reader.read(items)
     phrases = reader.phrases
     return SceneGraph.of(
         (phrase.name for phrase in phrases),
@@ -87,12 +90,9 @@ def parse_text(text: str) -> SceneGraph:
     )
 
 
-def noun_phrases(text: str) -> list[NounPhrase]:
-    """The noun phrases of a text, in order, with their places."""
-    reader = _Reader()
-    for start, end in sentences(text):
-        reader.read(_items(_without_heading(tag_sentence(text[start:end], start))))
-    return reader.phrases
+def sentence_items(text: str) -> list[list[Item]]:
+    """The noun phrases of each sentence, and the words and marks between them, with their places in the text."""
+    return [_items(_without_heading(tag_sentence(text[start:end], start))) for start, end in sentences(text)]
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
@@ -107,9 +107,6 @@ def _without_heading(tokens: list[Token]) -> list[Token]:
             heading = [other for other in tokens[:index] if other.tag != "X"]
             return tokens[index + 1 :] if len(heading) <= _HEADING_WORDS else tokens
     return tokens
-
-
-Item = NounPhrase | Token
 
 
 def _items(tokens: list[Token]) -> list[Item]:

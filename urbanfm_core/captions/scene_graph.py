@@ -69,7 +69,9 @@ class SceneGraphParser(Protocol):
     """
 
     identity: str
-    notes: list[str]
+
+    @property
+    def notes(self) -> list[str]: ...
 
     def parse(self, texts: Sequence[str], progress: Progress | None = None) -> list[SceneGraph]:
         """The graph of each text, in their order; an empty text has an empty graph.

@@ -123,15 +123,13 @@ def _verb_forms(verbs: frozenset[str], irregular: dict[str, str]) -> dict[str, t
     for verb in sorted(verbs | set(irregular)):
         stem = verb[:-1] if verb.endswith("e") and not verb.endswith("ee") else verb
         # 'stop' doubles, 'open' and 'rain' do not; verbs of two syllables that double are rare.
-        if re.fullmatch(r"[^aeiou]*[aeiou][bdgklmnprtv]", verb):
-            doubled = [verb + verb[-1]]
-        else:
-            doubled = []
+        doubled = [verb + verb[-1]] if re.fullmatch(r"[^aeiou]*[aeiou][bdgklmnprtv]", verb) else []
         past = stem[:-1] + "i" if verb.endswith("y") and verb[-2] not in _VOWELS else stem
-        ending = verb[:-1] + "ies" if past.endswith("i") else verb + ("es" if verb.endswith(("s", "x", "z", "ch", "sh")) else "s")
+        hissing = verb.endswith(("s", "x", "z", "ch", "sh"))
+        third = verb[:-1] + "ies" if past.endswith("i") else verb + ("es" if hissing else "s")
         forms |= {base + "ing": (verb, "ing") for base in (doubled or [stem])}
         forms |= {base + "ed": (verb, "ed") for base in (doubled or [past])}
-        forms[ending] = (verb, "s")
+        forms[third] = (verb, "s")
     for verb in sorted(verbs):
         forms[verb] = (verb, "base")
     for verb, told in irregular.items():
@@ -205,9 +203,8 @@ def _tag(tokens: list[Token], index: int, known: Words) -> None:
     elif word in known.closed:
         token.tag = known.closed[word]
         token.lemma = known.verbs[word][0] if word in known.verbs else known.numbers.get(word, word)
-        if word == "that" and before != "N":
-            token.tag = "D"
-        elif word == "one" and _nounish(after, known) and known.verbs.get(after, ("", ""))[1] != "s":
+        one_of_them = word == "one" and _nounish(after, known) and known.verbs.get(after, ("", ""))[1] != "s"
+        if one_of_them or (word == "that" and before != "N"):
             token.tag = "D"
         elif word in known.lists["have"]:
             _set_verb(token, "have", "ing" if word == "having" else "s")
