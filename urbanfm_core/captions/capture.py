@@ -150,7 +150,9 @@ def _pairs(left: list[Element], right: list[Element], same: _Same) -> list[tuple
     return [(i, j) for j, i in partner.items()]
 
 
-def _rest(left: list[Element], right: list[Element], pairs: list[tuple[int, int]]) -> tuple[list[Element], list[Element]]:
+def _rest(
+    left: list[Element], right: list[Element], pairs: list[tuple[int, int]]
+) -> tuple[list[Element], list[Element]]:
     taken_left, taken_right = {i for i, _ in pairs}, {j for _, j in pairs}
     return (
         [element for i, element in enumerate(left) if i not in taken_left],

@@ -241,7 +241,11 @@ class _Reader:
                 pass  # 'growing high behind': it says how
             elif item.tag == "J":
                 self._predicate_adjective(items, index, group, subject)
-                if isinstance(before, NounPhrase | Token) and index + 1 < len(items) and _is_preposition(items[index + 1]):
+                if (
+                    isinstance(before, NounPhrase | Token)
+                    and index + 1 < len(items)
+                    and _is_preposition(items[index + 1])
+                ):
                     doers, predicate = (subject if isinstance(before, Token) else group), item.text
             elif item.tag in ("S", "O"):
                 group, subject, doers, predicate, carried = [], [], [], "", ([], "")
@@ -261,9 +265,7 @@ class _Reader:
         return following.tag in ("B", "M") or (following.tag == "V" and following.form in ("base", "s"))
 
     @staticmethod
-    def _doers(
-        items: list[Item], index: int, group: list[NounPhrase], subject: list[NounPhrase]
-    ) -> list[NounPhrase]:
+    def _doers(items: list[Item], index: int, group: list[NounPhrase], subject: list[NounPhrase]) -> list[NounPhrase]:
         """Who does what a verb says: a participle belongs to the noun before it, any other verb to the clause."""
         verb = items[index]
         before = items[index - 1] if index else None
@@ -272,9 +274,7 @@ class _Reader:
         return group if form == "ed" and (isinstance(before, NounPhrase) or _is_mark(before, ",")) else subject
 
     @staticmethod
-    def _predicate_adjective(
-        items: list[Item], index: int, group: list[NounPhrase], subject: list[NounPhrase]
-    ) -> None:
+    def _predicate_adjective(items: list[Item], index: int, group: list[NounPhrase], subject: list[NounPhrase]) -> None:
         """'The sky is clear and blue': attributes of the subject."""
         words_before = [items[index]]
         place = index - 1

@@ -8,6 +8,7 @@ rectangle in them that no box before has taken. Without SAM a plain grid serves.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,7 +72,9 @@ def load_segmenter(spec: str = GRID, *, cache_dir: str | Path | None = None, dev
     if name != GRID:
         return SamSegmenter(spec.strip(), cache_dir=cache_dir, device=device)
     if side and not (side.isdigit() and 1 <= int(side) <= _MOST_GRID_SIDE):
-        raise ConfigError(f"The segmenter '{spec}' is no grid of 1 to {_MOST_GRID_SIDE} parts a side.", SEGMENTER.choices)
+        raise ConfigError(
+            f"The segmenter '{spec}' is no grid of 1 to {_MOST_GRID_SIDE} parts a side.", SEGMENTER.choices
+        )
     return GridSegmenter(int(side or _GRID_SIDE))
 
 
@@ -88,11 +91,7 @@ class GridSegmenter:
         height, width = picture.shape[1:]
         rows = np.linspace(0, height, min(self._side, height) + 1).astype(int)
         columns = np.linspace(0, width, min(self._side, width) + 1).astype(int)
-        parts = [
-            (left, top, right, bottom)
-            for top, bottom in zip(rows[:-1], rows[1:], strict=True)
-            for left, right in zip(columns[:-1], columns[1:], strict=True)
-        ]
+        parts = [(left, top, right, bottom) for top, bottom in pairwise(rows) for left, right in pairwise(columns)]
         return np.array(parts, np.int64)
 
 
@@ -127,7 +126,9 @@ class SamSegmenter:
         self._quality, self._stability = quality, stability
         self._grid = GridSegmenter()
         self._found_none = 0
-        self.identity = f"{source.label}|points={_POINTS}|quality={quality:g}|stability={stability:g}|most={_MOST_BOXES}"
+        self.identity = (
+            f"{source.label}|points={_POINTS}|quality={quality:g}|stability={stability:g}|most={_MOST_BOXES}"
+        )
 
     @property
     def notes(self) -> list[str]:
