@@ -126,17 +126,17 @@ def refine_captions(
         texts += [str(text) for text in found["text"]]
         counts += found["counts"]
         told.update(1.0, f"{begin + len(part):,}/{len(described):,} pictures refined")
-    owner = np.repeat(np.arange(len(keys)), np.diff(starts))
-    names = np.array([str(keys[k]) for k in owner], dtype=object)
-    place = {"image": names} if kind == "street" else {"region": names}
-    kinds = np.full(len(rows), kind, dtype=object)
+    taken = captions.take(rows)
+    names = np.repeat(np.array([str(key) for key in keys], dtype=np.object_), np.diff(starts))
+    region, image = (taken.region, names) if kind == "street" else (names, taken.image)
+    kinds = np.full(len(rows), kind, dtype=np.object_)
     notes = [
         *captions.notes,
         *refiner.notes,
         *_count_notes(dict(zip(_COUNTS, counts.tolist(), strict=True)), len(rows)),
     ]
-    refined = np.array(texts, dtype=object)
-    return replace(captions.take(rows), **place, kind=kinds, text=refined, notes=notes)
+    refined = np.array(texts, dtype=np.object_)
+    return replace(taken, region=region, image=image, kind=kinds, text=refined, notes=notes)
 
 
 @dataclass(frozen=True)
