@@ -21,13 +21,15 @@ from urbanfm_core.objectives.processes import all_rows, own_rows, process_count
 
 SCALE_RANGE = (1.0, 100.0)
 
-# Up to so many pairs the matrix is kept for the way back; above, making it again costs less than fetching it.
+# Up to so many pairs the matrix is kept for the way back. With vectors of 128, both ways then take the same time; longer
+# ones lose a quarter by making it again, which is the price of its memory (measured on two CPU cores).
 _KEPT_PAIRS = 4096**2
-# Pairs of a chunk.
-_CHUNK_PAIRS = 2**22
+# Rows made at a time above that: fewer fetch the columns too often, more do not fit the cache.
+_CHUNK_ROWS = 256
 
-# exp(-2 * 40) is still a normal float32, so up to here one constant shift serves all rows and columns.
-_LARGEST_SHIFT = 40.0
+# Exponentials of logits up to this size, their reciprocals and the sums of a million of them are ordinary float32 numbers:
+# nothing need be subtracted first, and one exponential serves both directions.
+_LARGEST_LOGIT = 60.0
 
 
 def contrastive_loss(
@@ -150,7 +152,7 @@ def _require_chunk(chunk: int | None) -> None:
 
 
 def _chosen_chunk(rows: int, columns: int) -> int:
-    return rows if rows * columns <= _KEPT_PAIRS else max(1, _CHUNK_PAIRS // columns)
+    return rows if rows * columns <= _KEPT_PAIRS else min(rows, _CHUNK_ROWS)
 
 
 def _both_losses(
@@ -166,35 +168,37 @@ def _both_losses(
 class _Symmetric(torch.autograd.Function):
     """This process's rows against the columns of all processes, which are its own when it is alone.
 
-    With r and c the log-sum-exp of the rows and columns of S, the gradient on S is
-    G = (exp(S - r) + exp(S - c)) / (2N) - I / N, and on the scale it is the sum of left * (G @ right).
+    With r and c the sums of exp(S) over rows and columns, the gradient on S is
+    G = exp(S) * (1 / r + 1 / c) / (2N) - I / N, and on the scale it is the sum of left * (G @ right). Where the
+    exponentials are too large, r and c stand for the logarithms of these sums, and exp(S - r) for exp(S) / r.
     """
 
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor, scale: Tensor, chunk: int | None, gather: bool) -> Tensor:
         columns = all_rows(right) if gather else right
         chunk = chunk or _chosen_chunk(len(left), len(columns))
-        shift = _common_shift(left, columns, scale)
+        small = _logits_are_small(left, columns, scale, gather)
         by_row = left.new_empty(len(left))
-        by_column = left.new_full((len(columns),), -torch.inf if shift is None else 0.0)
+        by_column = left.new_full((len(columns),), 0.0 if small else -torch.inf)
         for start in range(0, len(left), chunk):
-            block = _block(left[start : start + chunk], columns, scale, shift)
-            if shift is None:
-                by_row[start : start + chunk] = block.logsumexp(1)
-                by_column = torch.logaddexp(by_column, block.logsumexp(0))
-            else:
+            block = _block(left[start : start + chunk], columns, scale, small)
+            if small:
                 by_row[start : start + chunk] = block.sum(1)
                 by_column += block.sum(0)
-        if shift is not None:
-            by_row, by_column = by_row.log_().add_(shift), by_column.log_().add_(shift)
-        own = 0.5 * by_row.mean() - scale * torch.linalg.vecdot(left, right).mean()
+            else:
+                by_row[start : start + chunk] = block.logsumexp(1)
+                by_column = torch.logaddexp(by_column, block.logsumexp(0))
         if gather:
-            by_column = all_rows(by_column[None]).logsumexp(0)
+            parts = all_rows(by_column[None])
+            by_column = parts.sum(0) if small else parts.logsumexp(0)
+        ctx.save_for_backward(left, columns, scale, by_row, by_column, block if chunk >= len(left) else None)
+        ctx.chunk, ctx.small, ctx.gather = chunk, small, gather
+        of_rows, of_columns = (sums.log() if small else sums for sums in (by_row, by_column))
+        own = 0.5 * of_rows.mean() - scale * torch.linalg.vecdot(left, right).mean()
+        if gather:
             dist.all_reduce(own)
             own /= process_count()
-        ctx.save_for_backward(left, columns, scale, by_row, by_column, block if chunk >= len(left) else None)
-        ctx.chunk, ctx.shift, ctx.gather = chunk, shift, gather
-        loss: Tensor = own + 0.5 * by_column.mean()
+        loss: Tensor = own + 0.5 * of_columns.mean()
         return loss
 
     @staticmethod
@@ -202,16 +206,16 @@ class _Symmetric(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         left, columns, scale, by_row, by_column, kept = ctx.saved_tensors
         with torch.autocast(left.device.type, enabled=False):
-            # The mean over the processes is still to come, so each gives as many times its part as there are.
+            # This process's N, not that of all: the mean over the processes is still to come.
             weight = gradients[0] / (2 * len(left))
             toward_left = torch.empty_like(left)
             toward_right = torch.zeros_like(columns)
             for start in range(0, len(left), ctx.chunk):
                 rows = slice(start, start + ctx.chunk)
-                block = _block(left[rows], columns, scale, ctx.shift) if kept is None else kept
-                on_logits = _softmaxes(block, by_row[rows, None], by_column, ctx.shift)
-                torch.mm(on_logits, columns, out=toward_left[rows])
-                toward_right.addmm_(on_logits.t(), left[rows])
+                block = _block(left[rows], columns, scale, ctx.small) if kept is None else kept
+                softmaxes = _softmaxes(block, by_row[rows, None], by_column, ctx.small)
+                torch.mm(softmaxes, columns, out=toward_left[rows])
+                toward_right.addmm_(softmaxes.t(), left[rows])
             if ctx.gather:
                 toward_right = own_rows(toward_right, len(left))
                 first = dist.get_rank() * len(left)
@@ -222,27 +226,28 @@ class _Symmetric(torch.autograd.Function):
             return toward_left.mul_(scale), toward_right, toward_scale, None, None
 
 
-def _common_shift(left: Tensor, columns: Tensor, scale: Tensor) -> float | None:
-    """A bound on all logits, if it is so small that exp(S - shift) loses nothing; one exponential then does for two.
+def _logits_are_small(left: Tensor, columns: Tensor, scale: Tensor, gather: bool) -> bool:
+    """Whether no logit of any process can be too large for its exponential.
 
-    None on a device whose numbers the program would have to wait for.
+    False on a device whose numbers the program would have to wait for.
     """
     if left.device.type != "cpu":
-        return None
+        return False
     longest = torch.linalg.vector_norm(left, dim=1).max() * torch.linalg.vector_norm(columns, dim=1).max()
-    shift = float(scale.abs() * longest)
-    return shift if shift <= _LARGEST_SHIFT else None
+    bound = scale.abs() * longest
+    if gather:
+        dist.all_reduce(bound, dist.ReduceOp.MAX)
+    return bool(bound <= _LARGEST_LOGIT)
 
 
-def _block(rows: Tensor, columns: Tensor, scale: Tensor, shift: float | None) -> Tensor:
-    """Logits (rows, columns); with a shift, exp(logits - shift)."""
-    if shift is None:
-        return torch.mm(rows * scale, columns.t())
-    return torch.addmm(rows.new_full((1, 1), -shift), rows * scale, columns.t()).exp_()
+def _block(rows: Tensor, columns: Tensor, scale: Tensor, small: bool) -> Tensor:
+    """Logits (rows, columns), or their exponentials where these are small."""
+    logits = torch.mm(rows * scale, columns.t())
+    return logits.exp_() if small else logits
 
 
-def _softmaxes(block: Tensor, by_row: Tensor, by_column: Tensor, shift: float | None) -> Tensor:
-    """Softmax over the row plus softmax over the column."""
-    if shift is None:
-        return (block - by_row).exp_().add_((block - by_column).exp_())
-    return block * ((shift - by_row).exp() + (shift - by_column).exp())
+def _softmaxes(block: Tensor, by_row: Tensor, by_column: Tensor, small: bool) -> Tensor:
+    """Softmax over the row plus softmax over the column, of what `_block` gives."""
+    if small:
+        return (1 / by_row + 1 / by_column).mul_(block)
+    return (block - by_row).exp_().add_((block - by_column).exp_())
