@@ -10,9 +10,14 @@ import shapely
 import torch
 
 import urbanfm_core
+from urbanfm_core.data.city import CityInputs
+from urbanfm_core.data.regions import RegionSet
+from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError
 from urbanfm_core.inference.table import EmbeddingTable
+from urbanfm_core.models.urbanclip.describe import Writing, describe
 from urbanfm_core.models.urbanclip.method import UrbanClip
+from urbanfm_core.progress import Progress
 from urbanfm_core.training.checkpoint import Checkpoint, restore
 
 
@@ -135,7 +140,7 @@ def test_each_ablation_of_the_paper_trains_other_losses_and_embeds(city, work, g
     method, restored = restore(Checkpoint.load(checkpoint), torch.device("cpu"))
     if name != "w/o L_LM":
         with pytest.raises(ConfigError, match="compare pictures with texts"):
-            method.text_vectors(restored, ["a park"], urbanfm_core.progress.Progress())
+            method.text_vectors(restored, ["a park"], Progress())
 
 
 def test_training_goes_on_from_another_checkpoint(city, work, given, trained):
@@ -187,3 +192,75 @@ def test_weights_of_open_clip_are_imported_embed_and_are_a_start(city, work, giv
             out=work / "from-coca",
             **given,
         )
+
+
+def test_an_indicator_is_predicted_by_a_predictor_that_hears_a_prompt(city, work, given, trained):
+    """At these sizes it learns little; what counts is that all of the way works, and what the prompt and the choice do."""
+    frame = gpd.read_file(city / "regions.gpkg")
+    frame["bright"] = np.linspace(0, 1, len(frame)) + 1
+    frame.to_file(work / "labelled.gpkg")
+    layers = {**given, "regions": work / "labelled.gpkg"}
+    asked = {
+        "head": "finetune",
+        "target": "log:bright",
+        "folds": 2,
+        "blocks": 4,
+        "epochs": 6,
+        "learning_rate": 1e-2,
+        "batch_size": 16,
+    }
+    kept = {}
+    for name, choice in {
+        "plain": {},
+        "prompt": {"prompt": "the brightness is"},
+        "whole": {"learns": "all"},
+    }.items():
+        found = urbanfm_core.predict(
+            checkpoint=trained, checkpoint_out=work / f"tuned-{name}", **asked, **choice, **layers
+        )
+        assert np.isfinite(found.values).all() and len(found.values) == 50
+        kept[name] = Checkpoint.load(work / f"tuned-{name}")
+    before = Checkpoint.load(trained).weights
+    same = [torch.equal(kept["plain"].weights[name], weight) for name, weight in before.items()]
+    assert all(same)
+    changed = [name for name, weight in before.items() if not torch.equal(kept["whole"].weights[name], weight)]
+    assert "image.patches.weight" in changed
+    assert kept["prompt"].config["prompt_ids"] and not kept["plain"].config["prompt_ids"]
+    assert kept["prompt"].weights["prediction.0.weight"].shape[1] == 64
+    again = urbanfm_core.predict(checkpoint=work / "tuned-prompt", **layers)
+    assert np.isfinite(again.values).all()
+    table = urbanfm_core.embed(checkpoint=work / "tuned-prompt", **given)
+    assert np.isfinite(table.vectors).all()
+
+
+def test_regions_are_described_in_words_of_the_captions(city, work, given):
+    frame = gpd.read_file(city / "regions.gpkg").iloc[:8].copy()
+    west, south = frame.total_bounds[:2]
+    frame.loc[frame.index[2], frame.geometry.name] = shapely.box(west - 90_000, south, west - 89_500, south + 500)
+    frame.to_file(work / "eight.gpkg")
+    checkpoint = urbanfm_core.train(
+        preset="urbanclip-tiny",
+        epochs=40,
+        learning_rate=3e-3,
+        captions=city / "captions.parquet",
+        out=work / "writer",
+        **given,
+    )
+    _, restored = restore(Checkpoint.load(checkpoint), torch.device("cpu"))
+    inputs = CityInputs(imagery=city / "imagery.tif")
+    regions = RegionSet.from_layer(work / "eight.gpkg")
+    store = SampleStore(work / "described", {})
+    found = describe(restored, inputs, regions, store, Progress(), Writing(beams=3))
+    assert (
+        len(found.texts) == 8
+        and found.texts[2] == ""
+        and any("1 of 8 regions have no caption" in n for n in found.notes)
+    )
+    said = [text for row, text in enumerate(found.texts) if row != 2]
+    assert all(len(text.split()) >= 3 for text in said)
+    words = set(" ".join(pd.read_parquet(city / "captions.parquet").caption).lower().replace(".", " ").split())
+    known = [word in words or word.strip(",.'") in words for text in said for word in text.split()]
+    assert np.mean(known) > 0.8
+    assert describe(restored, inputs, regions, store, Progress(), Writing(beams=3)).texts == found.texts
+    drawn = describe(restored, inputs, regions, store, Progress(), Writing(nucleus=0.9, seed=1)).texts
+    assert drawn != found.texts

@@ -24,6 +24,7 @@ from urbanfm_core.models.descriptions import (
     group_pois,
     region_descriptions,
 )
+from urbanfm_core.models.finetuning import Tuner
 from urbanfm_core.models.image_text import (
     CaptionTokenizer,
     ImageTextSamples,
@@ -172,6 +173,12 @@ class UrbanClip(Method):
         at_once = trained.batch_size or _TEXT_BATCH[trained.device.type]
         Batches(trained.device, at_once, trained.notes, doing="reading", noun="text").run(len(texts), one)
         return found
+
+    def tuner(self) -> Tuner:
+        """Fine-tuning of a predictor, as in section 3.4, and guided by words, as in section 3.5.2."""
+        from urbanfm_core.models.urbanclip.finetune import UrbanClipTuner
+
+        return UrbanClipTuner()
 
 
 def trained_pictures(

@@ -12,7 +12,6 @@ asks the image, without which there would be no next word to predict.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -383,22 +382,23 @@ class UrbanClipModel(nn.Module):
             )
         return self.text, self.decoder
 
-    def predict(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The predictor on the image, and on what the prompt makes the decoder see in it: -> (B, K).
+    def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors of regions, and what the predictor makes of them and of what the prompt makes the decoder see.
 
-        Raises:
-            ConfigError: the network has no predictor.
+        Args:
+            images: (B, 3, H, W).
+        Returns:
+            (B, E) and (B, K); K = 0 without a predictor.
         """
+        vectors, tokens = self.encode_images(images)
         if self.prediction is None:
-            raise ConfigError("This network has no prediction head.", "Fine-tune it first: --head finetune.")
-        vectors, tokens = self.encode_images(batch["image"])
+            return vectors, vectors[:, :0]
+        given = vectors
         if self.config.prompt_ids:
-            ids = torch.tensor(self.config.prompt_ids, device=vectors.device).expand(len(vectors), -1)
             text, decoder = self.require_decoder()
-            guided = decoder(text(ids)[1], tokens)[:, -1]
-            vectors = torch.cat([vectors, guided], 1)
-        predicted: Tensor = self.prediction(vectors)
-        return predicted
+            ids = torch.tensor(self.config.prompt_ids, device=vectors.device).expand(len(vectors), -1)
+            given = torch.cat([vectors, decoder(text(ids)[1], tokens)[:, -1]], 1)
+        return vectors, self.prediction(given)
 
 
 def _through(block: nn.Module, again: bool, *inputs: Tensor, **how: Any) -> Tensor:

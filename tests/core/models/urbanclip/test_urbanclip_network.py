@@ -135,16 +135,16 @@ def test_without_a_contrast_the_vector_is_what_the_decoder_reads():
 def test_the_predictor_hears_the_prompt():
     config = replace(SMALL, predictions=2, predictor_width=8, prompt_ids=(2, 7, 8))
     model, image = network(config), batch()["image"]
-    guided = model.predict({"image": image})
+    guided = model.predict(image)[1]
     assert guided.shape == (5, 2)
     other = UrbanClipModel(replace(config, prompt_ids=(2, 9, 10)))
     other.load_state_dict(model.state_dict())
-    assert (other.eval().predict({"image": image}) - guided).abs().max() > 1e-4
+    assert (other.eval().predict(image)[1] - guided).abs().max() > 1e-4
     plain = network(replace(SMALL, predictions=2, predictor_width=8))
     vectors = plain.encode_images(image)[0]
     hidden = torch.relu(vectors @ plain.prediction[0].weight.T + plain.prediction[0].bias)
     expected = hidden @ plain.prediction[2].weight.T + plain.prediction[2].bias
-    torch.testing.assert_close(plain.predict({"image": image}), expected)
+    torch.testing.assert_close(plain.predict(image)[1], expected)
 
 
 def likelihood(model, image, text):
