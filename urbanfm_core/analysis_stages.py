@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from urbanfm_core.parameters import (
+    CaptionInputs,
     ComputeParams,
     EmbeddingRasterInputs,
     ImageryInputs,
@@ -250,6 +251,7 @@ class AblateStage(
     LabelInputs,
     ComputeParams,
     TrainingParams,
+    CaptionInputs,
     EmbeddingRasterInputs,
     ImageryInputs,
     PoiInputs,

@@ -179,3 +179,20 @@ def test_what_it_cannot_do_is_said_before(city, work, given, trained):
     checkpoint.save(work / "ln-silent")
     with pytest.raises(CheckpointError, match="lacks statistics"):
         urbanfm_core.embed(checkpoint=work / "ln-silent", imagery=city / "imagery.tif", **given)
+
+
+def test_one_command_reruns_the_ablations(city, work, given):
+    found = urbanfm_core.ablate(
+        preset="urbanln-tiny",
+        imagery=city / "imagery.tif",
+        captions=city / "captions.parquet",
+        targets=["population"],
+        epochs=1,
+        training_seeds=1,
+        seeds=1,
+        folds=2,
+        blocks=4,
+        probes="linear",
+        **given,
+    )
+    assert {one.name for one in found.variants} >= set(UrbanLN.ablations)

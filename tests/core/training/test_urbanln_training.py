@@ -93,3 +93,12 @@ def test_two_processes_train_as_one_with_the_same_queues(tmp_path, free_port, ms
         torch.testing.assert_close(found[0]["weights"][name], tensor, atol=1e-4, rtol=1e-3)
     for mine, theirs in zip(found[0]["history"], one.history, strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+
+
+def test_a_word_with_the_number_of_padding_does_not_cost_a_caption_its_end():
+    """CLIP's '!' is word 0, which also fills up short captions."""
+    samples = make_task(still=True).samples
+    samples.texts[:] = 0
+    samples.texts[:, :6] = torch.tensor([4, 0, 0, 0, 5, CONFIG.end_id], dtype=samples.texts.dtype)
+    text = samples.batch(torch.arange(4))["text"]
+    assert text.shape[1] <= 7 and (text == CONFIG.end_id).any(dim=1).all()
