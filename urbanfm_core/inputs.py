@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def city_of(stage: Any) -> CityInputs:
     """The inputs of a stage; one that it does not have is not given."""
+    from urbanfm_core.data.captions import CaptionColumns
     from urbanfm_core.data.city import CityInputs
     from urbanfm_core.data.poi import PoiColumns
 
@@ -32,6 +33,11 @@ def city_of(stage: Any) -> CityInputs:
         quantization=getattr(stage, "quantization", "auto"),
         imagery=getattr(stage, "imagery", None),
         imagery_bands=tuple(getattr(stage, "imagery_bands", ())),
+        captions=getattr(stage, "captions", None),
+        caption_columns=CaptionColumns(
+            region=getattr(stage, "region_id", None), text=getattr(stage, "caption_column", None)
+        ),
+        streetview=getattr(stage, "streetview", None),
     )
 
 
@@ -57,6 +63,16 @@ def inputs_used(method: Method, names: tuple[str, ...], city: CityInputs) -> tup
     city.require(*names)
     city.require_one_of(*method.one_of)
     return (*names, *(name for name in city.given(*method.one_of) if name not in names))
+
+
+def inputs_to_train(method: Method, city: CityInputs) -> tuple[str, ...]:
+    """The inputs that a method trains on, with those that it may use where they are given.
+
+    Raises:
+        ConfigError: one that it needs is missing.
+    """
+    used = inputs_used(method, method.needs, city)
+    return (*used, *(name for name in city.given(*method.may_use) if name not in used))
 
 
 def regions_of(stage: Any, city: CityInputs) -> RegionSet:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
 from urbanfm_core import analysis_pipeline as analysis
+from urbanfm_core import caption_pipeline
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
 from urbanfm_core.inputs import (
@@ -22,6 +23,7 @@ from urbanfm_core.inputs import (
     city_of,
     finished_checkpoint,
     grid_over,
+    inputs_to_train,
     inputs_used,
     load_model,
     method_config,
@@ -277,6 +279,16 @@ def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result
             leave_out=stage.leave_out,
             progress=progress,
         )
+    elif stage.method == "urbanclip":
+        from urbanfm_core.importers.coca import import_coca
+
+        checkpoint = import_coca(
+            stage.checkpoint, architecture=stage.architecture, tokenizer=stage.tokenizer, progress=progress
+        )
+    elif stage.method == "urbanln":
+        from urbanfm_core.importers.clip import import_clip
+
+        checkpoint = import_clip(stage.checkpoint, tokenizer=stage.tokenizer, progress=progress)
     else:
         from urbanfm_core.importers.aether import import_aether
 
@@ -329,6 +341,7 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "samplecity": samplecity,
     "grid": grid,
     "prepare": prepare,
+    "caption": caption_pipeline.caption,
     "train": train,
     "embed": embed,
     "embedraster": embedraster,
@@ -354,7 +367,7 @@ def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Pr
     config = method_config(stage, method, preset)
     device = resolve_device(stage.device)
     progress.log("info", f"{method.title} ({stage.preset}) on {describe_device(device)}")
-    store = store_of(stage, "samples", city.identity(*inputs_used(method, method.needs, city)))
+    store = store_of(stage, "samples", city.identity(*inputs_to_train(method, city)))
     prepared = method.prepare(config, city, store, device, progress)
     return method, preset, prepared, store
 
@@ -408,7 +421,7 @@ def _checkpoint_to_train(stage: EmbedStage) -> str:
     method = get_method(preset["method"])
     city = _city_to_train_on(stage, method)
     settings = {name: getattr(stage, name) for name in (*TrainingParams.model_fields, "batch_size")}
-    made_from = {**city.identity(*inputs_used(method, method.needs, city)), **settings, "preset": preset}
+    made_from = {**city.identity(*inputs_to_train(method, city)), **settings, "preset": preset}
     return str(cache_of(stage) / "checkpoints" / f"{Path(stage.preset).stem}-{fingerprint(made_from)}")
 
 

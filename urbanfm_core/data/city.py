@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from urbanfm_core.data.captions import CaptionColumns, CaptionSet
 from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.poi import PoiColumns, PoiSet
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import file_identity
+from urbanfm_core.data.streetview import StreetViews, picture_identity
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.geo.raster import inspect_raster
+from urbanfm_core.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class CityInputs:
         quantization: How its integers become numbers: 'auto', 'alphaearth' or 'none'.
         imagery: Raster of pictures from above.
         imagery_bands: Its bands for red, green and blue, from 1; none for the first three.
+        captions: Captions of pictures, in a table or layer.
+        caption_columns: Which of its columns hold what; unset ones are guessed.
+        streetview: Point layer or table that names picture files.
         regions: What is embedded, or trained on.
     """
 
@@ -34,6 +40,9 @@ class CityInputs:
     quantization: str = "auto"
     imagery: str | Path | None = None
     imagery_bands: tuple[int, ...] = ()
+    captions: str | Path | None = None
+    caption_columns: CaptionColumns = field(default_factory=CaptionColumns)
+    streetview: str | Path | None = None
     regions: RegionSet | None = None
 
     def given(self, *names: str) -> tuple[str, ...]:
@@ -86,6 +95,12 @@ class CityInputs:
     def open_embedding_raster(self) -> EmbeddingRaster:
         return EmbeddingRaster.open(self.require_path("embedding_raster"), quantization=self.quantization)
 
+    def read_captions(self) -> CaptionSet:
+        return CaptionSet.read(self.require_path("captions"), self.caption_columns)
+
+    def read_streetview(self, progress: Progress | None = None) -> StreetViews:
+        return StreetViews.read(self.require_path("streetview"), progress)
+
     def identity(self, *names: str) -> dict[str, Any]:
         """What the named inputs, and the regions, are, for a fingerprint.
 
@@ -104,4 +119,8 @@ class CityInputs:
             found["quantization"] = self.quantization
         if "imagery" in names:
             found["imagery_bands"] = self.imagery_bands
+        if "streetview" in names:
+            found["pictures"] = picture_identity(self.require_path("streetview"))
+        if "captions" in names:
+            found["caption_columns"] = vars(self.caption_columns)
         return found
