@@ -27,6 +27,8 @@ from urbanfm_core.progress import Progress
 _SENTENCE = re.compile(r"(?:[^.!?;\n]|\.(?=\d))+[.!?;]*")
 _HEADING_WORDS = 4
 _CHECK_EVERY = 256
+# No noun phrase has more words before its noun, and none more nouns of groups; it keeps odd texts cheap.
+_MOST_MODIFIERS, _DEEPEST = 16, 4
 # Quantities that say that there is nothing to be seen.
 ABSENT = frozenset({"no", "hardly any", "without", "few", "little", "zero"})
 
@@ -124,13 +126,13 @@ def _items(tokens: list[Token]) -> list[Item]:
     return items
 
 
-def _noun_phrase(tokens: list[Token], first: int) -> tuple[NounPhrase, int] | None:
-    """The noun phrase that begins at a token, and the index behind it."""
+def _noun_phrase(tokens: list[Token], first: int, nested: int = 0) -> tuple[NounPhrase, int] | None:
+    """The noun phrase that begins at a token, and the index behind it; `nested` in so many 'a row of'."""
     index = first
     modifiers: list[str] = []
     degree = ""
     core: int | None = None
-    while index < len(tokens):
+    while index < min(len(tokens), first + _MOST_MODIFIERS):
         token = tokens[index]
         if token.tag == "Q":
             modifiers.append(token.lemma)
@@ -156,7 +158,7 @@ def _noun_phrase(tokens: list[Token], first: int) -> tuple[NounPhrase, int] | No
     materials = words().lists["materials"]
     while len(nouns) > 1 and nouns[0] in materials:
         modifiers.append(nouns.pop(0))
-    collective = _collective(tokens, last, nouns)
+    collective = _collective(tokens, last, nouns, nested)
     if collective is not None:
         phrase, end = collective
         phrase.attributes[:0] = modifiers
@@ -183,14 +185,14 @@ def _leads_to_adjective(tokens: list[Token], index: int) -> bool:
     return index < len(tokens) and tokens[index].tag == "J" and following in ("N", "J", "X", "C")
 
 
-def _collective(tokens: list[Token], index: int, nouns: list[str]) -> tuple[NounPhrase, int] | None:
+def _collective(tokens: list[Token], index: int, nouns: list[str], nested: int) -> tuple[NounPhrase, int] | None:
     """What 'a row' in 'a row of trees' is a row of."""
     known = words()
-    if len(nouns) > 1 or known.singular(nouns[-1]) not in known.lists["collectives"]:
+    if nested == _DEEPEST or len(nouns) > 1 or known.singular(nouns[-1]) not in known.lists["collectives"]:
         return None
     if index + 1 >= len(tokens) or tokens[index].text != "of":
         return None
-    return _noun_phrase(tokens, index + 1)
+    return _noun_phrase(tokens, index + 1, nested + 1)
 
 
 class _Reader:
@@ -297,7 +299,7 @@ def _opens_clause(following: Item | None) -> bool:
 def _degree_after_be(items: list[Item], index: int) -> list[str] | None:
     """The adverbs of a predicate adjective, as in 'is clear and very blue'; None if no 'is' stands before it."""
     degree: list[str] = []
-    for place in range(index - 1, -1, -1):
+    for place in range(index - 1, max(-1, index - 1 - _MOST_MODIFIERS), -1):
         item = items[place]
         if not isinstance(item, Token):
             return None

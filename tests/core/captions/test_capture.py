@@ -92,6 +92,13 @@ def test_an_element_is_matched_once_and_as_many_as_can_be():
     assert Capture().score(SceneGraph(("car", "automobile")), SceneGraph(("car",))).objects == pytest.approx(2 / 3)
 
 
+def test_a_thousand_equal_words_are_matched():
+    names = [f"house {number}" for number in range(1000)]
+    graph = SceneGraph(tuple(names), tuple((name, "red") for name in names))
+    assert Capture().score(graph, SceneGraph(("house",), (("house", "red"),))).attributes == pytest.approx(2 / 1001)
+    assert Capture().score(graph, graph)[1:3] == (1, 1)
+
+
 def test_a_part_of_a_word_is_no_match_and_a_kind_matches_its_head():
     capture = Capture()
     assert capture.score(SceneGraph(("car",)), SceneGraph(("carpet",))).objects == 0

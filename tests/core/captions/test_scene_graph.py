@@ -132,10 +132,13 @@ def test_any_text_has_a_graph_and_every_phrase_its_place(text):
             at = item.end
 
 
-def test_long_captions_take_no_longer_than_their_length_says():
+def test_long_and_odd_captions_are_read():
     sentence = "A red car stands near a tall tree, and people walk along the road. "
     assert parse_text(sentence * 150).objects == parse_text(sentence).objects
-    assert parse_text("wordswithoutanend " * 600).objects  # 10,000 characters, one sentence
+    # One sentence of 10,000 characters, of whatever the grammar could stumble over.
+    assert parse_text("wordswithoutanend " * 600).objects
+    for part in ("a row of ", "very ", "red, ", "is red and ", "the ", ". ", "(", "in front of "):
+        parse_text(part * (10_000 // len(part)))
 
 
 class Stop(Progress):
