@@ -23,6 +23,7 @@ from urbanfm_core.inputs import (
     city_of,
     finished_checkpoint,
     grid_over,
+    inputs_to_train,
     inputs_used,
     load_model,
     method_config,
@@ -278,6 +279,16 @@ def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result
             leave_out=stage.leave_out,
             progress=progress,
         )
+    elif stage.method == "urbanclip":
+        from urbanfm_core.importers.coca import import_coca
+
+        checkpoint = import_coca(
+            stage.checkpoint, architecture=stage.architecture, tokenizer=stage.tokenizer, progress=progress
+        )
+    elif stage.method == "urbanln":
+        from urbanfm_core.importers.clip import import_clip
+
+        checkpoint = import_clip(stage.checkpoint, tokenizer=stage.tokenizer, progress=progress)
     else:
         from urbanfm_core.importers.aether import import_aether
 
@@ -356,7 +367,7 @@ def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Pr
     config = method_config(stage, method, preset)
     device = resolve_device(stage.device)
     progress.log("info", f"{method.title} ({stage.preset}) on {describe_device(device)}")
-    store = store_of(stage, "samples", city.identity(*inputs_used(method, method.needs, city)))
+    store = store_of(stage, "samples", city.identity(*inputs_to_train(method, city)))
     prepared = method.prepare(config, city, store, device, progress)
     return method, preset, prepared, store
 
@@ -410,7 +421,7 @@ def _checkpoint_to_train(stage: EmbedStage) -> str:
     method = get_method(preset["method"])
     city = _city_to_train_on(stage, method)
     settings = {name: getattr(stage, name) for name in (*TrainingParams.model_fields, "batch_size")}
-    made_from = {**city.identity(*inputs_used(method, method.needs, city)), **settings, "preset": preset}
+    made_from = {**city.identity(*inputs_to_train(method, city)), **settings, "preset": preset}
     return str(cache_of(stage) / "checkpoints" / f"{Path(stage.preset).stem}-{fingerprint(made_from)}")
 
 

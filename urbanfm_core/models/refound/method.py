@@ -21,6 +21,7 @@ from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.models.attention import RegionAttention
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.descriptions import group_pois, region_descriptions, split_language_spec
+from urbanfm_core.models.finetuning import Tuner
 from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained
 from urbanfm_core.models.refound.attention import attend
 from urbanfm_core.models.refound.bert import initialise_from_bert
@@ -197,6 +198,12 @@ class ReFound(Method):
         share = inputs.images.valid_share if inputs.images is not None else np.zeros(len(inputs))
         coverage = {"pois": inputs.has_pois.astype(np.float32), "imagery": share.astype(np.float32)}
         return RegionVectors(vectors, {name: coverage[name] for name in city.given(*self.one_of)}, notes)
+
+    def tuner(self) -> Tuner:
+        """Fine-tuning as in section 4.3."""
+        from urbanfm_core.models.refound.finetune import ReFoundTuner
+
+        return ReFoundTuner()
 
     def attention(
         self,
