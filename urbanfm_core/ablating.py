@@ -135,7 +135,7 @@ class _Run:
         return EmbeddingTable(self.regions, made.vectors, made.coverage, provenance)
 
     def _train(self, variant: Variant, seed: int, out: Path, progress: Progress) -> Checkpoint:
-        from urbanfm_core.training.run import train
+        from urbanfm_core.training.run import save_untrained, train
 
         method = self.method
         city = self.city if method.trains_on == "regions" else replace(self.city, regions=None)
@@ -143,16 +143,11 @@ class _Run:
         store = store_of(self.stage, "samples", city.identity(*inputs_to_train(method, city)))
         config = replace(self.config, **variant.overrides)
         prepared = method.prepare(config, city, store, self.device, progress.part(0.0, 0.3))
-        return train(
-            method,
-            prepared,
-            replace(self.training, seed=seed),
-            device=self.device,
-            out=out,
-            data_fingerprint=store.fingerprint,
-            progress=progress.part(0.3, 1.0),
-            preset=self.stage.preset,
-        )
+        to: dict[str, Any] = {"out": out, "data_fingerprint": store.fingerprint, "preset": self.stage.preset}
+        if not variant.trained:
+            return save_untrained(method, prepared, seed, **to)
+        training = replace(self.training, seed=seed)
+        return train(method, prepared, training, device=self.device, progress=progress.part(0.3, 1.0), **to)
 
 
 def _trained_on(ablation: Ablation) -> tuple[dict[str, Any], list[str]]:

@@ -273,8 +273,8 @@ class AblateStage(
     )
     variants: list[str] = param(
         [],
-        "Ablations to make, by the names that the method gives them, such as 'w/o aug'; none of them with 'none'. All "
-        "when not given.",
+        "Ablations to make, by the names that the method gives them, such as 'w/o aug', and 'untrained' for the network "
+        "as it starts; none of them with 'none'. All when not given.",
         label="Ablations",
         kind="list",
     )
