@@ -16,11 +16,14 @@ from urbanfm_core.errors import ConfigError
 from urbanfm_core.parameters import (
     ComputeParams,
     EmbeddingRasterInputs,
+    GridShape,
     ImageryInputs,
     PoiInputs,
     RegionInputs,
     Stage,
     TrainingParams,
+    cell_shape,
+    cell_size,
     param,
 )
 
@@ -58,17 +61,8 @@ class GridStage(Stage):
     extent_crs: str | None = param(
         None, "Coordinate reference system of the extent.", label="CRS of the extent", kind="crs", advanced=True
     )
-    grid_size: float = param(
-        500.0,
-        "Side of a square cell, or distance between the centres of two neighbouring hexagons.",
-        label="Grid cell size",
-        kind="number",
-        unit="m",
-        gt=0,
-    )
-    grid_shape: Literal["square", "hexagon"] = param(
-        "square", "Shape of the cells.", label="Grid cell shape", kind="choice"
-    )
+    grid_size: float = cell_size()
+    grid_shape: GridShape = cell_shape("Shape of the cells.")
     out: str = param(
         help="GeoPackage, GeoJSON or GeoParquet to write.", label="Grid regions", kind="polygons", output=True
     )

@@ -269,15 +269,13 @@ def _from_model(
     prompts = [prompt for prompt, _ in fitted]
     digest = hashlib.sha256(json.dumps([generator.identity, prompts]).encode()).hexdigest()[:16]
     texts: list[str | None] = [None] * len(pois)
-    for number, start in enumerate(range(0, len(rows), _TEXTS_PER_PARTITION)):
-        stop = min(start + _TEXTS_PER_PARTITION, len(rows))
-        partition = f"descriptions/{digest}/{number:05d}"
-        if not store.has(partition):
-            part = progress.part(start / len(rows), stop / len(rows))
-            written = generator.generate(prompts[start:stop], part)
-            store.save(partition, json=np.frombuffer(json.dumps(written).encode(), np.uint8))
-        kept = json.loads(store.load(partition)["json"].tobytes())
-        for row, text in zip(rows[start:stop], kept, strict=True):
+
+    def make(part: slice) -> dict[str, NDArray[np.uint8]]:
+        written = generator.generate(prompts[part], progress.part(part.start / len(rows), part.stop / len(rows)))
+        return {"json": np.frombuffer(json.dumps(written).encode(), np.uint8)}
+
+    for part, kept in store.partitions(f"descriptions/{digest}", len(rows), _TEXTS_PER_PARTITION, make):
+        for row, text in zip(rows[part], json.loads(kept["json"].tobytes()), strict=True):
             texts[row] = text or None
     notes = [*generator.notes, *_without_pois([None if not len(found.names) else "" for found in pois])]
     cut = sum(cut for _, cut in fitted)

@@ -146,16 +146,14 @@ def stored_text_vectors(
     """
     unique, text_row = unique_texts(texts)
     folder = f"texts/{_key(encoder.identity, *unique)}"
-    parts = []
-    for start in range(0, len(unique), _TEXTS_PER_PARTITION):
-        stop = min(start + _TEXTS_PER_PARTITION, len(unique))
-        name = f"{folder}/{start // _TEXTS_PER_PARTITION:05d}"
-        if not store.has(name):
-            part = progress.part(start / len(unique), stop / len(unique))
-            part.update(0.0, f"Encoding {len(unique):,} distinct texts")
-            store.save(name, vectors=encoder.encode(unique[start:stop], part))
-        parts.append(store.load(name)["vectors"])
-    return np.concatenate(parts), text_row
+
+    def make(rows: slice) -> dict[str, np.ndarray]:
+        part = progress.part(rows.start / len(unique), rows.stop / len(unique))
+        part.update(0.0, f"Encoding {len(unique):,} distinct texts")
+        return {"vectors": encoder.encode(unique[rows], part)}
+
+    kept = store.partitions(folder, len(unique), _TEXTS_PER_PARTITION, make)
+    return np.concatenate([found["vectors"] for _, found in kept]), text_row
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:

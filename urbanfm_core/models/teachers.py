@@ -140,13 +140,13 @@ def _language(
     identity = f"{encoder.identity}|pieces"
     name = f"teachers/language-{_key(identity, *texts)}"
     vectors = np.full((len(descriptions), encoder.dim), np.nan, np.float32)
-    for number, start in enumerate(range(0, len(texts), _TEXTS_PER_PARTITION)):
-        stop = min(start + _TEXTS_PER_PARTITION, len(texts))
-        partition = f"{name}/{number:05d}"
-        if not store.has(partition):
-            part = progress.part(start / len(texts), stop / len(texts))
-            store.save(partition, vectors=encode_whole(encoder, texts[start:stop], part))
-        vectors[told[start:stop]] = store.load(partition)["vectors"]
+
+    def make(rows: slice) -> dict[str, NDArray]:
+        part = progress.part(rows.start / len(texts), rows.stop / len(texts))
+        return {"vectors": encode_whole(encoder, texts[rows], part)}
+
+    for rows, kept in store.partitions(name, len(texts), _TEXTS_PER_PARTITION, make):
+        vectors[told[rows]] = kept["vectors"]
     notes = [*encoder.notes, *_missing(len(descriptions) - len(told), len(descriptions), "description", "language")]
     return TeacherFeatures(vectors, identity, notes)
 
@@ -179,21 +179,20 @@ def _vision(
     batch = batch_size or IMAGE_BATCH
     batches = Batches(torch.device(device), batch, notes, doing="asking the image teacher", noun="image")
     meter = Meter(progress, "images", regions)
+
+    def make(rows: slice) -> dict[str, NDArray]:
+        parts = []
+        for first in range(rows.start, rows.stop, batch):
+            progress.check()
+            chosen = np.arange(first, min(first + batch, rows.stop))
+            parts.append(_features(teacher, *images(chosen), len(chosen), batches))
+            meter.advance(len(chosen))
+        return {"vectors": np.concatenate(parts)}
+
     found = []
-    for number, start in enumerate(range(0, regions, _IMAGES_PER_PARTITION)):
-        rows = np.arange(start, min(start + _IMAGES_PER_PARTITION, regions))
-        partition = f"{name}/{number:05d}"
-        if not store.has(partition):
-            parts = []
-            for first in range(0, len(rows), batch):
-                progress.check()
-                chosen = rows[first : first + batch]
-                parts.append(_features(teacher, *images(chosen), len(chosen), batches))
-                meter.advance(len(chosen))
-            store.save(partition, vectors=np.concatenate(parts))
-        else:
-            meter.advance(len(rows))
-        found.append(store.load(partition)["vectors"])
+    for rows, kept in store.partitions(name, regions, _IMAGES_PER_PARTITION, make):
+        meter.advance(rows.stop - meter.done)
+        found.append(kept["vectors"])
     vectors = np.concatenate(found) if found else np.empty((0, 0), np.float32)
     if isinstance(teacher, ImageStatistics):
         vectors = teacher.standardised(vectors)

@@ -19,11 +19,11 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.models.attention import RegionAttention
-from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.descriptions import group_pois, region_descriptions, split_language_spec
 from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained
 from urbanfm_core.models.refound.attention import attend
 from urbanfm_core.models.refound.bert import initialise_from_bert
+from urbanfm_core.models.refound.compute import compute_vectors, region_batches
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.layers import (
     INPUTS,
@@ -40,12 +40,11 @@ from urbanfm_core.models.refound.sequence import RegionSequences
 from urbanfm_core.models.refound.tokenizer import PoiTokenizer, PoiVocabulary
 from urbanfm_core.models.teachers import Images, Kind, TeacherFeatures, teacher_features
 from urbanfm_core.models.visual_tokens import fit_visual_tokens, load_visual_tokens, stored_visual_tokens
-from urbanfm_core.progress import Progress
+from urbanfm_core.progress import Meter, Progress
 
 CODEBOOK = "codebook"
 WORDPIECE = "wordpiece"
-# Regions computed at once where nobody chose, and kept as one partition.
-_BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
+# Regions kept as one partition.
 _PARTITION = 2048
 # The objective that each teacher serves.
 _OBJECTIVE: dict[Kind, str] = {"language": "dlfm", "vision": "dvfm", "vision_language": "dvlfm"}
@@ -179,14 +178,15 @@ class ReFound(Method):
         inputs, notes = region_inputs(trained, replace(city, regions=regions), store, progress.part(0.0, 0.5))
         order = inputs.by_length()
         vectors = np.full((len(inputs), trained.config.hidden_size), np.nan, np.float32)
-        rows_at_once = trained.batch_size or _BATCH[trained.device.type]
-        batches = Batches(trained.device, rows_at_once, trained.notes, doing="embedding", noun="region")
-        parts = [order[start : start + _PARTITION] for start in range(0, len(order), _PARTITION)]
-        for number, rows in enumerate(progress.part(0.5, 1.0).track(parts, "partitions")):
-            name = f"vectors/{number:05d}"
-            if not store.has(name):
-                store.save(name, vectors=compute_vectors(trained, inputs, rows, batches, progress))
-            vectors[rows] = store.load(name)["vectors"]
+        batches = region_batches(trained, "embedding")
+        meter = Meter(progress.part(0.5, 1.0), "regions", len(order))
+
+        def make(part: slice) -> dict[str, NDArray[np.float32]]:
+            return {"vectors": compute_vectors(trained, inputs, order[part], batches, progress)}
+
+        for part, found in store.partitions("vectors", len(order), _PARTITION, make):
+            vectors[order[part]] = found["vectors"]
+            meter.advance(part.stop - part.start)
         missing = len(inputs) - len(order)
         if missing:
             notes.append(
@@ -209,24 +209,6 @@ class ReFound(Method):
     ) -> RegionAttention:
         """Attention of chosen points to the patches of their regions (section 5.2.3)."""
         return attend(trained, city, regions, chosen, store, progress)
-
-
-def compute_vectors(
-    trained: Trained, inputs: RegionInputs, rows: NDArray[np.int64], batches: Batches, progress: Progress
-) -> NDArray[np.float32]:
-    """Vectors of some regions, (S, D), in the batches that these rows make as they stand."""
-    low = trained.precision == "bfloat16"
-    found = np.empty((len(rows), trained.config.hidden_size), np.float32)
-
-    def one(part: slice) -> None:
-        progress.check()
-        batch = inputs.batch(rows[part], trained.device)
-        with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=low):
-            vectors = trained.model(batch)
-        found[part] = vectors.float().cpu().numpy()
-
-    batches.run(len(rows), one)
-    return found
 
 
 class _Teachers:

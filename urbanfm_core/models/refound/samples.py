@@ -45,9 +45,13 @@ class RegionInputs:
         """Regions with a valid pixel, (R,)."""
         return np.zeros(len(self), bool) if self.images is None else self.images.has_image
 
-    def by_length(self) -> NDArray[np.int64]:
-        """Regions with points or a picture, like lengths side by side: what is padding is hardly computed."""
-        known = np.flatnonzero(self.has_pois | self.has_image)
+    def by_length(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Some regions with like lengths side by side, so that what is padding is hardly computed.
+
+        Args:
+            rows: Which; those with points or a picture if None.
+        """
+        known = np.flatnonzero(self.has_pois | self.has_image) if rows is None else rows
         order: NDArray[np.int64] = known[np.argsort(self.sequences.length[known], kind="stable")]
         return order
 
