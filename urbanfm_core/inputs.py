@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def city_of(stage: Any) -> CityInputs:
     """The inputs of a stage; one that it does not have is not given."""
+    from urbanfm_core.data.captions import CaptionColumns
     from urbanfm_core.data.city import CityInputs
     from urbanfm_core.data.poi import PoiColumns
 
@@ -32,6 +33,11 @@ def city_of(stage: Any) -> CityInputs:
         quantization=getattr(stage, "quantization", "auto"),
         imagery=getattr(stage, "imagery", None),
         imagery_bands=tuple(getattr(stage, "imagery_bands", ())),
+        captions=getattr(stage, "captions", None),
+        caption_columns=CaptionColumns(
+            region=getattr(stage, "region_id", None), text=getattr(stage, "caption_column", None)
+        ),
+        streetview=getattr(stage, "streetview", None),
     )
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError, model_validator
 from urbanfm_core.analysis_stages import AblateStage, AttendStage, EvaluateStage, PredictStage, SearchStage
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.parameters import (
+    CaptionInputs,
     ComputeParams,
     EmbeddingRasterInputs,
     GridShape,
@@ -74,14 +75,18 @@ class GridStage(Stage):
         return self
 
 
-class PrepareStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
+class PrepareStage(
+    ComputeParams, TrainingParams, CaptionInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs
+):
     """Read a city's layers once and keep what a method trains on.
 
     Training does this by itself; done alone it separates the reading, which is slow on large rasters, from training.
     """
 
 
-class TrainStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
+class TrainStage(
+    ComputeParams, TrainingParams, CaptionInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs
+):
     """Train a method on a city's layers.
 
     Writes a checkpoint: a folder with weights, configuration, preprocessing, metrics and a loss curve. A run that was
@@ -94,7 +99,9 @@ class TrainStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, ImageryIn
     )
 
 
-class EmbedStage(ComputeParams, TrainingParams, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
+class EmbedStage(
+    ComputeParams, TrainingParams, CaptionInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs
+):
     """Give every region a vector that knows what the place looks like and what it is for.
 
     With a checkpoint it embeds. Without one it first trains the preset on the same layers and keeps that checkpoint.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from urbanfm_core.data.captions import CaptionColumns, CaptionSet
 from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.poi import PoiColumns, PoiSet
 from urbanfm_core.data.regions import RegionSet
@@ -25,6 +26,9 @@ class CityInputs:
         quantization: How its integers become numbers: 'auto', 'alphaearth' or 'none'.
         imagery: Raster of pictures from above.
         imagery_bands: Its bands for red, green and blue, from 1; none for the first three.
+        captions: Captions of pictures, in a table or layer.
+        caption_columns: Which of its columns hold what; unset ones are guessed.
+        streetview: Point layer or table that names picture files.
         regions: What is embedded, or trained on.
     """
 
@@ -34,6 +38,9 @@ class CityInputs:
     quantization: str = "auto"
     imagery: str | Path | None = None
     imagery_bands: tuple[int, ...] = ()
+    captions: str | Path | None = None
+    caption_columns: CaptionColumns = field(default_factory=CaptionColumns)
+    streetview: str | Path | None = None
     regions: RegionSet | None = None
 
     def given(self, *names: str) -> tuple[str, ...]:
@@ -86,6 +93,9 @@ class CityInputs:
     def open_embedding_raster(self) -> EmbeddingRaster:
         return EmbeddingRaster.open(self.require_path("embedding_raster"), quantization=self.quantization)
 
+    def read_captions(self) -> CaptionSet:
+        return CaptionSet.read(self.require_path("captions"), self.caption_columns)
+
     def identity(self, *names: str) -> dict[str, Any]:
         """What the named inputs, and the regions, are, for a fingerprint.
 
@@ -104,4 +114,6 @@ class CityInputs:
             found["quantization"] = self.quantization
         if "imagery" in names:
             found["imagery_bands"] = self.imagery_bands
+        if "captions" in names:
+            found["caption_columns"] = vars(self.caption_columns)
         return found

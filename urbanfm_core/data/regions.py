@@ -217,6 +217,13 @@ class RegionSet:
         return frame
 
 
+def id_text(value: object) -> str:
+    """An id as text; 3.0 of a table that has gaps is the 3 of a layer."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
 def _clean_polygons(
     geometry: NDArray[np.object_], where: str, notes: list[str]
 ) -> tuple[NDArray[np.object_], NDArray[np.int64]]:

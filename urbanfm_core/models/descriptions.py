@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.poi_table import read_poi_table
-from urbanfm_core.data.regions import ID_COLUMNS, RegionSet
+from urbanfm_core.data.regions import ID_COLUMNS, RegionSet, id_text
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError, InputError, ShapeError
 from urbanfm_core.models.text_generation import MAX_NEW_TOKENS, TextGenerator, load_text_generator
@@ -239,7 +239,7 @@ def _from_table(path: str, regions: RegionSet) -> Descriptions:
             f"'{regions.id_name}', 'region_id' or 'id'.",
             f"Its columns: {', '.join(map(str, table.columns))}.",
         )
-    ids = table[known[0]].map(_id_text)
+    ids = table[known[0]].map(id_text)
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
         shown = ", ".join(map(str, repeated[:_NAMED_IN_ERRORS]))
@@ -247,7 +247,7 @@ def _from_table(path: str, regions: RegionSet) -> Descriptions:
             f"{path}: {len(repeated)} regions are described twice; the first are {shown}.", "Keep one each."
         )
     by_id = dict(zip(ids, table[DESCRIPTION_COLUMN], strict=True))
-    wanted = [_id_text(region) for region in regions.ids]
+    wanted = [id_text(region) for region in regions.ids]
     texts = [_text(by_id.get(region)) for region in wanted]
     unused = len(set(by_id) - set(wanted))
     if unused:
@@ -300,13 +300,6 @@ def _fitting_prompt(generator: TextGenerator, template: str, pois: RegionPois) -
 
 def _text(value: object) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
-
-
-def _id_text(value: object) -> str:
-    """An id as text; 3.0 of a table that has gaps is the 3 of a layer."""
-    if isinstance(value, float | np.floating) and not pd.isna(value) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _absent(texts: Sequence[str | None], where: str) -> list[str]:
