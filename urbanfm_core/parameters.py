@@ -218,6 +218,29 @@ class RegionInputs(RegionId):
     grid_shape: GridShape = cell_shape("Shape of the grid's cells.", advanced=True)
 
 
+class CityParams(CaptionInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
+    """The layers of one city."""
+
+
+class SeveralCities(CityParams):
+    cities: list[str] = param(
+        [],
+        "Several cities to learn from together, instead of the layers of one: a JSON file each, with the city's layers "
+        "by the names of these parameters, such as pois, imagery and regions; paths are relative to the file.",
+        label="Files of several cities",
+        kind="list",
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _one_city_or_several(self) -> SeveralCities:
+        fields = CityParams.model_fields.items() if self.cities else ()
+        beside = [name for name, item in fields if getattr(self, name) != item.default]
+        if beside:
+            raise ValueError(f"{', '.join(beside)}: the files of the cities (cities) name their own layers")
+        return self
+
+
 class ComputeParams(Stage):
     device: str = param(
         "auto",

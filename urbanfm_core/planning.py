@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import numpy as np
 import psutil
 
 from urbanfm_core.analysis_stages import AblateStage, SearchStage
-from urbanfm_core.inputs import city_of, inputs_used, load_model, method_config, regions_of, training_settings
+from urbanfm_core.cities import cities_to_train_on, layers_of
+from urbanfm_core.inputs import city_of, load_model, method_config, regions_of, training_settings
 from urbanfm_core.parameters import Stage
 from urbanfm_core.progress import Progress, duration
 from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, TrainStage
@@ -82,7 +83,8 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
         value = getattr(stage, field_name)
         if extra["output"] and value is not None:
             made.writes.append(str(value))
-    _describe_inputs(stage, made)
+    for city, layers in layers_of(stage).items():
+        _describe_inputs(layers, made, f"{city}, " if city else "")
     if isinstance(stage, (TrainStage, PrepareStage)):
         _plan_training(stage, made, progress)
     elif isinstance(stage, AblateStage):
@@ -94,7 +96,7 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
     return made
 
 
-def _describe_inputs(stage: Stage, made: Plan) -> None:
+def _describe_inputs(stage: Any, made: Plan, whose: str) -> None:
     from urbanfm_core.data.poi import PoiSet
     from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.geo.raster import inspect_raster
@@ -105,16 +107,16 @@ def _describe_inputs(stage: Stage, made: Plan) -> None:
     )
     if isinstance(regions, str):
         found = RegionSet.from_layer(regions, getattr(stage, "region_id", None))
-        made.reads.append(("regions", f"{len(found.ids):,} polygons, {found.crs.name}"))
+        made.reads.append((f"{whose}regions", f"{len(found.ids):,} polygons, {found.crs.name}"))
     if isinstance(pois, str):
         points = PoiSet.from_source(pois, city_of(stage).poi_columns)
         told = sum(sentence is not None for sentence in points.sentences())
-        made.reads.append(("pois", f"{len(points):,} points, {told:,} with text, {points.crs.name}"))
+        made.reads.append((f"{whose}pois", f"{len(points):,} points, {told:,} with text, {points.crs.name}"))
     if isinstance(raster, str):
         info = inspect_raster(raster)
         made.reads.append(
             (
-                "embedding_raster",
+                f"{whose}embedding_raster",
                 f"{info.width:,} x {info.height:,} pixels, {info.count} bands, {info.dtype}, {info.crs.name}",
             )
         )
@@ -132,25 +134,25 @@ def _plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
     made.device = describe_device(device)
     preset = load_preset(stage.preset)
     method = get_method(preset["method"])
-    city = city_of(stage)
-    inputs_used(method, method.needs, city)
+    cities = cities_to_train_on(stage, method)
     settings = training_settings(stage, preset)
     config = method_config(stage, method, preset)
     if getattr(config, "text_encoder", "").startswith("openai:"):
-        _estimate_service(stage, made, city)
+        _estimate_service(stage, made, cities)
         return None
-    pilots = _region_pilots(city, regions_of(stage, city)) if method.trains_on == "regions" else _point_pilots(city)
+    pilots = [_region_pilots(city) if method.trains_on == "regions" else _point_pilots(city) for city in cities]
     timed, prepared = [], None
-    for count in pilots.sizes:
-        progress.update(0.2, f"Trying {count} {pilots.noun}")
-        spread = np.linspace(0, len(pilots.rows) - 1, min(count, len(pilots.rows))).astype(int)
-        rows = pilots.rows[spread] if len(pilots.rows) else pilots.rows
-        with pilots.make(rows) as (small, store):
+    for turn in (0, 1):
+        rows = [_spread(pilot.rows, pilot.sizes[turn]) for pilot in pilots]
+        count = sum(map(len, rows))
+        progress.update(0.2, f"Trying {count} {pilots[0].noun}")
+        with ExitStack() as made_for_a_while:
+            small = [made_for_a_while.enter_context(pilot.make(part)) for pilot, part in zip(pilots, rows, strict=True)]
             started = time.perf_counter()
-            prepared = method.prepare(config, small, store, device, Progress())
-            timed.append((len(rows), time.perf_counter() - started))
+            prepared = method.prepare_cities(config, small, device, Progress())
+            timed.append((count, time.perf_counter() - started))
     (few, fast), (many, slow) = timed
-    total = len(pilots.rows)
+    total = sum(len(pilot.rows) for pilot in pilots)
     each = max(slow - fast, 0.0) / max(many - few, 1)
     made.seconds["preparing"] = fast + each * (total - few)
     if prepared is None or isinstance(stage, PrepareStage):
@@ -164,27 +166,35 @@ def _plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
 
 @dataclass(frozen=True)
 class _Pilots:
-    """Small parts of a city: `make` gives the city with some of the rows, and a store that goes away."""
+    """Small parts of a city: `make` gives the city with some of the rows, and with a store that goes away."""
 
     noun: str
     rows: np.ndarray
     sizes: tuple[int, int]
-    make: Callable[[np.ndarray], AbstractContextManager[tuple[Any, Any]]]
+    make: Callable[[np.ndarray], AbstractContextManager[Any]]
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """So many of the rows, from the first to the last."""
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)] if len(rows) else rows
 
 
 def _point_pilots(city: Any) -> _Pilots:
-    points = city.read_pois()
+    points = city.inputs.read_pois()
     usable = np.flatnonzero([sentence is not None for sentence in points.sentences()])
     return _Pilots("points of interest", usable, _PILOT_POINTS, lambda rows: _pilot_city(city, points.take(rows)))
 
 
-def _region_pilots(city: Any, regions: Any) -> _Pilots:
+def _region_pilots(city: Any) -> _Pilots:
+    regions = city.inputs.require_regions()
+
     @contextmanager
-    def make(rows: np.ndarray) -> Iterator[tuple[Any, Any]]:
+    def make(rows: np.ndarray) -> Iterator[Any]:
         from urbanfm_core.data.store import SampleStore
 
         with tempfile.TemporaryDirectory() as folder:
-            yield replace(city, regions=regions.take(rows)), SampleStore(folder, {"pilot": len(rows)})
+            inputs = replace(city.inputs, regions=regions.take(rows))
+            yield replace(city, inputs=inputs, store=SampleStore(folder, {"pilot": len(rows)}))
 
     return _Pilots("regions", np.arange(len(regions)), _PILOT_REGIONS, make)
 
@@ -298,17 +308,18 @@ def _time_training(method: Any, prepared: Any, settings: Any, device: Any, sampl
     return step * steps, 4 * weights
 
 
-def _estimate_service(stage: Any, made: Plan, city: Any) -> None:
+def _estimate_service(stage: Any, made: Plan, cities: Any) -> None:
     from urbanfm_core.models.text import estimate
 
-    texts = [sentence for sentence in city.read_pois().sentences() if sentence is not None]
+    points = [city.inputs.read_pois() for city in cities]
+    texts = [sentence for one in points for sentence in one.sentences() if sentence is not None]
     made.notes.append(f"Text encoder {stage.text_encoder}: {estimate(stage.text_encoder, texts).describe()}")
     made.seconds |= {"preparing": None, "training": None}
     made.notes.append("Nothing is sent in a dry run, so time is not measured.")
 
 
 @contextmanager
-def _pilot_city(city: Any, points: Any) -> Iterator[tuple[Any, Any]]:
+def _pilot_city(city: Any, points: Any) -> Iterator[Any]:
     """The city with only these points, and a store that goes away."""
     import geopandas as gpd
 
@@ -326,7 +337,8 @@ def _pilot_city(city: Any, points: Any) -> Iterator[tuple[Any, Any]]:
         path = Path(folder) / "pois.gpkg"
         write_layer(frame, path)
         columns = PoiColumns(name="name", category="category", subcategory="subcategory")
-        yield replace(city, pois=path, poi_columns=columns), SampleStore(folder, {"pilot": len(points)})
+        inputs = replace(city.inputs, pois=path, poi_columns=columns)
+        yield replace(city, inputs=inputs, store=SampleStore(folder, {"pilot": len(points)}))
 
 
 def _tensors(samples: Any) -> list[Any]:

@@ -88,3 +88,11 @@ def test_fewer_blocks_than_folds_are_refused_wherever_there_are_folds(stage, val
     assert make_stage(stage, {**values, "folds": 4, "blocks": 4})
     with pytest.raises(ConfigError, match=r"3 blocks \(blocks\) cannot fill 4 folds \(folds\)"):
         make_stage(stage, {**values, "folds": 4, "blocks": 3})
+
+
+def test_a_list_takes_what_follows_its_flag_or_the_flag_again(tmp_path, capsys):
+    for files in (["a.json", "b.json"], ["a.json", "--cities", "b.json"]):
+        assert main(["train", "--cities", *files, "--preset", "refound-tiny", "--out", str(tmp_path / "x")]) == 2
+        assert "a.json: the file of a city cannot be read" in capsys.readouterr().err.replace("\n", "")
+    assert main(["train", "--cities", "a.json", "--pois", "p.gpkg", "--out", str(tmp_path / "x")]) == 2
+    assert "pois: the files of the cities" in capsys.readouterr().err.replace("\n", "")

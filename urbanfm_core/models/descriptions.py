@@ -18,7 +18,6 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from urbanfm_core.data.poi import PoiSet

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -79,6 +79,7 @@ def teacher_features(
     descriptions: Sequence[str | None] | None = None,
     images: Images | None = None,
     images_key: str = "",
+    standardise: bool = True,
     device: str = "cpu",
     batch_size: int | None = None,
     cache_dir: str | Path | None = None,
@@ -96,6 +97,7 @@ def teacher_features(
         descriptions: For language: one text per region, None where there is none.
         images: For the other kinds: gives images of regions.
         images_key: Everything that the images depend on and the store's name does not tell (size, metres per pixel).
+        standardise: Whether vectors that only compare regions are standardised over these; see `standardised`.
         device: Torch device of a local model.
         batch_size: Images or texts at once; halved where memory runs out.
         cache_dir: Where downloads and paid vectors are kept.
@@ -119,7 +121,14 @@ def teacher_features(
         raise ConfigError(f"There is no teacher of kind {kind!r}.", "Choose language, vision or vision_language.")
     if images is None:
         raise ConfigError(f"A {kind} teacher needs images of the regions, and none were given.")
-    return _vision(kind, spec, regions, images, images_key, store, device, batch_size, cache_dir, progress)
+    found = _vision(kind, spec, regions, images, images_key, store, device, batch_size, cache_dir, progress)
+    return replace(found, vectors=standardised(spec, found.vectors)) if standardise else found
+
+
+def standardised(spec: str, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors of an image teacher over all regions, (R, D); those of `statistics` only compare the regions with one
+    another, so regions that are learned from together are standardised together."""
+    return ImageStatistics().standardised(vectors) if spec.strip() == STATISTICS else vectors
 
 
 def _language(
@@ -194,8 +203,6 @@ def _vision(
         meter.advance(rows.stop - meter.done)
         found.append(kept["vectors"])
     vectors = np.concatenate(found) if found else np.empty((0, 0), np.float32)
-    if isinstance(teacher, ImageStatistics):
-        vectors = teacher.standardised(vectors)
     lacking = int(np.isnan(vectors).all(axis=1).sum())
     return TeacherFeatures(vectors, teacher.identity, [*notes, *_missing(lacking, regions, "valid pixel", kind)])
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from urbanfm_core.data.image_cities import join_images
 from urbanfm_core.data.image_store import ImageStatistics, StoredImages, normalised, patch_validity
 from urbanfm_core.models.ordering import length_sorted
-from urbanfm_core.models.refound.sequence import RegionSequences
+from urbanfm_core.models.refound.sequence import PER_TOKEN, RegionSequences
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,26 @@ class RegionInputs:
             arrays["image"] = normalised(rgb, valid, self.statistics)
             arrays["image_mask"] = patch_validity(valid, self.patch_size)
         return {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
+
+
+def join_inputs(cities: Sequence[RegionInputs]) -> RegionInputs:
+    """The regions of several cities one after another.
+
+    The points in their sequences keep the rows of their own city.
+
+    Args:
+        cities: Of the same tokenizer, vocabulary, sizes and statistics.
+    """
+    if len(cities) == 1:
+        return cities[0]
+    parts = [city.sequences for city in cities]
+    ends = np.cumsum([len(part.tokens) for part in parts])
+    begins = [part.starts[:-1] + end - len(part.tokens) for part, end in zip(parts, ends, strict=True)]
+    per_token: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in PER_TOKEN}
+    starts = np.append(np.concatenate(begins), ends[-1])
+    sequences = replace(parts[0], starts=starts, counts=None, notes=[], **per_token)
+    images = join_images([city.images for city in cities], [len(city) for city in cities])
+    return replace(cities[0], sequences=sequences, images=images)
 
 
 @dataclass(frozen=True)
