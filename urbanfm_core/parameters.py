@@ -241,6 +241,24 @@ class SeveralCities(CityParams):
         return self
 
 
+class DescriptionsOutput(Stage):
+    descriptions_out: str | None = param(
+        None,
+        "Table to write, .parquet or .csv: what the language teacher was told of each region, to be read and corrected. "
+        "An edited one is taken with --overrides language_teacher=table:FILE.",
+        label="Descriptions of the regions",
+        kind="file",
+        output=True,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _a_table_that_can_be_written(self) -> DescriptionsOutput:
+        if self.descriptions_out is not None and not self.descriptions_out.lower().endswith((".parquet", ".csv")):
+            raise ValueError("descriptions (descriptions_out) are written to a file that ends in .parquet or .csv")
+        return self
+
+
 class ComputeParams(Stage):
     device: str = param(
         "auto",

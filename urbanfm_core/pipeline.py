@@ -177,7 +177,8 @@ def prepare(stage: PrepareStage, progress: Progress) -> Result:
     method, _, prepared, cities = _prepare(stage, progress)
     paths = [city.store.path for city in cities]
     stores = str(paths[0]) if len(paths) == 1 else {city.name: str(city.store.path) for city in cities}
-    summary = {"method": method.name, "samples": len(prepared.samples), "store": stores}
+    told = {"descriptions_out": stage.descriptions_out}
+    summary = {"method": method.name, "samples": len(prepared.samples), "store": stores, **told}
     return Result(summary, paths[0] if len(paths) == 1 else paths, prepared.notes)
 
 
@@ -185,7 +186,8 @@ def train(stage: TrainStage, progress: Progress) -> Result:
     checkpoint, notes = _train(stage, Path(stage.out), progress)
     if stage.report is not None:
         _write_checkpoint_report(stage.report, stage.out, checkpoint, checkpoint.summary())
-    return Result({**_training_summary(checkpoint, stage.out), "report": stage.report}, Path(stage.out), notes)
+    told = {name: getattr(stage, name) for name in ("report", "descriptions_out")}
+    return Result({**_training_summary(checkpoint, stage.out), **told}, Path(stage.out), notes)
 
 
 def embed(stage: EmbedStage, progress: Progress) -> Result:
@@ -356,7 +358,21 @@ def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Pr
     config = method_config(stage, method, preset)
     device = resolve_device(stage.device)
     progress.log("info", f"{method.title} ({stage.preset}) on {describe_device(device)}")
-    return method, preset, method.prepare_cities(config, cities, device, progress), cities
+    prepared = method.prepare_cities(config, cities, device, progress)
+    if getattr(stage, "descriptions_out", None) is not None:
+        _write_descriptions(stage.descriptions_out, prepared)
+    return method, preset, prepared, cities
+
+
+def _write_descriptions(path: str, prepared: Prepared) -> None:
+    from urbanfm_core.models.descriptions import write_descriptions
+
+    if prepared.descriptions is None:
+        raise ConfigError(
+            "There are no descriptions of regions to write: no language teacher is asked.",
+            "Take a preset with one, such as refound-small, and give points of interest.",
+        )
+    write_descriptions(prepared.descriptions, path)
 
 
 def _train(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[str]]:

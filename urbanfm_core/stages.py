@@ -16,6 +16,7 @@ from urbanfm_core.errors import ConfigError
 from urbanfm_core.parameters import (
     CityParams,
     ComputeParams,
+    DescriptionsOutput,
     EmbeddingRasterInputs,
     GridShape,
     SeveralCities,
@@ -75,14 +76,14 @@ class GridStage(Stage):
         return self
 
 
-class PrepareStage(ComputeParams, TrainingParams, SeveralCities):
+class PrepareStage(ComputeParams, TrainingParams, SeveralCities, DescriptionsOutput):
     """Read a city's layers once and keep what a method trains on.
 
     Training does this by itself; done alone it separates the reading, which is slow on large rasters, from training.
     """
 
 
-class TrainStage(ComputeParams, TrainingParams, SeveralCities):
+class TrainStage(ComputeParams, TrainingParams, SeveralCities, DescriptionsOutput):
     """Train a method on the layers of a city, or of several.
 
     Writes a checkpoint: a folder with weights, configuration, preprocessing, metrics and a loss curve. A run that was

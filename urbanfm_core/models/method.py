@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -99,12 +100,15 @@ class Prepared:
         samples: What the loop draws from.
         preprocessing: What inference needs to treat new data alike; JSON-like, kept in the checkpoint.
         notes: What was left out, and how much, in sentences.
+        descriptions: What a language teacher was told of each region, see `descriptions.description_table`; None where
+            there is no such teacher.
     """
 
     config: Any
     samples: Samples
     preprocessing: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    descriptions: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

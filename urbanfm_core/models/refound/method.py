@@ -140,7 +140,7 @@ class ReFound(Method):
         samples = RefoundSamples(joined, rows, teachers, words)
         notes = [*tokenizer.notes, *vocabulary.notes, *said_by({city.name: city.notes for city in read}), *asked.notes]
         notes.append(f"{len(rows):,} of {len(joined):,} regions are trained on.")
-        return Prepared(config, samples, preprocessing, notes)
+        return Prepared(config, samples, preprocessing, notes, asked.descriptions())
 
     def build(self, config: RefoundConfig) -> RefoundModel:
         """The network for known sizes."""

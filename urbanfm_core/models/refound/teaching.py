@@ -13,12 +13,19 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from urbanfm_core.data.image_store import StoredImages
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError, about
-from urbanfm_core.models.descriptions import group_pois, region_descriptions, split_language_spec
+from urbanfm_core.models.descriptions import (
+    Descriptions,
+    description_table,
+    group_pois,
+    region_descriptions,
+    split_language_spec,
+)
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.layers import CityLayers
 from urbanfm_core.models.refound.sequence import RegionSequences
@@ -87,11 +94,20 @@ class Teachers:
         self.identities: dict[str, str] = {}
         self.notes: list[str] = []
         self.words = 0
+        self._described: list[tuple[CityRegions, Descriptions]] = []
 
     def vectors(self) -> dict[str, NDArray[np.float32]]:
         """What the teachers say of the regions, (R, D) each; only those that are named and have something to look at."""
         found = {kind: self._ask(kind, switch) for kind, switch in _OBJECTIVE.items()}
         return {kind: vectors for kind, vectors in found.items() if vectors is not None}
+
+    def descriptions(self) -> pd.DataFrame | None:
+        """What the language teacher was told; None before `vectors`, and where it was not asked."""
+        if not self._described:
+            return None
+        cities = [city for city, _ in self._described]
+        regions = [city.layers.regions for city in cities]
+        return description_table([city.name for city in cities], regions, [found for _, found in self._described])
 
     def _ask(self, kind: Kind, switch: str) -> NDArray[np.float32] | None:
         spec: str = getattr(self._config, f"{kind}_teacher")
@@ -146,9 +162,11 @@ class Teachers:
             layers.regions,
             group_pois(layers.pois, starts, rows),
             store=city.store,
+            city=city.name,
             device=self._device,
             progress=progress.part(0.0, 0.5),
         )
+        self._described.append((city, described))
         found = teacher_features(
             "language",
             encoder,
