@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from urbanfm_core.analysis_stages import AblateStage, SearchStage
+from urbanfm_core.analysis_stages import AblateStage, AttendStage, PredictStage, SearchStage
 from urbanfm_core.cities import cities_to_train_on, layers_of
 from urbanfm_core.inputs import city_of, load_model, method_config, regions_of, training_settings
 from urbanfm_core.parameters import Stage
@@ -25,7 +25,7 @@ from urbanfm_core.progress import Progress, duration
 from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, TrainStage
 
 _PILOT_POINTS = (64, 320)
-_PILOT_REGIONS = (8, 40)
+PILOT_REGIONS = (8, 40)
 _PILOT_STEPS = 5
 _PILOT_PIXELS = 1 << 18
 _STRIP_BYTES = 8 << 20
@@ -74,6 +74,7 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
     Raises:
         UrbanFMError: an input is not usable; the dry run finds it like the run would.
     """
+    from urbanfm_core import planning_analyses as analyses
     from urbanfm_core.pipeline import check_outputs
 
     check_outputs(stage)
@@ -86,13 +87,17 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
     for city, layers in layers_of(stage).items():
         _describe_inputs(layers, made, f"{city}, " if city else "")
     if isinstance(stage, (TrainStage, PrepareStage)):
-        _plan_training(stage, made, progress)
-    elif isinstance(stage, AblateStage):
-        _plan_ablation(stage, made, progress)
+        plan_training(stage, made, progress)
     elif isinstance(stage, EmbedStage):
         _plan_embedding(stage, made, progress)
     elif isinstance(stage, (EmbedRasterStage, SearchStage)):
         _plan_pixels(stage, made, progress)
+    elif isinstance(stage, AblateStage):
+        analyses.plan_ablation(stage, made, progress)
+    elif isinstance(stage, AttendStage):
+        analyses.plan_attention(stage, made, progress)
+    elif isinstance(stage, PredictStage):
+        analyses.plan_prediction(stage, made, progress)
     return made
 
 
@@ -102,9 +107,7 @@ def _describe_inputs(stage: Any, made: Plan, whose: str) -> None:
     from urbanfm_core.geo.raster import inspect_raster
     from urbanfm_core.training.checkpoint import Checkpoint
 
-    regions, pois, raster, checkpoint = (
-        getattr(stage, name, None) for name in ("regions", "pois", "embedding_raster", "checkpoint")
-    )
+    regions, pois, checkpoint = (getattr(stage, name, None) for name in ("regions", "pois", "checkpoint"))
     if isinstance(regions, str):
         found = RegionSet.from_layer(regions, getattr(stage, "region_id", None))
         made.reads.append((f"{whose}regions", f"{len(found.ids):,} polygons, {found.crs.name}"))
@@ -112,20 +115,18 @@ def _describe_inputs(stage: Any, made: Plan, whose: str) -> None:
         points = PoiSet.from_source(pois, city_of(stage).poi_columns)
         told = sum(sentence is not None for sentence in points.sentences())
         made.reads.append((f"{whose}pois", f"{len(points):,} points, {told:,} with text, {points.crs.name}"))
-    if isinstance(raster, str):
-        info = inspect_raster(raster)
-        made.reads.append(
-            (
-                f"{whose}embedding_raster",
-                f"{info.width:,} x {info.height:,} pixels, {info.count} bands, {info.dtype}, {info.crs.name}",
-            )
-        )
+    for name in ("embedding_raster", "imagery"):
+        path = getattr(stage, name, None)
+        if isinstance(path, str):
+            info = inspect_raster(path)
+            size = f"{info.width:,} x {info.height:,} pixels, {info.count} bands"
+            made.reads.append((f"{whose}{name}", f"{size}, {info.dtype}, {info.crs.name}"))
     if isinstance(checkpoint, str):
         summary = Checkpoint.load(checkpoint).summary()
         made.reads.append(("checkpoint", f"{summary['method']}, {checkpoint}"))
 
 
-def _plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
+def plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
     """Pilot runs of two sizes: their difference scales with the samples, the rest is paid once."""
     from urbanfm_core.models import get_method, load_preset
     from urbanfm_core.models.device import describe_device, resolve_device
@@ -143,7 +144,7 @@ def _plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
     pilots = [_region_pilots(city) if method.trains_on == "regions" else _point_pilots(city) for city in cities]
     timed, prepared = [], None
     for turn in (0, 1):
-        rows = [_spread(pilot.rows, pilot.sizes[turn]) for pilot in pilots]
+        rows = [spread(pilot.rows, pilot.sizes[turn]) for pilot in pilots]
         count = sum(map(len, rows))
         progress.update(0.2, f"Trying {count} {pilots[0].noun}")
         with ExitStack() as made_for_a_while:
@@ -157,9 +158,9 @@ def _plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
     made.seconds["preparing"] = fast + each * (total - few)
     if prepared is None or isinstance(stage, PrepareStage):
         return prepared
-    made.seconds["training"], step_bytes = _time_training(method, prepared, settings, device, total)
+    made.seconds["training"], step_bytes = time_training(method, prepared, settings, device, total)
     sample_bytes = sum(t.nbytes for t in _tensors(prepared.samples)) / max(len(prepared.samples), 1)
-    made.memory_bytes = _peak_bytes() + int(sample_bytes * total) + step_bytes
+    made.memory_bytes = peak_bytes() + int(sample_bytes * total) + step_bytes
     made.notes.append(f"{settings.epochs} epochs of {total:,} samples in batches of {settings.batch_size}.")
     return prepared
 
@@ -174,7 +175,19 @@ class _Pilots:
     make: Callable[[np.ndarray], AbstractContextManager[Any]]
 
 
-def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+def scaled(rows: np.ndarray, sizes: tuple[int, int], run: Callable[[np.ndarray], None]) -> float:
+    """Seconds for all rows, from few and from more of them: the difference grows with the rows, the rest is paid once."""
+    timed = []
+    for size in sizes:
+        part = spread(rows, size)
+        started = time.perf_counter()
+        run(part)
+        timed.append((len(part), time.perf_counter() - started))
+    (few, fast), (many, slow) = timed
+    return fast + max(slow - fast, 0.0) / max(many - few, 1) * (len(rows) - few)
+
+
+def spread(rows: np.ndarray, count: int) -> np.ndarray:
     """So many of the rows, from the first to the last."""
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)] if len(rows) else rows
 
@@ -196,68 +209,68 @@ def _region_pilots(city: Any) -> _Pilots:
             inputs = replace(city.inputs, regions=regions.take(rows))
             yield replace(city, inputs=inputs, store=SampleStore(folder, {"pilot": len(rows)}))
 
-    return _Pilots("regions", np.arange(len(regions)), _PILOT_REGIONS, make)
-
-
-def _plan_ablation(stage: AblateStage, made: Plan, progress: Progress) -> None:
-    """One training measured, times the trainings; those that an earlier run finished are not known here."""
-    from urbanfm_core.ablating import planned_variants
-    from urbanfm_core.models import get_method, load_preset
-
-    preset = load_preset(stage.preset)
-    method = get_method(preset["method"])
-    variants = planned_variants(stage, method, method_config(stage, method, preset))
-    _plan_training(stage, made, progress)
-    trainings = len(variants) * stage.training_seeds
-    one = made.seconds.get("training")
-    made.seconds["training"] = None if one is None else one * trainings
-    made.seconds |= {"embedding": None, "scoring": None}
-    made.notes.append(
-        f"{trainings} trainings: {', '.join(variant.name for variant in variants)}, {stage.training_seeds} times each. "
-        "Time is that of the full model; trainings that an earlier run finished take none."
-    )
+    return _Pilots("regions", np.arange(len(regions)), PILOT_REGIONS, make)
 
 
 def _plan_embedding(stage: EmbedStage, made: Plan, progress: Progress) -> None:
     from urbanfm_core.models import get_method, load_preset
-    from urbanfm_core.models.device import resolve_device
-    from urbanfm_core.models.method import Trained
 
     if stage.checkpoint is not None:
         method, trained, _ = load_model(stage.checkpoint, stage, progress)
     else:
-        prepared = _plan_training(stage, made, progress)
+        prepared = plan_training(stage, made, progress)
         if prepared is None:
             return
         method = get_method(load_preset(stage.preset)["method"])
-        device = resolve_device(stage.device)
-        model = method.build(prepared.config).to(device).eval()
-        trained = Trained(prepared.config, model, prepared.preprocessing, device)
-
+        trained = trained_from(method, prepared, stage)
     city = city_of(stage)
-    if "pixels" not in method.can:
-        made.seconds["embedding"] = None
-        return
     regions = regions_of(stage, city)
-    _time_pixels(city, method.pixel_function(trained), made, "embedding", regions)
-    width = trained.config.embedding_dim
-    made.memory_bytes = (made.memory_bytes or _peak_bytes()) + len(regions.ids) * width * 40
-    _name_device(made, trained.device)
+    made.seconds["embedding"] = time_embedding(method, trained, city, regions, made)
+    width = getattr(trained.config, "embedding_dim", 0)
+    made.memory_bytes = (made.memory_bytes or peak_bytes()) + len(regions.ids) * width * 40
+    name_device(made, trained.device)
+
+
+def trained_from(method: Any, prepared: Any, stage: Any) -> Any:
+    """A network as training leaves it, but for its weights."""
+    from urbanfm_core.models.device import resolve_device
+    from urbanfm_core.models.method import Trained
+
+    device = resolve_device(stage.device)
+    model = method.build(prepared.config).to(device).eval()
+    return Trained(prepared.config, model, prepared.preprocessing, device, stage.batch_size)
+
+
+def time_embedding(method: Any, trained: Any, city: Any, regions: Any, made: Plan) -> float | None:
+    """Seconds of embedding the regions: by a strip of the raster if its pixels are embedded, else by some regions."""
+    from urbanfm_core.data.store import SampleStore
+    from urbanfm_core.planning_analyses import tried
+
+    if "pixels" in method.can:
+        return _time_pixels(city, method.pixel_function(trained), regions)
+
+    def embed(some: np.ndarray) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            part = regions.take(some)
+            store = SampleStore(folder, {"pilot": len(some)})
+            method.embed(trained, replace(city, regions=part), part, store, Progress())
+
+    return tried(made, np.arange(len(regions)), embed)
 
 
 def _plan_pixels(stage: Any, made: Plan, progress: Progress) -> None:
 
     method, trained, _ = load_model(stage.checkpoint, stage, progress)
-    _name_device(made, trained.device)
+    name_device(made, trained.device)
     city = city_of(stage)
     if city.embedding_raster is not None and getattr(stage, "raster", "yes") is not None:
-        _time_pixels(city, method.pixel_function(trained), made, "reading and embedding pixels", None)
+        made.seconds["reading and embedding pixels"] = _time_pixels(city, method.pixel_function(trained), None)
         made.seconds["writing"] = None
         made.notes.append("Writing runs beside the computation; it is not part of the estimate.")
-    made.memory_bytes = _peak_bytes()
+    made.memory_bytes = peak_bytes()
 
 
-def _time_pixels(city: Any, function: Callable[[np.ndarray], np.ndarray], made: Plan, step: str, regions: Any) -> None:
+def _time_pixels(city: Any, function: Callable[[np.ndarray], np.ndarray], regions: Any) -> float:
     """One strip read, decoded and projected; scaled to the pixels that the regions' bounds hold."""
     from urbanfm_core.geo.crs import transform_geometry
     from urbanfm_core.geo.raster import plan_strips
@@ -285,10 +298,10 @@ def _time_pixels(city: Any, function: Callable[[np.ndarray], np.ndarray], made: 
         wide = max(0.0, min(right, east) - max(left, west)) / info.transform.a
         high = max(0.0, min(top, north) - max(bottom, south)) / -info.transform.e
         total = wide * high
-    made.seconds[step] = total * (reading + computing)
+    return float(total * (reading + computing))
 
 
-def _time_training(method: Any, prepared: Any, settings: Any, device: Any, samples: int) -> tuple[float, int]:
+def time_training(method: Any, prepared: Any, settings: Any, device: Any, samples: int) -> tuple[float, int]:
     """Seconds of the whole training from a few timed steps, and the bytes of weights and optimiser."""
     import torch
 
@@ -345,11 +358,11 @@ def _tensors(samples: Any) -> list[Any]:
     return [value for value in vars(samples).values() if hasattr(value, "nbytes")]
 
 
-def _name_device(made: Plan, device: Any) -> None:
+def name_device(made: Plan, device: Any) -> None:
     from urbanfm_core.models.device import describe_device
 
     made.device = describe_device(device)
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     return int(psutil.Process().memory_info().rss)

@@ -29,7 +29,17 @@ LAYERS = [
     ("training", "importers", "captions"),
     ("inference",),
     ("evaluation", "maps"),
-    ("environment", "inputs", "cities", "ablating", "analysis_pipeline", "pipeline", "planning", "contract"),
+    (
+        "environment",
+        "inputs",
+        "cities",
+        "ablating",
+        "analysis_pipeline",
+        "pipeline",
+        "planning",
+        "planning_analyses",
+        "contract",
+    ),
     ("cli", "worker", "__main__"),
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -57,6 +57,22 @@ def predict_with_network(stage: PredictStage, city: CityInputs, store_of: StoreM
         ConfigError: neither points nor imagery, a checkpoint of another method, or one without a head to apply.
         InputError: as `predict`.
     """
+    trained, checkpoint = load_network(stage, city)
+    progress.log("info", f"ReFound on {describe_device(trained.device)}")
+    regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.02))
+    city = replace(city, regions=regions)
+    made_from = {"weights": checkpoint.manifest["weights_sha256"], "regions": regions.fingerprint()}
+    if stage.head == "finetune":
+        return _Tuning(stage, trained, city, regions, labels, notes).run(store_of, made_from, progress)
+    return _apply(stage, trained, city, labels, notes, store_of(made_from), progress)
+
+
+def load_network(stage: PredictStage, city: CityInputs) -> tuple[Trained, Checkpoint]:
+    """The network that is to be fine-tuned, or that was.
+
+    Raises:
+        ConfigError: neither points nor imagery, a checkpoint of another method, or one without a head to apply.
+    """
     city.require_one_of(*ReFound.one_of)
     checkpoint = Checkpoint.load(str(stage.checkpoint))
     if checkpoint.method != ReFound.name:
@@ -69,14 +85,21 @@ def predict_with_network(stage: PredictStage, city: CityInputs, store_of: StoreM
         raise ConfigError(
             f"{stage.checkpoint} has no prediction head yet.", "Fine-tune it: choose the head finetune and a target."
         )
-    _, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size)
-    progress.log("info", f"ReFound on {describe_device(trained.device)}")
-    regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.02))
-    city = replace(city, regions=regions)
-    made_from = {"weights": checkpoint.manifest["weights_sha256"], "regions": regions.fingerprint()}
-    if stage.head == "finetune":
-        return _Tuning(stage, trained, city, regions, labels, notes).run(store_of, made_from, progress)
-    return _apply(stage, trained, city, labels, notes, store_of(made_from), progress)
+    return restore(checkpoint, resolve_device(stage.device), stage.batch_size)[1], checkpoint
+
+
+def training_config(stage: PredictStage, rows: int) -> TrainingConfig:
+    """How a network is fine-tuned on so many labelled regions."""
+    return TrainingConfig(
+        epochs=stage.epochs,
+        batch_size=min(stage.batch_size or _BATCH, rows),
+        learning_rate=stage.learning_rate,
+        weight_decay=_WEIGHT_DECAY,
+        final_lr_share=0.0,
+        schedule="linear",
+        warmup_epochs=min(_WARMUP_EPOCHS, stage.epochs / 3),
+        seed=stage.seed,
+    )
 
 
 @dataclass
@@ -167,20 +190,10 @@ class _Tuning:
                 fusion=stage.fusion,
                 about=about,
             )
-            training = TrainingConfig(
-                epochs=stage.epochs,
-                batch_size=min(stage.batch_size or _BATCH, len(rows)),
-                learning_rate=stage.learning_rate,
-                weight_decay=_WEIGHT_DECAY,
-                final_lr_share=0.0,
-                schedule="linear",
-                warmup_epochs=min(_WARMUP_EPOCHS, stage.epochs / 3),
-                seed=stage.seed,
-            )
             checkpoint = train(
                 method,
                 prepared,
-                training,
+                training_config(stage, len(rows)),
                 device=self.trained.device,
                 out=out,
                 data_fingerprint=f"{store.fingerprint}-{name}",
