@@ -13,6 +13,7 @@ from urbanfm_core.inputs import (
     cache_of,
     city_of,
     finished_checkpoint,
+    inputs_to_train,
     inputs_used,
     method_config,
     regions_of,
@@ -140,7 +141,7 @@ class _Run:
         method = self.method
         city = self.city if method.trains_on == "regions" else replace(self.city, regions=None)
         # The store of 'train': what does not depend on the variant is prepared once.
-        store = store_of(self.stage, "samples", city.identity(*inputs_used(method, method.needs, city)))
+        store = store_of(self.stage, "samples", city.identity(*inputs_to_train(method, city)))
         config = replace(self.config, **variant.overrides)
         prepared = method.prepare(config, city, store, self.device, progress.part(0.0, 0.3))
         return train(

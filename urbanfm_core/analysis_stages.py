@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from urbanfm_core.parameters import (
+    CaptionInputs,
     ComputeParams,
     EmbeddingRasterInputs,
     EmbeddingsId,
@@ -238,6 +239,7 @@ class AblateStage(
     LabelInputs,
     ComputeParams,
     TrainingParams,
+    CaptionInputs,
     EmbeddingRasterInputs,
     ImageryInputs,
     PoiInputs,
@@ -305,8 +307,8 @@ class PredictStage(FoldParams, ComputeParams, ImageryInputs, PoiInputs, LabelTab
 
     A simple model (a probe) learns the field from the regions that have it. Whole blocks of neighbouring regions are
     held out in turn, so that scores, residuals and intervals are those of places that the model has not seen. Regions
-    whose vector is unlike all that it learned from are marked. With the head 'finetune', a trained ReFound learns the
-    field as a whole, from points of interest and imagery; a model fine-tuned before predicts for other regions.
+    whose vector is unlike all that it learned from are marked. With the head 'finetune', a trained ReFound or UrbanCLIP
+    goes on learning, from the layers that it sees; a model fine-tuned before predicts for other regions.
     """
 
     embeddings: str | None = param(
@@ -339,13 +341,13 @@ class PredictStage(FoldParams, ComputeParams, ImageryInputs, PoiInputs, LabelTab
     head: Literal["linear", "mlp", "finetune"] = param(
         "linear",
         "What learns: 'linear' (ridge, logistic or softmax regression), 'mlp' (a network of two layers), or 'finetune' "
-        "(a trained ReFound goes on learning, which takes its checkpoint and layers, and time).",
+        "(a trained ReFound or UrbanCLIP goes on learning, which takes its checkpoint and layers, and time).",
         label="Model",
         kind="choice",
     )
     checkpoint: str | None = param(
         None,
-        "ReFound to fine-tune; or one that was fine-tuned here, which predicts without learning.",
+        "ReFound or UrbanCLIP to fine-tune; or one that was fine-tuned here, which predicts without learning.",
         label="Checkpoint",
         kind="checkpoint",
     )
@@ -385,6 +387,21 @@ class PredictStage(FoldParams, ComputeParams, ImageryInputs, PoiInputs, LabelTab
         kind="choice",
         advanced=True,
     )
+    learns: Literal["auto", "head", "all"] = param(
+        "auto",
+        "What learns when fine-tuning: the 'head' alone, 'all' of the network, or as in the method's paper: all of "
+        "ReFound, the predictor alone of UrbanCLIP.",
+        label="What learns",
+        kind="choice",
+        advanced=True,
+    )
+    prompt: str | None = param(
+        None,
+        "Of UrbanCLIP: words that guide a prediction when fine-tuning, such as 'The carbon emission is'.",
+        label="Prompt",
+        kind="text",
+        advanced=True,
+    )
     out: str | None = param(
         None,
         "Layer to write (GeoPackage or GeoJSON): all source fields, and the prediction in fields that begin with "
@@ -415,7 +432,7 @@ class PredictStage(FoldParams, ComputeParams, ImageryInputs, PoiInputs, LabelTab
         if not tuning and self.embeddings is None:
             raise ValueError("give region embeddings (embeddings) to predict from")
         if tuning and self.checkpoint is None:
-            raise ValueError("fine-tuning needs a trained ReFound (checkpoint)")
+            raise ValueError("fine-tuning needs a trained ReFound or UrbanCLIP (checkpoint)")
         if tuning and self.regions is None:
             raise ValueError("a network predicts for regions: give them (regions)")
         if self.checkpoint is None and self.target is None and self.label_raster is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urbanfm_core.errors import ConfigError, about
-from urbanfm_core.inputs import city_of, inputs_used, regions_of, store_of
+from urbanfm_core.inputs import city_of, inputs_to_train, regions_of, store_of
 from urbanfm_core.parameters import CityParams
 from urbanfm_core.stages import checked
 
@@ -40,7 +40,7 @@ def cities_to_train_on(stage: Any, method: Method) -> list[TrainingCity]:
     for name, layers in layers_of(stage).items():
         with about(name):
             city = city_of(layers)
-            used = inputs_used(method, method.needs, city)
+            used = inputs_to_train(method, city)
             if method.trains_on == "regions":
                 city = replace(city, regions=regions_of(layers, city))
             cities.append(TrainingCity(name, city, store_of(stage, "samples", city.identity(*used))))

@@ -65,6 +65,16 @@ def inputs_used(method: Method, names: tuple[str, ...], city: CityInputs) -> tup
     return (*names, *(name for name in city.given(*method.one_of) if name not in names))
 
 
+def inputs_to_train(method: Method, city: CityInputs) -> tuple[str, ...]:
+    """The inputs that a method trains on, with those that it may use where they are given.
+
+    Raises:
+        ConfigError: one that it needs is missing.
+    """
+    used = inputs_used(method, method.needs, city)
+    return (*used, *(name for name in city.given(*method.may_use) if name not in used))
+
+
 def regions_of(stage: Any, city: CityInputs) -> RegionSet:
     """The regions that were given, else a grid over the raster, else over the points."""
     from urbanfm_core.data.regions import RegionSet

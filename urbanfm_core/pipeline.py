@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
 from urbanfm_core import analysis_pipeline as analysis
+from urbanfm_core import caption_pipeline
 from urbanfm_core.cities import cities_to_train_on, data_fingerprint
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
@@ -23,6 +24,7 @@ from urbanfm_core.inputs import (
     city_of,
     finished_checkpoint,
     grid_over,
+    inputs_to_train,
     inputs_used,
     load_model,
     method_config,
@@ -281,6 +283,16 @@ def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result
             leave_out=stage.leave_out,
             progress=progress,
         )
+    elif stage.method == "urbanclip":
+        from urbanfm_core.importers.coca import import_coca
+
+        checkpoint = import_coca(
+            stage.checkpoint, architecture=stage.architecture, tokenizer=stage.tokenizer, progress=progress
+        )
+    elif stage.method == "urbanln":
+        from urbanfm_core.importers.clip import import_clip
+
+        checkpoint = import_clip(stage.checkpoint, tokenizer=stage.tokenizer, progress=progress)
     else:
         from urbanfm_core.importers.aether import import_aether
 
@@ -333,6 +345,7 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "samplecity": samplecity,
     "grid": grid,
     "prepare": prepare,
+    "caption": caption_pipeline.caption,
     "train": train,
     "embed": embed,
     "embedraster": embedraster,
@@ -415,7 +428,7 @@ def _checkpoint_to_train(stage: EmbedStage) -> str:
     method = get_method(preset["method"])
     city = cities_to_train_on(stage, method)[0].inputs
     settings = {name: getattr(stage, name) for name in (*TrainingParams.model_fields, "batch_size")}
-    made_from = {**city.identity(*inputs_used(method, method.needs, city)), **settings, "preset": preset}
+    made_from = {**city.identity(*inputs_to_train(method, city)), **settings, "preset": preset}
     return str(cache_of(stage) / "checkpoints" / f"{Path(stage.preset).stem}-{fingerprint(made_from)}")
 
 

@@ -84,7 +84,7 @@ def plan_prediction(stage: PredictStage, made: Plan, progress: Progress) -> None
         )
     progress.update(0.3, "Trying some regions")
     if stage.checkpoint is not None:
-        _plan_network(stage, made, regions, target, progress)
+        _plan_network(stage, made, regions, target)
     else:
         _plan_probe(stage, made, regions, labels, target)
     made.memory_bytes = peak_bytes()
@@ -120,24 +120,23 @@ def _plan_probe(stage: PredictStage, made: Plan, regions: Any, labels: Any, targ
     made.notes.append(f"{stage.folds} models of the probe, each without one fold; intervals and maps come on top.")
 
 
-def _plan_network(stage: PredictStage, made: Plan, regions: Any, target: Any, progress: Progress) -> None:
+def _plan_network(stage: PredictStage, made: Plan, regions: Any, target: Any) -> None:
     from urbanfm_core.data.store import SampleStore
     from urbanfm_core.evaluation.finetuning import load_network, training_config
-    from urbanfm_core.models.refound.finetune import fine_tuning, network_outputs
-    from urbanfm_core.models.refound.layers import region_inputs
+    from urbanfm_core.models.finetuning import Choice, fine_tuning
 
     city = city_of(stage)
-    trained, _ = load_network(stage, city)
+    tuner, trained, _ = load_network(stage, city)
     name_device(made, trained.device)
 
     def read(some: np.ndarray, then: Callable[[Any, np.ndarray], None]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             store = SampleStore(folder, {"pilot": len(some)})
-            inputs, _ = region_inputs(trained, replace(city, regions=regions.take(some)), store, Progress())
-            then(inputs, np.flatnonzero(inputs.has_pois | inputs.has_image))
+            inputs = tuner.read(trained, replace(city, regions=regions.take(some)), store, Progress())
+            then(inputs, np.flatnonzero(inputs.covered))
 
     def compute(inputs: Any, rows: np.ndarray) -> None:
-        network_outputs(trained, inputs, rows, Progress())
+        tuner.outputs(trained, inputs, rows, Progress())
 
     step = "reading regions" if stage.head == "finetune" else "predicting"
     made.seconds[step] = tried(made, np.arange(len(regions)), lambda some: read(some, compute))
@@ -145,7 +144,7 @@ def _plan_network(stage: PredictStage, made: Plan, regions: Any, target: Any, pr
         return
     labelled = np.flatnonzero(target.labelled)
     learned = len(labelled) * (stage.folds - 1) // stage.folds
-    settings = training_config(stage, max(learned, 1))
+    settings = training_config(stage, tuner, max(learned, 1))
     trainings = stage.folds + (stage.checkpoint_out is not None)
     some = spread(labelled, PILOT_REGIONS[1])
     measured: list[float] = []
@@ -153,8 +152,9 @@ def _plan_network(stage: PredictStage, made: Plan, regions: Any, target: Any, pr
     def tune(inputs: Any, rows: np.ndarray) -> None:
         if len(rows):
             kind: Any = "numbers" if target.task == "regression" else "shares"
+            choice = Choice(stage.fusion, stage.learns, stage.prompt or "")
             truth = target.values[some[rows]]
-            method, prepared = fine_tuning(trained, inputs, rows, truth, kind=kind, fusion=stage.fusion, about={})
+            method, prepared = fine_tuning(tuner, trained, inputs, rows, truth, kind=kind, choice=choice, about={})
             measured.append(time_training(method, prepared, settings, trained.device, learned)[0])
 
     read(some, tune)

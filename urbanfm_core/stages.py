@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError, model_validator
 
 from urbanfm_core.analysis_stages import AblateStage, AttendStage, EvaluateStage, PredictStage, SearchStage
+from urbanfm_core.caption_stages import CaptionStage
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.parameters import (
     CityParams,
@@ -191,11 +192,12 @@ class ImportCheckpointStage(Stage):
     """
 
     checkpoint: str = param(
-        help="Published file, such as london_last.pth of AETHER or a .pdparams file of ReFound.",
+        help="Published file: london_last.pth of AETHER, a .pdparams file of ReFound, or a file of weights of open_clip's "
+        "CoCa for UrbanCLIP; for UrbanLN the folder or Hugging Face id of any CLIP.",
         label="Published checkpoint",
         kind="file",
     )
-    method: Literal["aether", "refound"] = param(
+    method: Literal["aether", "refound", "urbanclip", "urbanln"] = param(
         "aether", "Method that the weights belong to.", label="Method", kind="choice"
     )
     text_encoder: str | None = param(
@@ -207,8 +209,8 @@ class ImportCheckpointStage(Stage):
     )
     tokenizer: str | None = param(
         None,
-        "Of ReFound: tokenizer that the weights were trained with, a Hugging Face folder or id. bert-base-chinese, as "
-        "published, when not given.",
+        "Of all but AETHER: tokenizer that the weights were trained with, a Hugging Face folder or id. When not given, as "
+        "published: bert-base-chinese of ReFound, CLIP's of UrbanCLIP, and of UrbanLN the CLIP's own.",
         label="Tokenizer",
         kind="text",
         advanced=True,
@@ -227,6 +229,14 @@ class ImportCheckpointStage(Stage):
         label="Attention heads",
         kind="integer",
         ge=1,
+        advanced=True,
+    )
+    architecture: str | None = param(
+        None,
+        "Of UrbanCLIP: open_clip's JSON file of the model, which tells the numbers of heads. One beside the weights is "
+        "found; without any, heads are those of open_clip's own coca models.",
+        label="JSON of the architecture",
+        kind="file",
         advanced=True,
     )
     leave_out: list[str] = param(
@@ -259,6 +269,7 @@ STAGES: dict[str, type[Stage]] = {
     "samplecity": SampleCityStage,
     "grid": GridStage,
     "prepare": PrepareStage,
+    "caption": CaptionStage,
     "train": TrainStage,
     "embed": EmbedStage,
     "embedraster": EmbedRasterStage,

@@ -10,4 +10,5 @@ STAGES = {
     "tokens": "tests.benchmarks.tokens",
     "encode": "tests.benchmarks.encode",
     "cluster": "tests.benchmarks.cluster",
+    "loss": "tests.benchmarks.loss",
 }

@@ -79,8 +79,9 @@ def _show(result: dict[str, Any]) -> None:
         )
     for goal in result["goals"]:
         verdict = "met" if goal["met"] else "MISSED"
-        found = f"{goal['found']:.3g} (least times {goal['least']:.3g})"
-        print(f"  goal: {goal['ours']} <= {goal['at_most']:.3g} x {goal['of']}: {found}, {verdict}")
+        found = f"{goal['found']:.3g} (least {goal['least']:.3g})"
+        of = f"{goal['of']} in {goal['measure']}"
+        print(f"  goal: {goal['ours']} <= {goal['at_most']:.3g} x {of}: {found}, {verdict}")
     print(f"  (load average {result['load_average']:.1f})", flush=True)
 
 

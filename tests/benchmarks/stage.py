@@ -76,11 +76,12 @@ class Contender:
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio that ours should reach: `at_most` times the contender `of`."""
+    """A ratio that ours should reach: `at_most` times the contender `of`, in seconds or in peak memory."""
 
     ours: str
     of: str
     at_most: float
+    measure: Literal["seconds", "peak_mib"] = "seconds"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def case(add):
         "absent": Contender(absent, "peer"),
         "floor": Contender(floor, "floor"),
     }
-    return Case("toy", make, contenders, compare, (Goal("ours", "peer", 0.9),))
+    return Case("toy", make, contenders, compare, (Goal("ours", "peer", 0.9), Goal("ours", "peer", 0.5, "peak_mib")))
 
 def broken(setting):
     raise SystemExit(3)
@@ -96,9 +96,10 @@ def test_each_contender_is_measured_beside_floor_and_best_peer(toy, tmp_path):
     assert found["peer"]["peak_mib"] - found["ours"]["peak_mib"] > 48
     assert found["ours"]["agreement"].startswith("differs by at most 0")
     assert "not compared" in found["floor"]["agreement"]
-    (goal,) = result["goals"]
+    goal, memory = result["goals"]
     assert goal["found"] == pytest.approx(found["ours"]["ratio_to_best_peer"])
     assert goal["met"] == (goal["found"] <= 0.9)
+    assert memory["found"] == found["ours"]["peak_mib"] / found["peer"]["peak_mib"] and memory["met"]
 
 
 def test_only_the_peers_asked_for_run(toy, tmp_path):
@@ -165,6 +166,7 @@ def test_the_command_prints_and_writes_all_figures(tmp_path, capsys):
         ("tokens", "forward and backward", 0.01),
         ("encode", "regions", 0.01),
         ("cluster", "vectors", 0.01),
+        ("loss", "symmetric", 0.01),
     ],
 )
 def test_contenders_of_a_stage_agree(stage, case, scale, tmp_path):

@@ -34,6 +34,7 @@ _COLUMNS = {
     # What was refined is what training should read; the words before stay beside it.
     "text": ("refined", "text", "caption", "captions", "description", "sentence"),
 }
+_NAMES = ("region", "image", "kind", "captioner", "text")
 _KIND_WORDS: dict[str, Kind] = {
     "satellite": "satellite",
     "aerial": "satellite",
@@ -93,7 +94,8 @@ class CaptionSet:
     def from_rows(cls, rows: Sequence[tuple[str, str, str, str, str]], notes: Sequence[str] = ()) -> CaptionSet:
         """Captions from tuples of region, image, kind, captioner and text."""
         table = np.array(rows, dtype=object).reshape(len(rows), 5)
-        return cls(*table.T, list(notes))
+        region, image, kind, captioner, text = table.T
+        return cls(region, image, kind, captioner, text, list(notes))
 
     @classmethod
     def read(cls, source: str | Path, columns: CaptionColumns | None = None) -> CaptionSet:
@@ -111,7 +113,8 @@ class CaptionSet:
             EmptyInputError: there is no caption.
             InputError: the file cannot be read, or tells neither regions nor pictures.
         """
-        columns, notes = columns or CaptionColumns(), []
+        columns = columns or CaptionColumns()
+        notes: list[str] = []
         frame = _read_frame(source, notes)
         where = f"captions ({source})"
         if not len(frame):
@@ -137,7 +140,9 @@ class CaptionSet:
         texts = [_texts(value) for value in frame[found["text"]]]
         rows = np.repeat(np.arange(len(frame)), [len(some) for some in texts])
         said = np.array([*chain.from_iterable(texts)], dtype=object)
-        taken = [plain[role].to_numpy(dtype=object)[rows] for role in ("region", "image", "kind", "captioner")]
+        region, image, kinds, captioner = (
+            plain[role].to_numpy(dtype=object)[rows] for role in ("region", "image", "kind", "captioner")
+        )
         if not len(said):
             raise EmptyInputError(f"{where}: its lists of captions are empty.", "Check the file.")
         empty = int((said == "").sum())
@@ -147,7 +152,13 @@ class CaptionSet:
             raise EmptyInputError(
                 f"{where}: every caption in the column '{found['text']}' is empty.", "Name another: --caption-column."
             )
-        return cls(*taken, said, notes)
+        return cls(region, image, kinds, captioner, said, notes)
+
+    @classmethod
+    def joined(cls, sets: Sequence[CaptionSet]) -> CaptionSet:
+        """The captions of several sets, one set after the other, with all their notes."""
+        region, image, kind, captioner, text = (np.concatenate([getattr(one, name) for one in sets]) for name in _NAMES)
+        return cls(region, image, kind, captioner, text, [note for one in sets for note in one.notes])
 
     def select(self, kind: Kind) -> CaptionSet:
         """The captions of one kind of picture, and those that do not tell theirs."""
@@ -155,8 +166,7 @@ class CaptionSet:
 
     def take(self, rows: NDArray[np.int64]) -> CaptionSet:
         """The captions of some rows, in that order."""
-        names = ("region", "image", "kind", "captioner", "text")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, **{name: getattr(self, name)[rows] for name in _NAMES})
 
     def by_key(self, keys: Sequence[Any], kind: Kind) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which captions describe which pictures.
@@ -201,7 +211,7 @@ class CaptionSet:
 
     def to_frame(self) -> pd.DataFrame:
         """The columns as a table, as they are written."""
-        return pd.DataFrame({name: getattr(self, name) for name in ("region", "image", "kind", "captioner", "text")})
+        return pd.DataFrame({name: getattr(self, name) for name in _NAMES})
 
     def to_parquet(self, path: str | Path) -> None:
         """Write them, whole or not at all."""
@@ -329,8 +339,8 @@ def _tells_kind(values: pd.Series) -> bool:
 
 def _cell(value: Any) -> str:
     """A cell as text; what is missing is empty."""
-    missing = value is None or (np.isscalar(value) and pd.isna(value))
-    return "" if missing else id_text(value)
+    missing: Any = pd.isna(value)  # an array of a list
+    return "" if missing is True or value is None else id_text(value)
 
 
 def _texts(value: Any) -> list[str]:

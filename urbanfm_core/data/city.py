@@ -11,8 +11,10 @@ from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.poi import PoiColumns, PoiSet
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import file_identity
+from urbanfm_core.data.streetview import StreetViews, picture_identity
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.geo.raster import inspect_raster
+from urbanfm_core.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,9 @@ class CityInputs:
     def read_captions(self) -> CaptionSet:
         return CaptionSet.read(self.require_path("captions"), self.caption_columns)
 
+    def read_streetview(self, progress: Progress | None = None) -> StreetViews:
+        return StreetViews.read(self.require_path("streetview"), progress)
+
     def identity(self, *names: str) -> dict[str, Any]:
         """What the named inputs, and the regions, are, for a fingerprint.
 
@@ -114,6 +119,8 @@ class CityInputs:
             found["quantization"] = self.quantization
         if "imagery" in names:
             found["imagery_bands"] = self.imagery_bands
+        if "streetview" in names:
+            found["pictures"] = picture_identity(self.require_path("streetview"))
         if "captions" in names:
             found["caption_columns"] = vars(self.caption_columns)
         return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ PARTITION_BYTES = 64 << 20
 # A channel that varies less than this, as a share of its range, is not made to vary.
 _SMALLEST_STD = 1 / 255
 _FULL_PATCH = 0.5
+# Row, (3, H, W) pixels with 0 where there are no data, and where there are, (H, W).
+Pictures = Iterator[tuple[int, NDArray[np.uint8], NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True)
@@ -116,24 +118,55 @@ def stored_images(
     folder = f"images/{_key(frames.bounds.tobytes(), shapes, size_px, json.dumps(imagery.to_json()))}"
     on = np.flatnonzero(imagery.on_raster(frames))
     order = on[np.argsort(-frames.bounds[on, 3], kind="stable")]
+
+    def pictures(rows: NDArray[np.int64], told: Progress) -> Pictures:
+        for row, image, valid in imagery.iter_images(frames, size_px, rows=rows, progress=told):
+            if not context:
+                valid &= polygon_mask(frames.geometry[row], frames.bounds[row], size_px)
+                image *= valid
+            yield row, image, valid
+
+    found = collect_images(pictures, order, len(frames), size_px, store, folder, progress.part(0.05, 1.0))
+    notes = [*frames.notes, *imagery.notes, *_coverage_notes(found.part, found.valid_share, context)]
+    return replace(found, notes=notes)
+
+
+def collect_images(
+    pictures: Callable[[NDArray[np.int64], Progress], Pictures],
+    order: NDArray[np.int64],
+    count: int,
+    size_px: int,
+    store: SampleStore,
+    folder: str,
+    progress: Progress,
+) -> StoredImages:
+    """Pictures in parts of the store; finished parts are not made again.
+
+    Args:
+        pictures: Makes the pictures of some rows, in any order: row, (3, size_px, size_px), and which pixels are data.
+        order: Rows to make, in the order in which they are cheap to make.
+        count: Number of rows in all.
+        size_px: Side of the pictures.
+        store: Where they are kept.
+        folder: Name of their place in it, which tells everything that they depend on.
+        progress: Reports and cancels.
+    """
     step = max(1, PARTITION_BYTES // (3 * size_px**2))
-    count = len(frames)
     share, part, place = np.zeros(count), np.full(count, -1, np.int64), np.full(count, -1, np.int64)
     sums, rgb, packed = np.zeros((3, 3)), [], []
     for number, begin in enumerate(range(0, len(order), step)):
         rows = np.sort(order[begin : begin + step])
         name = f"{folder}/{number:05d}"
         if not store.has(name):
-            told = progress.part(0.05 + 0.95 * begin / len(order), 0.05 + 0.95 * (begin + len(rows)) / len(order))
-            store.save(name, **_partition(imagery, frames, size_px, rows, context, told))
+            told = progress.part(begin / len(order), (begin + len(rows)) / len(order))
+            store.save(name, **_partition(pictures(rows, told), len(rows), size_px))
         found = store.load(name)
         kept = found["row"]
         part[kept], place[kept], share[kept] = number, np.arange(len(kept)), found["share"]
         sums += found["sums"]
         rgb.append(found["rgb"])
         packed.append(found["valid"])
-    notes = [*frames.notes, *imagery.notes, *_coverage_notes(part, share, context)]
-    return StoredImages(size_px, share, sums, rgb, packed, part, place, notes)
+    return StoredImages(size_px, share, sums, rgb, packed, part, place)
 
 
 def combined_statistics(images: Sequence[StoredImages]) -> ImageStatistics:
@@ -192,23 +225,13 @@ def store_stretch(imagery: Imagery, frames: RegionFrames, store: SampleStore, pr
     imagery.use_stretch(Stretch(tuple(found["low"].tolist()), tuple(found["high"].tolist())))
 
 
-def _partition(
-    imagery: Imagery,
-    frames: RegionFrames,
-    size_px: int,
-    rows: NDArray[np.int64],
-    context: bool,
-    progress: Progress,
-) -> dict[str, NDArray[Any]]:
-    """Pictures of some regions with their sums; those without a valid pixel are left out."""
+def _partition(pictures: Pictures, count: int, size_px: int) -> dict[str, NDArray[Any]]:
+    """Up to `count` pictures with their sums; those without a valid pixel are left out."""
     kept: list[int] = []
-    rgb = np.zeros((len(rows), 3, size_px, size_px), np.uint8)
-    packed = np.zeros((len(rows), size_px, -(-size_px // 8)), np.uint8)
-    share, sums = np.zeros(len(rows)), np.zeros((3, 3))
-    for row, image, valid in imagery.iter_images(frames, size_px, rows=rows, progress=progress):
-        if not context:
-            valid &= polygon_mask(frames.geometry[row], frames.bounds[row], size_px)
-            image *= valid
+    rgb = np.zeros((count, 3, size_px, size_px), np.uint8)
+    packed = np.zeros((count, size_px, -(-size_px // 8)), np.uint8)
+    share, sums = np.zeros(count), np.zeros((3, 3))
+    for row, image, valid in pictures:
         if not valid.any():
             continue
         place = len(kept)

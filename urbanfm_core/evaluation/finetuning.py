@@ -1,4 +1,4 @@
-"""Predictions of a fine-tuned ReFound: fold by fold for honest scores, once more on all labels to keep, and elsewhere."""
+"""Predictions of a fine-tuned network: fold by fold for honest scores, once more on all labels to keep, and elsewhere."""
 
 from __future__ import annotations
 
@@ -26,11 +26,8 @@ from urbanfm_core.evaluation.predicting import Predicted, read_target, settings_
 from urbanfm_core.evaluation.run import require_enough
 from urbanfm_core.evaluation.targets import Target
 from urbanfm_core.models.device import describe_device, resolve_device
+from urbanfm_core.models.finetuning import KEY, Choice, Tuner, TuningInputs, fine_tuning, predict_rows
 from urbanfm_core.models.method import Trained
-from urbanfm_core.models.refound.finetune import KEY, fine_tuning, network_outputs, predict_rows
-from urbanfm_core.models.refound.layers import region_inputs
-from urbanfm_core.models.refound.method import ReFound
-from urbanfm_core.models.refound.samples import RegionInputs
 from urbanfm_core.progress import Progress
 from urbanfm_core.training.checkpoint import Checkpoint, restore
 from urbanfm_core.training.run import train
@@ -39,8 +36,8 @@ from urbanfm_core.training.task import TrainingConfig
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 StoreMaker = Callable[[dict[str, Any]], SampleStore]
-# Of the paper's appendix A.2.2.
-_BATCH, _WARMUP_EPOCHS, _WEIGHT_DECAY = 12, 3.0, 0.01
+# Settings that decide what the folds' networks learn.
+_DECIDES = {"epochs", "learning_rate", "fusion", "learns", "prompt", "folds", "blocks", "seed", "task"}
 # What a checkpoint keeps to judge new regions by.
 _KEPT_VECTORS, _KEPT_RESIDUALS = 500, 5000
 
@@ -50,54 +47,51 @@ def predict_with_network(stage: PredictStage, city: CityInputs, store_of: StoreM
 
     Args:
         stage: Names the checkpoint.
-        city: Its points of interest and imagery.
+        city: The layers that its method sees.
         store_of: Makes the store for what something else is made from.
         progress: Reports and cancels.
     Raises:
-        ConfigError: neither points nor imagery, a checkpoint of another method, or one without a head to apply.
+        ConfigError: no layer that the method sees, a method that cannot be fine-tuned, or no head to apply.
         InputError: as `predict`.
     """
-    trained, checkpoint = load_network(stage, city)
-    progress.log("info", f"ReFound on {describe_device(trained.device)}")
+    tuner, trained, checkpoint = load_network(stage, city)
+    progress.log("info", f"{tuner.title} on {describe_device(trained.device)}")
     regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.02))
     city = replace(city, regions=regions)
     made_from = {"weights": checkpoint.manifest["weights_sha256"], "regions": regions.fingerprint()}
     if stage.head == "finetune":
-        return _Tuning(stage, trained, city, regions, labels, notes).run(store_of, made_from, progress)
-    return _apply(stage, trained, city, labels, notes, store_of(made_from), progress)
+        return _Tuning(stage, tuner, trained, city, regions, labels, notes).run(store_of, made_from, progress)
+    return _apply(stage, tuner, trained, city, labels, notes, store_of(made_from), progress)
 
 
-def load_network(stage: PredictStage, city: CityInputs) -> tuple[Trained, Checkpoint]:
-    """The network that is to be fine-tuned, or that was.
+def load_network(stage: PredictStage, city: CityInputs) -> tuple[Tuner, Trained, Checkpoint]:
+    """The network that is to be fine-tuned, or that was, and how that is done.
 
     Raises:
-        ConfigError: neither points nor imagery, a checkpoint of another method, or one without a head to apply.
+        ConfigError: no layer that the method sees, a method that cannot be fine-tuned, or no head to apply.
     """
-    city.require_one_of(*ReFound.one_of)
     checkpoint = Checkpoint.load(str(stage.checkpoint))
-    if checkpoint.method != ReFound.name:
-        raise ConfigError(
-            f"{stage.checkpoint} is a model of the method '{checkpoint.method}', which cannot be fine-tuned.",
-            "Give a checkpoint of ReFound, or predict from embeddings with the head linear or mlp.",
-        )
     tuned = bool(checkpoint.config.get("predictions")) and KEY in checkpoint.preprocessing
     if stage.head != "finetune" and not tuned:
         raise ConfigError(
             f"{stage.checkpoint} has no prediction head yet.", "Fine-tune it: choose the head finetune and a target."
         )
-    return restore(checkpoint, resolve_device(stage.device), stage.batch_size)[1], checkpoint
+    method, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size)
+    tuner = method.tuner()
+    city.require_one_of(*tuner.inputs)
+    return tuner, trained, checkpoint
 
 
-def training_config(stage: PredictStage, rows: int) -> TrainingConfig:
+def training_config(stage: PredictStage, tuner: Tuner, rows: int) -> TrainingConfig:
     """How a network is fine-tuned on so many labelled regions."""
     return TrainingConfig(
         epochs=stage.epochs,
-        batch_size=min(stage.batch_size or _BATCH, rows),
+        batch_size=min(stage.batch_size or tuner.batch_size, rows),
         learning_rate=stage.learning_rate,
-        weight_decay=_WEIGHT_DECAY,
+        weight_decay=tuner.weight_decay,
         final_lr_share=0.0,
         schedule="linear",
-        warmup_epochs=min(_WARMUP_EPOCHS, stage.epochs / 3),
+        warmup_epochs=min(tuner.warmup_epochs, stage.epochs / 3),
         seed=stage.seed,
     )
 
@@ -107,6 +101,7 @@ class _Tuning:
     """One run of fine-tuning."""
 
     stage: PredictStage
+    tuner: Tuner
     trained: Trained
     city: CityInputs
     regions: RegionSet
@@ -120,14 +115,15 @@ class _Tuning:
             raise ConfigError("Name what to predict.", "Give --target, a field of the regions.")
         target = read_target(stage, self.regions, self.labels)
         require_enough(target, np.ones(len(target.values), bool))
-        settings = stage.model_dump(include={"epochs", "learning_rate", "fusion", "folds", "blocks", "seed", "task"})
+        settings = stage.model_dump(include=_DECIDES)
         values = hashlib.sha256(target.values.tobytes()).hexdigest()
         store = store_of({**made_from, **settings, "target": target.name, "values": values, "batch": stage.batch_size})
-        inputs, said = region_inputs(self.trained, self.city, store, progress.part(0.02, 0.1))
-        self.notes += said
-        covered = inputs.has_pois | inputs.has_image
-        vectors = np.full((len(inputs), self.trained.config.hidden_size), np.nan)
-        vectors[covered], _ = network_outputs(self.trained, inputs, np.flatnonzero(covered), progress)
+        inputs = self.tuner.read(self.trained, self.city, store, progress.part(0.02, 0.1))
+        self.notes += inputs.notes
+        covered = inputs.covered
+        seen, _ = self.tuner.outputs(self.trained, inputs, np.flatnonzero(covered), progress)
+        vectors = np.full((len(inputs), seen.shape[1]), np.nan)
+        vectors[covered] = seen
         end = 0.75 if stage.checkpoint_out is not None else 1.0
 
         def predictor(rows: Rows, others: Rows, folds: Folds, part: Progress) -> tuple[Array, Array]:
@@ -147,12 +143,13 @@ class _Tuning:
                 target, inputs, store, found, np.flatnonzero(target.labelled & covered), progress.part(0.75, 1.0)
             )
         store.remove()
-        head = f"ReFound, fine-tuned for {stage.epochs} epochs ({stage.fusion} fusion)"
-        used = " and ".join(self.city.given(*ReFound.one_of))
+        how = f" ({stage.fusion} fusion)" if "fusion" in self.trained.config.__dataclass_fields__ else ""
+        head = f"{self.tuner.title}, fine-tuned for {stage.epochs} epochs{how}"
+        used = " and ".join(self.city.given(*self.tuner.inputs))
         return Predicted(self.regions, found, head, used, [*self.notes, *self.trained.notes])
 
     def _folds(
-        self, target: Target, inputs: RegionInputs, store: SampleStore, rows: Rows, others: Rows, folds: Folds,
+        self, target: Target, inputs: TuningInputs, store: SampleStore, rows: Rows, others: Rows, folds: Folds,
         progress: Progress,
     ) -> tuple[Array, Array]:  # fmt: skip
         kinds = target.values.shape[1]
@@ -162,12 +159,12 @@ class _Tuning:
             learn, test = rows[folds.train_rows(number)], folds.test_rows(number)
             tuned, _ = self._train(target, inputs, learn, store, f"fold-{number}", part)
             asked = np.concatenate([rows[test], others])
-            said, _ = predict_rows(tuned, inputs, asked, progress)
+            said, _ = predict_rows(self.tuner, tuned, inputs, asked, progress)
             held[test], elsewhere[number] = said[: len(test)], said[len(test) :]
         return held, elsewhere
 
     def _train(
-        self, target: Target, inputs: RegionInputs, rows: Rows, store: SampleStore, name: str, progress: Progress
+        self, target: Target, inputs: TuningInputs, rows: Rows, store: SampleStore, name: str, progress: Progress
     ) -> tuple[Trained, Checkpoint]:
         """One network, kept in the store: what an interrupted run had finished is not done again."""
         stage, out = self.stage, store.path / name
@@ -182,18 +179,19 @@ class _Tuning:
                 "rows": len(rows),
             }
             method, prepared = fine_tuning(
+                self.tuner,
                 self.trained,
                 inputs,
                 rows,
                 target.values[rows],
                 kind="numbers" if target.task == "regression" else "shares",
-                fusion=stage.fusion,
+                choice=Choice(stage.fusion, stage.learns, stage.prompt or ""),
                 about=about,
             )
             checkpoint = train(
                 method,
                 prepared,
-                training_config(stage, len(rows)),
+                training_config(stage, self.tuner, len(rows)),
                 device=self.trained.device,
                 out=out,
                 data_fingerprint=f"{store.fingerprint}-{name}",
@@ -204,7 +202,7 @@ class _Tuning:
     def _keep(
         self,
         target: Target,
-        inputs: RegionInputs,
+        inputs: TuningInputs,
         store: SampleStore,
         found: Prediction,
         rows: Rows,
@@ -212,7 +210,7 @@ class _Tuning:
     ) -> None:
         """A network that learned from all labels, with what it takes to judge its predictions elsewhere."""
         tuned, checkpoint = self._train(target, inputs, rows, store, "all", progress)
-        _, vectors = predict_rows(tuned, inputs, rows, progress)
+        _, vectors = predict_rows(self.tuner, tuned, inputs, rows, progress)
         kept = {
             "scores": {name: list(values) for name, values in found.scores.items()},
             "reach": Reach.fit(vectors, _KEPT_VECTORS, self.stage.seed).to_json(),
@@ -238,6 +236,7 @@ def _finished(path: Path) -> Checkpoint | None:
 
 def _apply(
     stage: PredictStage,
+    tuner: Tuner,
     trained: Trained,
     city: CityInputs,
     labels: pd.DataFrame,
@@ -248,20 +247,22 @@ def _apply(
     """Predict with a network that was fine-tuned before."""
     regions = city.require_regions()
     about = trained.preprocessing[KEY]
-    inputs, said = region_inputs(trained, city, store, progress.part(0.05, 0.5))
-    rows = np.flatnonzero(inputs.has_pois | inputs.has_image)
+    inputs = tuner.read(trained, city, store, progress.part(0.05, 0.5))
+    rows = np.flatnonzero(inputs.covered)
     if not len(rows):
         raise InputError(
-            f"None of the {len(regions):,} regions has points of interest or a picture.",
+            f"None of the {len(regions):,} regions has anything that the network sees: {', '.join(tuner.inputs)}.",
             "Check that the layers show the same place and carry the right CRS.",
         )
-    values, vectors = predict_rows(trained, inputs, rows, progress)
+    values, vectors = predict_rows(tuner, trained, inputs, rows, progress)
     found = np.full((len(inputs), values.shape[1]), np.nan)
     found[rows] = values
     missing = len(inputs) - len(rows)
-    notes = [*notes, *said]
+    notes = [*notes, *inputs.notes]
     if missing:
-        notes.append(f"{missing} regions have neither points nor a picture and get no prediction.")
+        notes.append(
+            f"{missing} regions have nothing that the network sees ({', '.join(tuner.inputs)}) and get no prediction."
+        )
     outside = np.zeros(len(inputs), bool)
     if "reach" in about:
         outside[rows] = Reach.from_json(about["reach"]).beyond(vectors)
@@ -283,8 +284,8 @@ def _apply(
     target = _known_target(stage, regions, labels, about, notes)
     store.remove()
     prediction = Prediction(target, found, bounds, outside, 0, {}, None, level, None)
-    used = " and ".join(city.given(*ReFound.one_of))
-    head = f"a ReFound that was fine-tuned on {about['rows']} regions"
+    used = " and ".join(city.given(*tuner.inputs))
+    head = f"{tuner.title} that was fine-tuned on {about['rows']} regions"
     return Predicted(regions, prediction, head, used, [*notes, *trained.notes])
 
 

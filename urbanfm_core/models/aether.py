@@ -44,7 +44,7 @@ from urbanfm_core.models.poi_samples import (
     unit_rows,
 )
 from urbanfm_core.models.text import TextEncoder, load_text_encoder
-from urbanfm_core.objectives.infonce import info_nce, logit_scale
+from urbanfm_core.objectives.contrastive import contrastive_loss, logit_scale
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import said_by
 
@@ -274,8 +274,8 @@ class Aether(Method):
     def losses(self, model: nn.Module, batch: Mapping[str, Tensor], config: AetherConfig) -> dict[str, Tensor]:
         """Eq. 5 to 7: L = lambda * L(base, augmented) + (1 - lambda) * L(base, text)."""
         base, augmented, text = model(batch["base"], batch["augmented"], batch["text"])
-        image = info_nce(base, augmented, config.temperature_image)
-        cross = info_nce(base, text, config.temperature_text)
+        image = contrastive_loss(base, augmented, logit_scale(config.temperature_image), gather=True)
+        cross = contrastive_loss(base, text, logit_scale(config.temperature_text), gather=True)
         weight = config.lambda_image
         return {"loss": weight * image + (1.0 - weight) * cross, "image_image": image, "image_text": cross}
 

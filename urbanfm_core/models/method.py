@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.attention import RegionAttention
 from urbanfm_core.progress import Progress
+
+if TYPE_CHECKING:
+    from urbanfm_core.models.finetuning import Tuner
 
 PixelFunction = Callable[[np.ndarray], np.ndarray]
 
@@ -158,6 +161,7 @@ class Method(ABC):
         needs: Inputs without which it cannot train, by their parameter names.
         embeds_from: Inputs without which a trained model cannot embed.
         one_of: Inputs of which at least one must be given, to train and to embed; all that are given are used.
+        may_use: Inputs that it makes use of in training where they are given.
         trains_on: What a sample is; for 'regions' the city that it prepares has them.
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
             with phrases), 'attention' (tells where points of interest look in the pictures of their regions), 'cities'
@@ -173,6 +177,7 @@ class Method(ABC):
     needs: ClassVar[tuple[str, ...]]
     embeds_from: ClassVar[tuple[str, ...]]
     one_of: ClassVar[tuple[str, ...]] = ()
+    may_use: ClassVar[tuple[str, ...]] = ()
     trains_on: ClassVar[Literal["points", "regions"]] = "points"
     can: ClassVar[frozenset[str]] = frozenset()
     uses_position: ClassVar[bool] = False
@@ -249,6 +254,17 @@ class Method(ABC):
     def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> np.ndarray:
         """For methods that share a space with 'text': phrases -> (N, D) float32, unit length."""
         raise ConfigError(f"{self.title} has no text side.", "Search by text needs a method that has one.")
+
+    def tuner(self) -> Tuner:
+        """How a trained network is fine-tuned on labelled regions.
+
+        Raises:
+            ConfigError: the method cannot be fine-tuned.
+        """
+        raise ConfigError(
+            f"A model of {self.title} cannot be fine-tuned.",
+            "Give a checkpoint of ReFound or UrbanCLIP, or predict from embeddings with the head linear or mlp.",
+        )
 
     def attention(
         self,

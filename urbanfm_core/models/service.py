@@ -29,6 +29,8 @@ DEFAULT_BASE_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _LONGEST_WAIT_S = 120.0
+# Answers about what a request holds, and not about who asks or how often.
+_REFUSALS = (400, 413, 415, 422)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class CostEstimate:
         tokens: Tokens to send, approximately (a quarter of the ASCII characters, each other character one).
         requests: Requests to send.
         price: What that costs, in the currency of the price given; None if no price is known.
+        noun: What is sent, in the plural.
     """
 
     texts: int
@@ -50,15 +53,16 @@ class CostEstimate:
     tokens: int
     requests: int
     price: float | None
+    noun: str = "texts"
 
     def describe(self) -> str:
         """One line for the log and for `--dry-run`."""
         if not self.requests:
             where = f", {self.cached:,} of them in the cache" if self.cached else ""
-            return f"{self.unique:,} distinct texts{where}: nothing to send, no cost."
+            return f"{self.unique:,} distinct {self.noun}{where}: nothing to send, no cost."
         price = "price unknown (none was given)" if self.price is None else f"about {self.price:.4f}"
         return (
-            f"{self.unique:,} distinct texts, {self.cached:,} of them in the cache: {self.requests:,} requests, "
+            f"{self.unique:,} distinct {self.noun}, {self.cached:,} of them in the cache: {self.requests:,} requests, "
             f"about {self.tokens:,} tokens, {price}."
         )
 
@@ -165,6 +169,10 @@ class Endpoint:
         return price
 
 
+class RequestRefusedError(RemoteError):
+    """A service refused this one request for what it holds; others may fare better."""
+
+
 class Call(Protocol):
     """Calls a function of the client, again where its failure may pass with time."""
 
@@ -180,6 +188,7 @@ class Service:
         backoff_s: First pause, doubled each time, unless the service says how long to wait.
         timeout_s: Patience with one request.
         parallel: Requests under way at once.
+        per_minute: Most requests begun in a minute, those that are tried again included; None for no limit.
 
     Attributes:
         where: Model and address, to begin a sentence with.
@@ -198,6 +207,7 @@ class Service:
         backoff_s: float = 1.0,
         timeout_s: float = 60.0,
         parallel: int = 4,
+        per_minute: float | None = None,
     ) -> None:
         try:
             import openai
@@ -207,6 +217,7 @@ class Service:
         self._openai, self._tenacity = openai, tenacity
         self.where = f"The {endpoint.what} {endpoint.model} at {endpoint.base_url}"
         self._attempts, self._backoff_s, self._parallel = attempts, backoff_s, parallel
+        self._pace = _Pace(60 / per_minute if per_minute else 0.0)
         key = endpoint.key()
         # Without a key none is made up: the header is left out of each request.
         self._headers: dict[str, Any] = {} if key else {"Authorization": openai.Omit()}
@@ -301,10 +312,16 @@ class Service:
             before_sleep=announce,
             reraise=True,
         )
+
+        def paced() -> Any:
+            self._pace.wait(stop)
+            return function(extra_headers=self._headers, **arguments)
+
         try:
-            return retrying(function, extra_headers=self._headers, **arguments)
+            return retrying(paced)
         except self._openai.OpenAIError as error:
-            raise RemoteError(
+            refused = getattr(error, "status_code", None) in _REFUSALS
+            raise (RequestRefusedError if refused else RemoteError)(
                 self._reason(error), "What was received before is kept; a new run asks only for the rest."
             ) from None
 
@@ -327,6 +344,20 @@ class Service:
         if isinstance(error, self._openai.APITimeoutError):
             return f"{self.where} did not answer in time."
         return f"{self.where} could not be reached: {error}"
+
+
+class _Pace:
+    """Lets threads through one by one, so many seconds apart."""
+
+    def __init__(self, apart_s: float) -> None:
+        self._apart_s, self._next, self._lock = apart_s, 0.0, threading.Lock()
+
+    def wait(self, stop: threading.Event) -> None:
+        """Wait for a turn, or until nobody wants the answer any more."""
+        with self._lock:
+            turn = max(self._next, time.monotonic())
+            self._next = turn + self._apart_s
+        stop.wait(max(0.0, turn - time.monotonic()))
 
 
 def _retry_after(error: BaseException | None) -> float | None:

@@ -119,12 +119,7 @@ class LocalGenerator:
         self._model.to(self._device).eval().requires_grad_(False)
         # A causal model goes on where the row ends, so padding stands before the prompt.
         self._tokenizer.padding_side = "right" if self._seq2seq else "left"
-        self._settings = copy.deepcopy(self._model.generation_config)
-        for name in ("temperature", "top_p", "top_k", "typical_p", "min_p"):
-            setattr(self._settings, name, None)
-        self._settings.do_sample, self._settings.num_beams = False, 1
-        self._settings.max_length, self._settings.max_new_tokens = None, max_new_tokens
-        self._settings.pad_token_id = self._tokenizer.pad_token_id
+        self._settings = greedy_settings(self._model, self._tokenizer, max_new_tokens)
         positions = getattr(self._model.config, "max_position_embeddings", None) or self._tokenizer.model_max_length
         self._limit = int(min(positions, self._tokenizer.model_max_length)) - (0 if self._seq2seq else max_new_tokens)
         if self._limit < 1:
@@ -178,7 +173,18 @@ class LocalGenerator:
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], generation_config=self._settings
         )
         written = found if self._seq2seq else found[:, batch["input_ids"].shape[1] :]
-        return [_tidy(text) for text in self._tokenizer.batch_decode(written, skip_special_tokens=True)]
+        return [tidy(text) for text in self._tokenizer.batch_decode(written, skip_special_tokens=True)]
+
+
+def greedy_settings(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
+    """A model's own settings for writing, but without chance: always the likeliest next token."""
+    settings = copy.deepcopy(model.generation_config)
+    for name in ("temperature", "top_p", "top_k", "typical_p", "min_p"):
+        setattr(settings, name, None)
+    settings.do_sample, settings.num_beams = False, 1
+    settings.max_length, settings.max_new_tokens = None, max_new_tokens
+    settings.pad_token_id = tokenizer.pad_token_id
+    return settings
 
 
 class ChatGenerator:
@@ -250,17 +256,24 @@ class ChatGenerator:
             model=self._endpoint.model,
             messages=[{"role": "user", "content": prompt}],
         )
-        text = _tidy(self._words(answer))
+        text = answered_words(answer, self._service.where)
         self._cache.save(self.identity, [prompt], [text.encode()])
         return text
 
-    def _words(self, answer: Any) -> str:
-        choices = list(getattr(answer, "choices", None) or [])
-        message = getattr(choices[0], "message", None) if choices else None
-        if message is None:
-            raise RemoteError(f"{self._service.where} gave an answer without a message.")
-        return str(message.content or "")
+
+def answered_words(answer: Any, where: str) -> str:
+    """What a chat service wrote, white space tidied.
+
+    Raises:
+        RemoteError: its answer holds no message.
+    """
+    choices = list(getattr(answer, "choices", None) or [])
+    message = getattr(choices[0], "message", None) if choices else None
+    if message is None:
+        raise RemoteError(f"{where} gave an answer without a message.")
+    return tidy(str(message.content or ""))
 
 
-def _tidy(text: str) -> str:
+def tidy(text: str) -> str:
+    """A text with single blanks for all white space."""
     return " ".join(text.split())

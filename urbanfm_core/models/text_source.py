@@ -237,6 +237,37 @@ def load_tokenizer(folder: Path, spec: str, role: Role) -> Any:
     return tokenizer
 
 
+def load_processor(folder: Path, spec: str, role: Role) -> tuple[Any, Any]:
+    """What prepares pictures and prompts for a model that reads both, and the tokenizer of what it writes.
+
+    Raises:
+        ConfigError: the folder does not hold both.
+    """
+    tokenizer = load_tokenizer(folder, spec, role)
+    with _loading(folder, spec, role) as transformers:
+        processor = transformers.AutoProcessor.from_pretrained(  # nosec B615
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        if not hasattr(processor, "image_processor"):
+            # Models put together from two parts have no processor of their own.
+            processor = transformers.AutoImageProcessor.from_pretrained(  # nosec B615
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        return processor, getattr(processor, "tokenizer", tokenizer)
+
+
+def load_image_processor(folder: Path, spec: str, role: Role) -> Any:
+    """What prepares pictures for a model that reads no text.
+
+    Raises:
+        ConfigError: the folder holds none.
+    """
+    with _loading(folder, spec, role) as transformers:
+        return transformers.AutoImageProcessor.from_pretrained(  # nosec B615
+            folder, local_files_only=True, trust_remote_code=False
+        )
+
+
 def load_weights(
     folder: Path, spec: str, role: Role, *, auto: str = "AutoModel", dtype: str = "float32", may_lack: str = ""
 ) -> Any:

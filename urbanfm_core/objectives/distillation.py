@@ -7,13 +7,12 @@ that the loss does not grow with the batch size.
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of torch code expects
 from torch import Tensor
 
 from urbanfm_core.errors import ConfigError, ShapeError
-from urbanfm_core.objectives.infonce import gather_rows
 from urbanfm_core.objectives.masked import full_precision, mean_where
+from urbanfm_core.objectives.processes import gather_rows, process_count
 
 # Far below every logit, but finite: 0 * (a - b) must not become NaN.
 _NEVER = -1e9
@@ -72,8 +71,8 @@ def relation_distillation(pois: Tensor, images: Tensor, teacher: Tensor, present
         pois, images = (F.normalize(full_precision(side), dim=-1) for side in (pois, images))
         teacher = F.normalize(_known_rows(teacher, present), dim=-1).to(pois.dtype)
         all_pois, all_images, all_teachers, columns, processes = pois, images, teacher, present, 1
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            processes = dist.get_world_size()
+        if process_count() > 1:
+            processes = process_count()
             all_pois, all_images, all_teachers = gather_rows(pois), gather_rows(images), gather_rows(teacher)
             columns = gather_rows(present.to(pois.dtype)) > 0
         target = _log_softmax(teacher @ all_teachers.t() / temperature, columns)

@@ -10,7 +10,8 @@ import urbanfm_core
 from urbanfm_core.errors import Cancelled, ConfigError, InputError
 from urbanfm_core.evaluation import finetuning
 from urbanfm_core.geo.vector import read_layer
-from urbanfm_core.models.refound.finetune import DECAY, KEY, FineTuning, LabelledSamples
+from urbanfm_core.models.finetuning import KEY, LabelledSamples
+from urbanfm_core.models.refound.finetune import DECAY, FineTuning
 from urbanfm_core.training.checkpoint import Checkpoint, restore
 
 SIDE, CELL = 6, 200.0

@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from urbanfm_core.models.method import Method, TensorSamples
 from urbanfm_core.models.ordering import length_sorted
-from urbanfm_core.objectives.infonce import info_nce
+from urbanfm_core.objectives.contrastive import contrastive_loss
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Pairs(Line):
         inner = model[1](model[0](batch["x"]))
         a, b = (normalize(part, dim=1) for part in inner.chunk(2, dim=1))
         fitted = super().losses(model, batch, config)["loss"]
-        contrast = info_nce(a, b, 0.2)
+        contrast = contrastive_loss(a, b, 5.0, gather=True)
         return {"loss": fitted + contrast, "contrast": contrast}
 
 

@@ -8,58 +8,29 @@ they are the caller's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812 - the name that every reader of torch code expects
 from numpy.typing import NDArray
-from scipy.special import softmax
 from torch import Tensor, nn
 
+from urbanfm_core.data.city import CityInputs
+from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.models.finetuning import Array, Choice, Kind, Tuner, TuningInputs, adopt, tuning_loss
 from urbanfm_core.models.groups import layerwise_groups
 from urbanfm_core.models.method import Prepared, Trained
 from urbanfm_core.models.refound.compute import region_batches, run_regions
 from urbanfm_core.models.refound.config import RefoundConfig
+from urbanfm_core.models.refound.layers import region_inputs
 from urbanfm_core.models.refound.method import ReFound
 from urbanfm_core.models.refound.network import layer_of
 from urbanfm_core.models.refound.samples import RefoundSamples, RegionInputs
 from urbanfm_core.progress import Progress
 
-Array = NDArray[np.float64]
-Kind = Literal["numbers", "shares"]
 DECAY = 0.75
-KEY = "prediction"
 _FRESH = ("prediction.", "fusion.")
-_FLAT = 1e-12
-
-
-@dataclass(frozen=True)
-class LabelledSamples:
-    """Regions with what is to be predicted for them.
-
-    Attributes:
-        regions: S samples without teachers.
-        target: (S, K) float32: standardised numbers, or shares that sum to 1.
-    """
-
-    regions: RefoundSamples
-    target: Tensor
-
-    def __len__(self) -> int:
-        return len(self.regions)
-
-    def to(self, device: torch.device) -> LabelledSamples:
-        return LabelledSamples(self.regions.to(device), self.target.to(device))
-
-    def arrange(self, order: Tensor, batch: int) -> Tensor:
-        """See `RefoundSamples.arrange`."""
-        return self.regions.arrange(order, batch)
-
-    def batch(self, indices: Tensor) -> dict[str, Tensor]:
-        return {**self.regions.batch(indices), "target": self.target[indices.to(self.target.device)]}
 
 
 class FineTuning(ReFound):
@@ -67,29 +38,20 @@ class FineTuning(ReFound):
 
     Args:
         weights: Of the pre-trained network.
-        kind: 'numbers' has the loss (p - y)^2 of standardised values, 'shares' the cross entropy -sum q log p, which
-            for one true class is that of classification.
+        kind: See `models.finetuning.fine_tuning`.
+        head_alone: Whether the rest of the network stays as it is.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], kind: Kind) -> None:
-        self._weights, self._kind = weights, kind
+    def __init__(self, weights: Mapping[str, Tensor], kind: Kind, head_alone: bool = False) -> None:
+        self._weights, self._kind, self._head_alone = weights, kind, head_alone
 
     def initialise(self, model: nn.Module, prepared: Prepared) -> list[str]:
         """Take over all pre-trained weights but those of head and fusion, which start afresh."""
-        own = model.state_dict()
-        kept = {name: self._weights[name] for name in own if name in self._weights and not name.startswith(_FRESH)}
-        missing = [name for name in own if name not in kept and not name.startswith(_FRESH)]
-        if missing:
-            raise ConfigError(f"The pre-trained network lacks {', '.join(missing[:4])}.", "Choose another checkpoint.")
-        model.load_state_dict(kept, strict=False)
-        return ["Fine-tuned from a pre-trained network; the prediction head started afresh."]
+        return adopt(model, self._weights, _FRESH, head_alone=self._head_alone)
 
     def losses(self, model: nn.Module, batch: Mapping[str, Tensor], config: RefoundConfig) -> dict[str, Tensor]:
         """The mean over the batch's regions."""
-        predicted: Tensor = model.predict(batch).float()  # type: ignore[operator]
-        if self._kind == "numbers":
-            return {"loss": F.mse_loss(predicted, batch["target"])}
-        return {"loss": F.cross_entropy(predicted, batch["target"])}
+        return tuning_loss(model.predict(batch), batch["target"], self._kind)  # type: ignore[operator]
 
     def parameter_groups(
         self, model: nn.Module, config: RefoundConfig, learning_rate: float, weight_decay: float
@@ -101,70 +63,41 @@ class FineTuning(ReFound):
         )
 
 
-def fine_tuning(
-    trained: Trained,
-    inputs: RegionInputs,
-    rows: NDArray[np.int64],
-    truth: Array,
-    *,
-    kind: Kind,
-    fusion: Literal["average", "attention"],
-    about: Mapping[str, Any],
-) -> tuple[FineTuning, Prepared]:
-    """The method and its samples, for `training.run.train`.
+class ReFoundTuner(Tuner):
+    """How a ReFound is fine-tuned."""
 
-    Args:
-        trained: The pre-trained network.
-        inputs: Of R regions, from `region_inputs`.
-        rows: Labelled regions to learn from, each with points or a picture.
-        truth: Their target, (S, K) numbers or shares.
-        kind: Which of both.
-        fusion: How the two CLS vectors become one.
-        about: What else the checkpoint is to say of the target, JSON-like.
-    """
-    config: RefoundConfig = trained.config
-    # What only pre-training needs goes: no head is left that the target gives no gradient.
-    unused: dict[str, Any] = {
-        **dict.fromkeys(("dlfm", "dvfm", "dvlfm", "mgdm", "cmsa"), False),
-        **dict.fromkeys(("language_dim", "vision_dim", "vision_language_dim", "visual_vocab_size"), 0),
-    }
-    config = replace(config, predictions=truth.shape[1], fusion=fusion, initialise="", **unused)
-    centre, scale = np.zeros(truth.shape[1]), np.ones(truth.shape[1])
-    if kind == "numbers":
-        centre, scale = truth.mean(axis=0), np.maximum(truth.std(axis=0), _FLAT)
-    target = torch.from_numpy(((truth - centre) / scale).astype(np.float32))
-    preprocessing = {
-        **trained.preprocessing,
-        "teachers": {},
-        "visual_tokens": None,
-        KEY: {**about, "kind": kind, "centre": centre.tolist(), "scale": scale.tolist()},
-    }
-    samples = LabelledSamples(RefoundSamples(inputs, rows), target)
-    return FineTuning(trained.model.state_dict(), kind), Prepared(config, samples, preprocessing)
+    title: ClassVar[str] = ReFound.title
+    inputs: ClassVar[tuple[str, ...]] = ReFound.one_of
+    batch_size: ClassVar[int] = 12
 
+    def read(self, trained: Trained, city: CityInputs, store: SampleStore, progress: Progress) -> TuningInputs:
+        """Points and pictures of the regions."""
+        city.require_one_of(*self.inputs)
+        inputs, notes = region_inputs(trained, city, store, progress)
+        return TuningInputs(inputs, inputs.has_pois | inputs.has_image, notes)
 
-def predict_rows(
-    trained: Trained, inputs: RegionInputs, rows: NDArray[np.int64], progress: Progress
-) -> tuple[Array, Array]:
-    """What a fine-tuned network says of some regions, and their vectors.
+    def prepare(
+        self, trained: Trained, inputs: TuningInputs, rows: NDArray[np.int64], outputs: int, choice: Choice
+    ) -> tuple[RefoundConfig, RefoundSamples]:
+        """A network with a head, without what only pre-training needs: no other head is left without a gradient."""
+        if choice.prompt:
+            raise ConfigError("ReFound reads no prompt.", "Leave the prompt out.")
+        unused: dict[str, Any] = {
+            **dict.fromkeys(("dlfm", "dvfm", "dvlfm", "mgdm", "cmsa"), False),
+            **dict.fromkeys(("language_dim", "vision_dim", "vision_language_dim", "visual_vocab_size"), 0),
+        }
+        config = replace(trained.config, predictions=outputs, fusion=choice.fusion, initialise="", **unused)
+        return config, RefoundSamples(inputs.content, rows)
 
-    Args:
-        trained: With a prediction head.
-        inputs: Of R regions, from `region_inputs`.
-        rows: (M,), each with points or a picture.
-        progress: Asked whether to stop.
-    Returns:
-        (M, K) numbers in the units that it learned, or shares; and (M, D).
-    Raises:
-        ConfigError: it has no such head.
-    """
-    if not trained.config.predictions or KEY not in trained.preprocessing:
-        raise ConfigError("This network has no prediction head.", "Fine-tune it first: --head finetune.")
-    about = trained.preprocessing[KEY]
-    vectors, found = network_outputs(trained, inputs, rows, progress)
-    if about["kind"] == "shares":
-        return softmax(found, axis=1), vectors
-    return found * np.array(about["scale"]) + np.array(about["centre"]), vectors
+    def method(self, weights: Mapping[str, Tensor], kind: Kind, choice: Choice) -> FineTuning:
+        """The whole network learns, unless the user chooses otherwise."""
+        return FineTuning(weights, kind, head_alone=choice.learns == "head")
+
+    def outputs(
+        self, trained: Trained, inputs: TuningInputs, rows: NDArray[np.int64], progress: Progress
+    ) -> tuple[Array, Array]:
+        """Vectors, and what the head makes of them."""
+        return network_outputs(trained, inputs.content, rows, progress)
 
 
 def network_outputs(

@@ -17,6 +17,7 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import EmptyInputError, about
 from urbanfm_core.models.attention import RegionAttention
+from urbanfm_core.models.finetuning import Tuner
 from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained, TrainingCity
 from urbanfm_core.models.refound.attention import attend
 from urbanfm_core.models.refound.bert import initialise_from_bert
@@ -204,6 +205,12 @@ class ReFound(Method):
         share = inputs.images.valid_share if inputs.images is not None else np.zeros(len(inputs))
         coverage = {"pois": inputs.has_pois.astype(np.float32), "imagery": share.astype(np.float32)}
         return RegionVectors(vectors, {name: coverage[name] for name in city.given(*self.one_of)}, notes)
+
+    def tuner(self) -> Tuner:
+        """Fine-tuning as in section 4.3."""
+        from urbanfm_core.models.refound.finetune import ReFoundTuner
+
+        return ReFoundTuner()
 
     def attention(
         self,

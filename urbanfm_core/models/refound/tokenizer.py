@@ -112,38 +112,7 @@ class PoiTokenizer:
                 that ReFound needs (start, separator, padding, mask, unknown).
             RemoteError: the hub has no such tokenizer, or cannot be reached.
         """
-        import transformers
-
-        spec = spec.strip()
-        folder = Path(spec).expanduser()
-        local = folder.is_dir()
-        if local and not any(found for pattern in _VOCABULARIES for found in folder.glob(pattern)):
-            raise ConfigError(
-                f"The folder {spec} holds no tokenizer: none of {', '.join(_VOCABULARIES)}.",
-                "Save one there with tokenizer.save_pretrained(folder).",
-            )
-        name, _, revision = (str(folder), "", "") if local else spec.partition("@")
-        try:
-            found = transformers.AutoTokenizer.from_pretrained(
-                name,
-                revision=revision or "main",
-                cache_dir=cache_dir,
-                local_files_only=local,
-                trust_remote_code=False,
-            )
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            if local:
-                raise ConfigError(f"The tokenizer in {spec} cannot be loaded: {error}", "Save it again.") from error
-            raise RemoteError(
-                f"The tokenizer '{spec}' is no folder here and could not be fetched from the Hugging Face hub: {error}",
-                "Check the spelling, copy its folder here and give the path, or use the tokenizer 'wordpiece'.",
-            ) from error
-        backend = getattr(found, "backend_tokenizer", None)
-        if not isinstance(backend, Tokenizer):
-            raise ConfigError(
-                f"The tokenizer '{spec}' ({type(found).__name__}) runs only in Python.",
-                "Choose one with a tokenizer.json, or use the tokenizer 'wordpiece'.",
-            )
+        found, backend = load_backend(spec, cache_dir)
         numbers = {role: getattr(found, f"{attribute}_token_id", None) for role, attribute in _attributes()}
         roles = {role: number for role, number in numbers.items() if number is not None}
         missing = [role for role in numbers if role not in roles]
@@ -152,7 +121,7 @@ class PoiTokenizer:
                 f"The tokenizer '{spec}' has no token for: {', '.join(missing)}.",
                 "Choose one of the BERT family, or use the tokenizer 'wordpiece'.",
             )
-        return cls(Tokenizer.from_str(backend.to_str()), roles, [f"The tokenizer is {spec}."])
+        return cls(backend, roles, [f"The tokenizer is {spec}."])
 
     def __len__(self) -> int:
         """Rows that a table of word embeddings needs."""
@@ -283,6 +252,52 @@ class PoiVocabulary:
     def from_json(cls, data: Mapping[str, Any]) -> PoiVocabulary:
         """The vocabulary that `to_json` described."""
         return cls(tuple(str(name) for name in data["names"]), int(data["first"]))
+
+
+def load_backend(spec: str, cache_dir: str | Path | None = None) -> tuple[Any, Tokenizer]:
+    """The tokenizer of a Hugging Face folder or id, as transformers has it, and a copy of what runs it.
+
+    Args:
+        spec: Folder, or `owner/name` with `@revision` if wanted.
+        cache_dir: Where downloads are kept; None for the user's cache folder.
+
+    Raises:
+        ConfigError: the folder holds no tokenizer that the `tokenizers` library runs.
+        RemoteError: the hub has no such tokenizer, or cannot be reached.
+    """
+    import transformers
+
+    spec = spec.strip()
+    folder = Path(spec).expanduser()
+    local = folder.is_dir()
+    if local and not any(found for pattern in _VOCABULARIES for found in folder.glob(pattern)):
+        raise ConfigError(
+            f"The folder {spec} holds no tokenizer: none of {', '.join(_VOCABULARIES)}.",
+            "Save one there with tokenizer.save_pretrained(folder).",
+        )
+    name, _, revision = (str(folder), "", "") if local else spec.partition("@")
+    try:
+        found = transformers.AutoTokenizer.from_pretrained(
+            name,
+            revision=revision or "main",
+            cache_dir=cache_dir,
+            local_files_only=local,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        if local:
+            raise ConfigError(f"The tokenizer in {spec} cannot be loaded: {error}", "Save it again.") from error
+        raise RemoteError(
+            f"The tokenizer '{spec}' is no folder here and could not be fetched from the Hugging Face hub: {error}",
+            "Check the spelling, copy its folder here and give the path, or use the tokenizer 'wordpiece'.",
+        ) from error
+    backend = getattr(found, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise ConfigError(
+            f"The tokenizer '{spec}' ({type(found).__name__}) runs only in Python.",
+            "Choose one with a tokenizer.json, or use the tokenizer 'wordpiece'.",
+        )
+    return found, Tokenizer.from_str(backend.to_str())
 
 
 def _attributes() -> Iterable[tuple[str, str]]:

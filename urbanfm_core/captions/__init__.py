@@ -1,0 +1,1 @@
+"""Captions of pictures: made by models, refined by rules, chosen by consensus."""
