@@ -14,13 +14,16 @@ its last words ('office building' and 'building'), not by any shared letters ('c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from urbanfm_core.captions.scene_graph import SceneGraph
 from urbanfm_core.captions.words import words
@@ -32,7 +35,6 @@ from urbanfm_core.resources import resource
 # Vectors of phrases that are kept between calls: 50,000 of MiniLM take 77 MB.
 _MOST_VECTORS = 50_000
 Element = tuple[str, ...]
-_Same = Callable[[Element, Element], bool]
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,13 @@ class Capture:
     def _f1(self, left: list[Element], right: list[Element], *, objects: bool) -> float:
         if not left or not right:
             return 0.0
-        equal = _pairs(left, right, lambda a, b: a == b)
-        left, right = _rest(left, right, equal)
-        alike = _pairs(left, right, lambda a, b: _synonymous(a, b, heads=objects or len(a) > 1))
-        rest_left, rest_right = _rest(left, right, alike)
-        matched = len(equal) + len(alike)
+        equal = Counter(left) & Counter(right)
+        rest_left, rest_right = [*(Counter(left) - equal).elements()], [*(Counter(right) - equal).elements()]
+        alike = _synonyms(rest_left, rest_right, heads=objects)
+        matched = equal.total() + len(alike)
+        taken_left, taken_right = {i for i, _ in alike}, {j for _, j in alike}
+        rest_left = [element for i, element in enumerate(rest_left) if i not in taken_left]
+        rest_right = [element for j, element in enumerate(rest_right) if j not in taken_right]
         soft_left, soft_right = self._soft(rest_left, rest_right)
         precision = (matched + soft_left) / (matched + len(rest_left))
         recall = (matched + soft_right) / (matched + len(rest_right))
@@ -132,32 +136,13 @@ def _elements(graph: SceneGraph) -> tuple[list[Element], list[Element], list[Ele
     return [(name,) for name in graph.objects], [(word,) for _, word in graph.attributes], list(graph.relations)
 
 
-def _pairs(left: list[Element], right: list[Element], same: _Same) -> list[tuple[int, int]]:
+def _synonyms(left: list[Element], right: list[Element], *, heads: bool) -> list[tuple[int, int]]:
     """Places of matching elements, each in one pair at most, as many pairs as there can be."""
-    partner: dict[int, int] = {}
-
-    def seek(i: int, tried: set[int]) -> bool:
-        for j, other in enumerate(right):
-            if j not in tried and same(left[i], other):
-                tried.add(j)
-                if j not in partner or seek(partner[j], tried):
-                    partner[j] = i
-                    return True
-        return False
-
-    for i in range(len(left)):
-        seek(i, set())
-    return [(i, j) for j, i in partner.items()]
-
-
-def _rest(
-    left: list[Element], right: list[Element], pairs: list[tuple[int, int]]
-) -> tuple[list[Element], list[Element]]:
-    taken_left, taken_right = {i for i, _ in pairs}, {j for _, j in pairs}
-    return (
-        [element for i, element in enumerate(left) if i not in taken_left],
-        [element for j, element in enumerate(right) if j not in taken_right],
-    )
+    same = np.array([[_synonymous(a, b, heads=heads or len(a) > 1) for b in right] for a in left], bool)
+    if not same.any():
+        return []
+    partner = maximum_bipartite_matching(csr_array(same), perm_type="column")
+    return [(i, j) for i, j in enumerate(partner.tolist()) if j >= 0]
 
 
 def _synonymous(left: Element, right: Element, *, heads: bool) -> bool:

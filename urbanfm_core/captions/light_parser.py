@@ -27,6 +27,8 @@ from urbanfm_core.progress import Progress
 _SENTENCE = re.compile(r"(?:[^.!?;\n]|\.(?=\d))+[.!?;]*")
 _HEADING_WORDS = 4
 _CHECK_EVERY = 256
+# No noun phrase has more words before its noun, and none more nouns of groups; it keeps odd texts cheap.
+_MOST_MODIFIERS, _DEEPEST = 16, 4
 # Quantities that say that there is nothing to be seen.
 ABSENT = frozenset({"no", "hardly any", "without", "few", "little", "zero"})
 
@@ -124,13 +126,13 @@ def _items(tokens: list[Token]) -> list[Item]:
     return items
 
 
-def _noun_phrase(tokens: list[Token], first: int) -> tuple[NounPhrase, int] | None:
-    """The noun phrase that begins at a token, and the index behind it."""
+def _noun_phrase(tokens: list[Token], first: int, nested: int = 0) -> tuple[NounPhrase, int] | None:
+    """The noun phrase that begins at a token, and the index behind it; `nested` in so many 'a row of'."""
     index = first
     modifiers: list[str] = []
     degree = ""
     core: int | None = None
-    while index < len(tokens):
+    while index < min(len(tokens), first + _MOST_MODIFIERS):
         token = tokens[index]
         if token.tag == "Q":
             modifiers.append(token.lemma)
@@ -156,7 +158,7 @@ def _noun_phrase(tokens: list[Token], first: int) -> tuple[NounPhrase, int] | No
     materials = words().lists["materials"]
     while len(nouns) > 1 and nouns[0] in materials:
         modifiers.append(nouns.pop(0))
-    collective = _collective(tokens, last, nouns)
+    collective = _collective(tokens, last, nouns, nested)
     if collective is not None:
         phrase, end = collective
         phrase.attributes[:0] = modifiers
@@ -183,131 +185,141 @@ def _leads_to_adjective(tokens: list[Token], index: int) -> bool:
     return index < len(tokens) and tokens[index].tag == "J" and following in ("N", "J", "X", "C")
 
 
-def _collective(tokens: list[Token], index: int, nouns: list[str]) -> tuple[NounPhrase, int] | None:
+def _collective(tokens: list[Token], index: int, nouns: list[str], nested: int) -> tuple[NounPhrase, int] | None:
     """What 'a row' in 'a row of trees' is a row of."""
     known = words()
-    if len(nouns) > 1 or known.singular(nouns[-1]) not in known.lists["collectives"]:
+    if nested == _DEEPEST or len(nouns) > 1 or known.singular(nouns[-1]) not in known.lists["collectives"]:
         return None
     if index + 1 >= len(tokens) or tokens[index].text != "of":
         return None
-    return _noun_phrase(tokens, index + 1)
+    return _noun_phrase(tokens, index + 1, nested + 1)
 
 
 class _Reader:
-    """Reads relations off the items of sentences, one after the other."""
+    """Reads relations off the items of sentences, one after the other.
+
+    Attributes:
+        phrases: All noun phrases so far.
+        relations: Who, what, whom.
+    """
 
     def __init__(self) -> None:
         self.phrases: list[NounPhrase] = []
         self.relations: list[tuple[NounPhrase, str, NounPhrase]] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._group: list[NounPhrase] = []  # the phrase before, with those that it is enumerated with
+        self._subject: list[NounPhrase] = []  # of the clause
+        self._doers: list[NounPhrase] = []  # of the predicate that waits for its object
+        self._predicate = ""
+        self._carried = ""  # the predicate that the next of an enumeration of objects has too
+        self._before: Item | None = None
 
     def read(self, items: list[Item]) -> None:
         """Read one sentence."""
-        group: list[NounPhrase] = []  # the phrase before, with those that it is enumerated with
-        subject: list[NounPhrase] = []  # of the clause
-        doers: list[NounPhrase] = []  # of the predicate that waits for its object
-        predicate = ""
-        carried: tuple[list[NounPhrase], str] = ([], "")  # what the next of an enumeration of objects relates to
-        before: Item | None = None
+        self._start()
         for index, item in enumerate(items):
+            following = items[index + 1] if index + 1 < len(items) else None
             if isinstance(item, NounPhrase):
-                self.phrases.append(item)
-                if predicate == "without":
-                    item.attributes.append("no")
-                elif predicate:
-                    self.relations += [(one, predicate, item) for one in doers]
-                    carried = (doers, predicate)
-                enumerated = not predicate and _is_mark(before, ",", "and", "or", "&", "/", "nor")
-                if enumerated and not self._opens_clause(items, index):
-                    if carried[1] and carried[1] != "without":
-                        self.relations += [(one, carried[1], item) for one in carried[0]]
-                    group = [*group, item]
-                    subject = subject if carried[1] else group
-                else:
-                    group = [item]
-                    subject = subject if predicate else group
-                    carried = carried if predicate else ([], "")
-                predicate = ""
+                self._read_phrase(item, following)
             elif item.tag == "V":
-                doers = self._doers(items, index, group, subject)
-                predicate, carried = item.lemma, ([], "")
+                self._doers = self._who(item)
+                self._predicate, self._carried = item.lemma, ""
             elif item.tag == "P":
-                if isinstance(before, Token) and before.tag in ("V", "J", "P") and predicate:
-                    predicate = f"{predicate} {item.lemma}"
-                elif isinstance(before, Token) and before.tag in ("B", "R"):
-                    doers, predicate = subject, item.lemma
-                else:
-                    doers, predicate = group, item.lemma
-            elif item.tag == "J" and isinstance(before, Token) and before.tag == "V" and not _copular(before):
-                pass  # 'growing high behind': it says how
+                self._read_preposition(item)
             elif item.tag == "J":
-                self._predicate_adjective(items, index, group, subject)
-                if (
-                    isinstance(before, NounPhrase | Token)
-                    and index + 1 < len(items)
-                    and _is_preposition(items[index + 1])
-                ):
-                    doers, predicate = (subject if isinstance(before, Token) else group), item.text
+                self._read_adjective(items, index, following)
             elif item.tag in ("S", "O"):
-                group, subject, doers, predicate, carried = [], [], [], "", ([], "")
+                self._start()
             elif item.tag == "W":
-                subject = group
+                self._subject = self._group
             elif item.tag == "X" and item.text not in (",", "-", '"', "'", "*", "/"):
-                predicate, carried = "", ([], "")
+                self._predicate = self._carried = ""
             if not (isinstance(item, Token) and item.tag in ("R", "M")):
-                before = item
+                self._before = item
 
-    @staticmethod
-    def _opens_clause(items: list[Item], index: int) -> bool:
-        """Whether the phrase is the subject of what follows: '..., and cars line the street'."""
-        following = items[index + 1] if index + 1 < len(items) else None
-        if not isinstance(following, Token):
-            return False
-        return following.tag in ("B", "M") or (following.tag == "V" and following.form in ("base", "s"))
+    def _read_phrase(self, phrase: NounPhrase, following: Item | None) -> None:
+        self.phrases.append(phrase)
+        enumerated = not self._predicate and _is_mark(self._before, ",", "and", "or", "&", "/", "nor")
+        if self._predicate:
+            self._relate(self._predicate, phrase)
+            self._group, self._carried = [phrase], self._predicate
+        elif enumerated and not (self._carried and _opens_clause(following)):
+            self._relate(self._carried, phrase)
+            self._group = [*self._group, phrase]
+            self._subject = self._subject if self._carried else self._group
+        else:
+            self._group = self._subject = [phrase]
+            self._carried = ""
+        self._predicate = ""
 
-    @staticmethod
-    def _doers(items: list[Item], index: int, group: list[NounPhrase], subject: list[NounPhrase]) -> list[NounPhrase]:
-        """Who does what a verb says: a participle belongs to the noun before it, any other verb to the clause."""
-        verb = items[index]
-        before = items[index - 1] if index else None
-        form = verb.form if isinstance(verb, Token) else ""
-        # 'a boy at the door carrying a dog', but 'a house on a hill covered with trees'.
-        return group if form == "ed" and (isinstance(before, NounPhrase) or _is_mark(before, ",")) else subject
+    def _relate(self, predicate: str, thing: NounPhrase) -> None:
+        if predicate == "without":
+            thing.attributes.append("no")
+        elif predicate:
+            self.relations += [(one, predicate, thing) for one in self._doers]
 
-    @staticmethod
-    def _predicate_adjective(items: list[Item], index: int, group: list[NounPhrase], subject: list[NounPhrase]) -> None:
-        """'The sky is clear and blue': attributes of the subject."""
-        words_before = [items[index]]
-        place = index - 1
-        degree: list[str] = []
-        while place >= 0:
-            item = items[place]
-            if not isinstance(item, Token):
-                return
-            if item.tag == "B" or _copular(item):
-                break
-            if item.tag == "R":
-                if place == index - 1 - len(degree):
-                    degree.insert(0, item.text)
-            elif not (item.tag == "J" or item.text in (",", "and", "or")):
-                return
-            place -= 1
-        if place < 0 or not words_before:
-            return
+    def _who(self, verb: Token) -> list[NounPhrase]:
+        """Who does what a verb says: 'a boy at the door carrying a dog', but 'a house on a hill covered with trees'."""
+        after_noun = isinstance(self._before, NounPhrase) or _is_mark(self._before, ",")
+        return self._group if verb.form == "ed" and after_noun else self._subject
+
+    def _read_preposition(self, token: Token) -> None:
+        before = self._before.tag if isinstance(self._before, Token) else "N"
+        if before in ("V", "J", "P") and self._predicate:
+            self._predicate = f"{self._predicate} {token.lemma}"
+        else:
+            self._doers = self._subject if before in ("B", "R") else self._group
+            self._predicate = token.lemma
+
+    def _read_adjective(self, items: list[Item], index: int, following: Item | None) -> None:
+        """'The sky is clear' makes an attribute, 'full of' a predicate; in 'growing high behind' it says how."""
         adjective = items[index]
-        if isinstance(adjective, Token):
-            said = [word for word in degree if word != "not"]
-            attribute = " ".join([*said, adjective.text])
-            for phrase in subject:
-                phrase.attributes.append(f"not {attribute}" if "not" in degree else attribute)
+        if not isinstance(adjective, Token) or (_is_verb(self._before) and not _copular(self._before)):
+            return
+        degree = _degree_after_be(items, index)
+        if degree is not None:
+            said = " ".join([*(word for word in degree if word not in ("not", "n't")), adjective.text])
+            negated = {"not", "n't"} & set(degree)
+            for phrase in self._subject:
+                phrase.attributes.append(f"not {said}" if negated else said)
+        if self._before is not None and isinstance(following, Token) and following.tag == "P":
+            self._doers = self._subject if isinstance(self._before, Token) else self._group
+            self._predicate = adjective.text
+
+
+def _opens_clause(following: Item | None) -> bool:
+    """Whether the phrase before it is the subject of what follows: '..., and cars line the street'."""
+    if not isinstance(following, Token):
+        return False
+    return following.tag in ("B", "M") or (following.tag == "V" and following.form in ("base", "s"))
+
+
+def _degree_after_be(items: list[Item], index: int) -> list[str] | None:
+    """The adverbs of a predicate adjective, as in 'is clear and very blue'; None if no 'is' stands before it."""
+    degree: list[str] = []
+    for place in range(index - 1, max(-1, index - 1 - _MOST_MODIFIERS), -1):
+        item = items[place]
+        if not isinstance(item, Token):
+            return None
+        if item.tag == "B" or _copular(item):
+            return degree
+        if item.tag == "R":
+            if place == index - 1 - len(degree):
+                degree.insert(0, item.text)
+        elif not (item.tag == "J" or item.text in (",", "and", "or")):
+            return None
+    return None
 
 
 def _is_mark(item: Item | None, *texts: str) -> bool:
     return isinstance(item, Token) and item.text in texts
 
 
-def _is_preposition(item: Item) -> bool:
-    return isinstance(item, Token) and item.tag == "P"
+def _is_verb(item: Item | None) -> bool:
+    return isinstance(item, Token) and item.tag == "V"
 
 
-def _copular(item: Token) -> bool:
-    return item.tag == "V" and item.lemma in words().lists["copular"]
+def _copular(item: Item | None) -> bool:
+    return isinstance(item, Token) and _is_verb(item) and item.lemma in words().lists["copular"]

@@ -45,12 +45,12 @@ class SpacyParser:
             self._pipeline = spacy.load(name)
         except OSError as error:
             raise ConfigError(
-                f"spaCy has no pipeline '{name}': {error}.",
+                f"spaCy has no pipeline '{name}': {str(error).rstrip('. ')}.",
                 f"Install it with: python -m spacy download {name or 'en_core_web_sm'}; or use the parser 'light'.",
             ) from error
         if "parser" not in self._pipeline.pipe_names:
             raise ConfigError(
-                f"The spaCy pipeline '{name}' has no dependency parser, found: {', '.join(self._pipeline.pipe_names)}.",
+                f"The spaCy pipeline '{name}' has no dependency parser, found: {', '.join(self._pipeline.pipe_names) or 'nothing'}.",
                 "Use one such as en_core_web_sm.",
             )
         meta = self._pipeline.meta

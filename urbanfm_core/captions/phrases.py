@@ -23,7 +23,6 @@ from urbanfm_core.captions.words import Token, words
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.text_source import (
     Role,
-    check_vocabulary,
     find_model,
     load_processor,
     load_weights,
@@ -83,7 +82,12 @@ class OwlDetector:
             raise ConfigError(f"The phrase detector '{spec}' is a model of type {kind!r}.", DETECTOR.choices)
         self._processor, tokenizer = load_processor(source.folder, spec, DETECTOR)
         self._model = load_weights(source.folder, spec, DETECTOR, auto="AutoModelForZeroShotObjectDetection")
-        check_vocabulary(tokenizer, self._model, spec, DETECTOR)
+        if len(tokenizer) > self._model.config.text_config.vocab_size:
+            raise ConfigError(
+                f"The phrase detector '{spec}' has a tokenizer of {len(tokenizer)} words and a model of "
+                f"{self._model.config.text_config.vocab_size}.",
+                "They belong to different models; save both together.",
+            )
         self._device = torch.device(device)
         self._model.to(self._device).eval().requires_grad_(False)
         self.identity = f"{source.label}|{kind}"
@@ -152,7 +156,7 @@ def _cut(text: str, start: int, end: int, items: list[Item], places: Sequence[in
         after = next((i for i in range(place + 1, len(items)) if i not in gone), None)
         if before is not None and _leads(items[before]):
             gone.add(before)
-        elif after is not None and _joins(items[after]):
+        elif after is not None and (_joins(items[after]) or (before is None and _leads(items[after]))):
             gone.add(after)
     pieces = []
     at = start
@@ -160,7 +164,8 @@ def _cut(text: str, start: int, end: int, items: list[Item], places: Sequence[in
         pieces.append(text[at : items[place].start])
         at = items[place].end
     pieces.append(text[at:end])
-    return re.sub(r"\s+([,.;:!?])", r"\1", " ".join("".join(pieces).split()))
+    left = re.sub(r"\s+([,.;:!?])", r"\1", " ".join("".join(pieces).split()))
+    return left[:1].upper() + left[1:] if text[start:end].strip()[:1].isupper() else left
 
 
 def _leads(item: Item) -> bool:

@@ -47,8 +47,12 @@ class SceneGraph:
             objects: Names; 'image', 'atmosphere' and their like are left out with all that is said of them.
             attributes, relations: See `SceneGraph`.
         """
-        scene = words().lists["scene_words"]
-        named = [name for name in objects if name and name not in scene and not scene.issuperset(name.split())]
+        scene, pictures = words().lists["scene_words"], words().lists["picture_words"]
+        named = [
+            name
+            for name in objects
+            if name and not scene.issuperset(name.split()) and name.rpartition(" ")[2] not in pictures
+        ]
         kept = set(named)
         return cls(
             tuple(dict.fromkeys(named)),

@@ -126,7 +126,7 @@ def _verb_forms(verbs: frozenset[str], irregular: dict[str, str]) -> dict[str, t
         doubled = [verb + verb[-1]] if re.fullmatch(r"[^aeiou]*[aeiou][bdgklmnprtv]", verb) else []
         past = stem[:-1] + "i" if verb.endswith("y") and verb[-2] not in _VOWELS else stem
         hissing = verb.endswith(("s", "x", "z", "ch", "sh"))
-        third = verb[:-1] + "ies" if past.endswith("i") else verb + ("es" if hissing else "s")
+        third = past[:-1] + "ies" if verb.endswith("y") and past.endswith("i") else verb + ("es" if hissing else "s")
         forms |= {base + "ing": (verb, "ing") for base in (doubled or [stem])}
         forms |= {base + "ed": (verb, "ed") for base in (doubled or [past])}
         forms[third] = (verb, "s")
@@ -232,7 +232,9 @@ def _tag_verb(token: Token, before: Tag, after: str, known: Words, *, first: boo
     noun_too = token.text in known.lists["noun_or_verb"] or verb in known.lists["noun_or_verb"]
     if form in ("ing", "ed"):
         attributive = first or before in ("D", "Q", "J", "R", "C") or (before == "P" and form == "ed")
-        if attributive and _nounish(after, known):
+        if token.text in known.lists["ing_compounds"] and before not in ("N", "B") and _nounish(after, known):
+            token.tag = "N"  # 'a swimming pool', but 'a winding road'
+        elif attributive and _nounish(after, known):
             token.tag, token.form = "J", form
         elif before in ("D", "Q") and form == "ing":
             token.tag = "N"
