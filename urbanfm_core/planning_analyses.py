@@ -1,8 +1,9 @@
-"""What the analyses of a trained model or of embeddings would take; see `planning`."""
+"""What captions, and the analyses of a trained model or of embeddings, would take; see `planning`."""
 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from urbanfm_core.analysis_stages import AblateStage, AttendStage, PredictStage
+from urbanfm_core.caption_stages import CaptionStage
 from urbanfm_core.errors import EmptyInputError, NoOverlapError
 from urbanfm_core.inputs import city_of, load_model, method_config, regions_of
 from urbanfm_core.planning import (
@@ -27,6 +29,7 @@ from urbanfm_core.planning import (
 from urbanfm_core.progress import Progress
 
 _PILOT_LABELS = (100, 300)
+_PICTURES = 2
 
 
 def plan_attention(stage: AttendStage, made: Plan, progress: Progress) -> None:
@@ -216,6 +219,41 @@ def _time_scoring(stage: AblateStage, made: Plan, regions: Any, config: Any) -> 
 
     rows = np.flatnonzero(np.all([target.labelled for target in targets], axis=0))
     return scaled(rows, _PILOT_LABELS, score) * stage.seeds
+
+
+def plan_captions(stage: CaptionStage, made: Plan, progress: Progress) -> None:
+    """What services would cost, and the time that models on this machine take, from two pictures."""
+    from urbanfm_core.caption_pipeline import captioners_of, pictures_of
+    from urbanfm_core.models.device import describe_device, resolve_device
+    from urbanfm_core.models.service import SERVICE_PREFIX
+
+    services = [spec for spec in stage.captioners if spec.startswith(SERVICE_PREFIX)]
+    local = [spec for spec in stage.captioners if spec not in services]
+    with tempfile.TemporaryDirectory() as folder:
+        # What was paid for is in the stage's own cache; a trial must find none of its answers there.
+        paid = captioners_of(stage.model_copy(update={"captioners": services}))
+        local_ones = captioners_of(stage.model_copy(update={"captioners": local, "cache": folder}))
+        if not paid and not local_ones:
+            return
+        started = time.perf_counter()
+        sets, prompts, _ = pictures_of(stage.model_copy(update={"cache": folder}), progress.part(0.0, 0.6))
+        made.seconds["reading pictures"] = time.perf_counter() - started
+        asked = list(zip(sets, prompts, strict=True))
+        count = sum(len(one) for one in sets)
+        made.notes.append(f"{count:,} pictures, each described by {len(stage.captioners)} captioners.")
+        for captioner in paid:
+            for one, prompt in asked:
+                cost = captioner.estimate(one, [prompt] * len(one))
+                made.notes.append(f"Captioner {captioner.name}, {one.kind}: {cost.describe() if cost else 'no cost.'}")
+            made.seconds[f"describing by {captioner.name}"] = None
+            made.notes.append("Nothing is sent in a dry run, so the time of a service is not measured.")
+        for captioner in local_ones:
+            made.device = describe_device(resolve_device(stage.device))
+            some = [(picture, prompt) for one, prompt in asked for picture in one[:_PICTURES]]
+            started = time.perf_counter()
+            captioner.describe([picture for picture, _ in some], [prompt for _, prompt in some])
+            each = (time.perf_counter() - started) / max(len(some), 1)
+            made.seconds[f"describing by {captioner.name}"] = each * count
 
 
 def tried(made: Plan, rows: np.ndarray, run: Callable[[np.ndarray], None]) -> float | None:
