@@ -21,6 +21,7 @@ from urbanfm_core.inputs import (
     training_settings,
 )
 from urbanfm_core.progress import Progress
+from urbanfm_core.result import said_by
 
 if TYPE_CHECKING:
     import torch
@@ -162,9 +163,5 @@ def _trained_on(ablation: Ablation) -> tuple[dict[str, Any], list[str]]:
         name: [EmbeddingTable.from_parquet(Path(folder) / TABLE).provenance for folder in folders]
         for name, folders in ablation.folders.items()
     }
-    speakers: dict[str, list[str]] = {}
-    for name, runs in made.items():
-        for note in dict.fromkeys(note for run in runs for note in run["notes"]):
-            speakers.setdefault(note, []).append(name)
-    said = [note if len(names) == len(made) else f"{', '.join(names)}: {note}" for note, names in speakers.items()]
+    said = said_by({name: [note for run in runs for note in run["notes"]] for name, runs in made.items()})
     return made[FULL][0]["config"], said
