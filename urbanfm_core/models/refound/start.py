@@ -2,9 +2,10 @@
 
 The published tables of positions start as random numbers. A network then has to find out for every grid cell which
 patch lies there, which takes the paper's millions of steps; on a city of some thousand regions it never happens. Here
-both tables start as the same waves over the region's frame, and in every second head queries start as their keys, so
-that a point of interest looks at the patches around it from the first step. All of it is learned on from there. The
-other heads start at random, for the CLS tokens: where queries equal keys, a token looks at itself most of all.
+both tables start as the same waves over the region's frame, and in the top layers, which both modalities share, queries
+start as their keys, so that a point of interest looks at the patches around it from the first step. All of it is
+learned on from there. The layers below start at random: where queries equal keys, a token looks at itself most of all,
+and CLS tokens gather nothing.
 
 Waves: Dosovitskiy et al. 2021, appendix D.4 (2-D positions); equal queries and keys: Trockman and Kolter 2023, "Mimetic
 initialization of self-attention layers", ICML.
@@ -40,9 +41,9 @@ def align(model: RefoundModel) -> None:
         for module in layer.modules():
             if isinstance(module, torch.nn.Linear):
                 module.weight.mul_(math.sqrt(_BERT_WIDTH / width))
-        same = _SHARPNESS * torch.nn.init.orthogonal_(torch.empty(width, width))
-        query, key, _ = layer.qkv.weight.unflatten(0, (3, config.heads, -1))  # type: ignore[union-attr, operator]
-        query[::2] = key[::2] = same.unflatten(0, (config.heads, -1))[::2]
+    for layer in model.layers[-max(config.shared_layers, 1) :]:
+        query, key, _ = layer.qkv.weight.chunk(3)  # type: ignore[union-attr, operator]
+        query[:] = key[:] = _SHARPNESS * torch.nn.init.orthogonal_(torch.empty(width, width))
     cells, patches = config.grid, config.image_size // config.patch_size
     model.pois.grid_position.weight[1 : 1 + cells**2] = waves(cells, width)
     model.image.position.weight[1:] = waves(patches, width)
