@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
 from urbanfm_core import analysis_pipeline as analysis
+from urbanfm_core import caption_pipeline
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
 from urbanfm_core.inputs import (
@@ -336,6 +337,7 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "samplecity": samplecity,
     "grid": grid,
     "prepare": prepare,
+    "caption": caption_pipeline.caption,
     "train": train,
     "embed": embed,
     "embedraster": embedraster,

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 
 from urbanfm_core.analysis_stages import AblateStage, SearchStage
+from urbanfm_core.caption_stages import CaptionStage
 from urbanfm_core.inputs import city_of, inputs_used, load_model, method_config, regions_of, training_settings
 from urbanfm_core.parameters import Stage
 from urbanfm_core.progress import Progress, duration
@@ -26,6 +27,7 @@ from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, Trai
 _PILOT_POINTS = (64, 320)
 _PILOT_REGIONS = (8, 40)
 _PILOT_STEPS = 5
+_PILOT_PICTURES = 2
 _PILOT_PIXELS = 1 << 18
 _STRIP_BYTES = 8 << 20
 
@@ -91,7 +93,44 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
         _plan_embedding(stage, made, progress)
     elif isinstance(stage, (EmbedRasterStage, SearchStage)):
         _plan_pixels(stage, made, progress)
+    elif isinstance(stage, CaptionStage):
+        _plan_captions(stage, made, progress)
     return made
+
+
+def _plan_captions(stage: CaptionStage, made: Plan, progress: Progress) -> None:
+    """What services would cost, and the time that models on this machine take, from two pictures."""
+    from urbanfm_core.caption_pipeline import captioners_of, pictures_of
+    from urbanfm_core.models.device import describe_device, resolve_device
+    from urbanfm_core.models.service import SERVICE_PREFIX
+
+    services = [spec for spec in stage.captioners if spec.startswith(SERVICE_PREFIX)]
+    local = [spec for spec in stage.captioners if spec not in services]
+    with tempfile.TemporaryDirectory() as folder:
+        # What was paid for is in the stage's own cache; a trial must find none of its answers there.
+        paid = captioners_of(stage.model_copy(update={"captioners": services}))
+        tried = captioners_of(stage.model_copy(update={"captioners": local, "cache": folder}))
+        if not paid and not tried:
+            return
+        started = time.perf_counter()
+        sets, prompts, _ = pictures_of(stage.model_copy(update={"cache": folder}), progress.part(0.0, 0.6))
+        made.seconds["reading pictures"] = time.perf_counter() - started
+        asked = list(zip(sets, prompts, strict=True))
+        count = sum(len(one) for one in sets)
+        made.notes.append(f"{count:,} pictures, each described by {len(stage.captioners)} captioners.")
+        for captioner in paid:
+            for one, prompt in asked:
+                cost = captioner.estimate(one, [prompt] * len(one))
+                made.notes.append(f"Captioner {captioner.name}, {one.kind}: {cost.describe() if cost else 'no cost.'}")
+            made.seconds[f"describing by {captioner.name}"] = None
+            made.notes.append("Nothing is sent in a dry run, so the time of a service is not measured.")
+        for captioner in tried:
+            made.device = describe_device(resolve_device(stage.device))
+            some = [(picture, prompt) for one, prompt in asked for picture in one[:_PILOT_PICTURES]]
+            started = time.perf_counter()
+            captioner.describe([picture for picture, _ in some], [prompt for _, prompt in some])
+            each = (time.perf_counter() - started) / max(len(some), 1)
+            made.seconds[f"describing by {captioner.name}"] = each * count
 
 
 def _describe_inputs(stage: Stage, made: Plan) -> None:
@@ -110,6 +149,12 @@ def _describe_inputs(stage: Stage, made: Plan) -> None:
         points = PoiSet.from_source(pois, city_of(stage).poi_columns)
         told = sum(sentence is not None for sentence in points.sentences())
         made.reads.append(("pois", f"{len(points):,} points, {told:,} with text, {points.crs.name}"))
+    if isinstance(getattr(stage, "captions", None), str):
+        told_of = city_of(stage).read_captions()
+        made.reads.append(("captions", f"{len(told_of):,} captions"))
+    if isinstance(getattr(stage, "streetview", None), str):
+        views = city_of(stage).read_streetview()
+        made.reads.append(("streetview", f"{len(views):,} views, {views.crs.name}"))
     if isinstance(raster, str):
         info = inspect_raster(raster)
         made.reads.append(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationError, model_validator
 
 from urbanfm_core.analysis_stages import AblateStage, AttendStage, EvaluateStage, PredictStage, SearchStage
+from urbanfm_core.caption_stages import CaptionStage
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.parameters import (
     CaptionInputs,
@@ -279,6 +280,7 @@ STAGES: dict[str, type[Stage]] = {
     "samplecity": SampleCityStage,
     "grid": GridStage,
     "prepare": PrepareStage,
+    "caption": CaptionStage,
     "train": TrainStage,
     "embed": EmbedStage,
     "embedraster": EmbedRasterStage,

@@ -13,6 +13,7 @@ from victims import Victims
 
 from urbanfm_core.files import _TEMPORARY
 from urbanfm_core.inference.table import EmbeddingTable
+from urbanfm_core.resources import resource
 
 KILLS = 10
 
@@ -180,6 +181,7 @@ FULL = {
     "train, at its checkpoint": (None, {"pois", "embedding_raster"}, {"out": "ckpt"}),
     "ablate": (4096, {"pois", "embedding_raster", "regions"}, {"out": "a.json"}),
     "samplecity": (100_000, {"regions": 50, "compact": True}, {"out": "city"}),
+    "caption": (4096, {"captions": resource("samplecity", "captions.parquet")}, {"out": "c.parquet"}),
     "inspect": (512, {"checkpoint"}, {"report": "r.html"}),
 }
 

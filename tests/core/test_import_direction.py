@@ -15,6 +15,7 @@ LAYERS = [
         "errors",
         "parameters",
         "analysis_stages",
+        "caption_stages",
         "stages",
         "result",
         "progress",
@@ -29,7 +30,7 @@ LAYERS = [
     ("training", "importers", "captions"),
     ("inference",),
     ("evaluation", "maps"),
-    ("environment", "inputs", "ablating", "analysis_pipeline", "pipeline", "planning", "contract"),
+    ("environment", "inputs", "ablating", "analysis_pipeline", "caption_pipeline", "pipeline", "planning", "contract"),
     ("cli", "worker", "__main__"),
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

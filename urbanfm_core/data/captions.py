@@ -34,6 +34,7 @@ _COLUMNS = {
     # What was refined is what training should read; the words before stay beside it.
     "text": ("refined", "text", "caption", "captions", "description", "sentence"),
 }
+_NAMES = ("region", "image", "kind", "captioner", "text")
 _KIND_WORDS: dict[str, Kind] = {
     "satellite": "satellite",
     "aerial": "satellite",
@@ -153,14 +154,19 @@ class CaptionSet:
             )
         return cls(region, image, kinds, captioner, said, notes)
 
+    @classmethod
+    def joined(cls, sets: Sequence[CaptionSet]) -> CaptionSet:
+        """The captions of several sets, one set after the other, with all their notes."""
+        region, image, kind, captioner, text = (np.concatenate([getattr(one, name) for one in sets]) for name in _NAMES)
+        return cls(region, image, kind, captioner, text, [note for one in sets for note in one.notes])
+
     def select(self, kind: Kind) -> CaptionSet:
         """The captions of one kind of picture, and those that do not tell theirs."""
         return self.take(np.flatnonzero((self.kind == kind) | (self.kind == "")))
 
     def take(self, rows: NDArray[np.int64]) -> CaptionSet:
         """The captions of some rows, in that order."""
-        names = ("region", "image", "kind", "captioner", "text")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, **{name: getattr(self, name)[rows] for name in _NAMES})
 
     def by_key(self, keys: Sequence[Any], kind: Kind) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which captions describe which pictures.
@@ -205,7 +211,7 @@ class CaptionSet:
 
     def to_frame(self) -> pd.DataFrame:
         """The columns as a table, as they are written."""
-        return pd.DataFrame({name: getattr(self, name) for name in ("region", "image", "kind", "captioner", "text")})
+        return pd.DataFrame({name: getattr(self, name) for name in _NAMES})
 
     def to_parquet(self, path: str | Path) -> None:
         """Write them, whole or not at all."""
