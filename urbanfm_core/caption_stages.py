@@ -18,9 +18,9 @@ class CaptionStage(ComputeParams, CaptionInputs, ImageryInputs, RegionInputs):
 
     captioners: list[str] = param(
         [],
-        "Models that describe, separated by commas: a Hugging Face id or folder of a model from pictures to text, or "
+        "Models that describe every picture, each for itself: a Hugging Face id or folder of a model from pictures to text, or "
         "'openai:MODEL@URL' for an OpenAI-compatible endpoint (key from the environment variable OPENAI_API_KEY; ?price= "
-        "may follow, the price of a million tokens for the estimate that is said first). Each describes every picture.",
+        "may follow, the price of a million tokens for the estimate that is said first).",
         label="Captioners",
         kind="list",
     )

@@ -146,14 +146,13 @@ class CaptionInputs(Stage):
         "Captions of pictures: a Parquet, JSON or CSV file, or a layer, with one or many per picture. A layer of regions "
         "with a column of text counts as one caption for the picture from above of each region.",
         label="Captions",
-        kind="layer",
+        kind="file",
     )
     caption_column: str | None = param(
         None,
         "Column with the text of a caption. Guessed when not given.",
         label="Caption field",
-        kind="field",
-        of="captions",
+        kind="text",
         advanced=True,
     )
     streetview: str | None = param(
@@ -161,7 +160,7 @@ class CaptionInputs(Stage):
         "Street views: a point layer, or a table with longitude and latitude, with a column that names the picture file "
         "of each point. Panoramas, twice as wide as high, are cut into four views.",
         label="Street views",
-        kind="points",
+        kind="file",
     )
 
 
