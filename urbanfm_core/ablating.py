@@ -21,6 +21,7 @@ from urbanfm_core.inputs import (
     training_settings,
 )
 from urbanfm_core.progress import Progress
+from urbanfm_core.result import said_by
 
 if TYPE_CHECKING:
     import torch
@@ -135,7 +136,7 @@ class _Run:
         return EmbeddingTable(self.regions, made.vectors, made.coverage, provenance)
 
     def _train(self, variant: Variant, seed: int, out: Path, progress: Progress) -> Checkpoint:
-        from urbanfm_core.training.run import train
+        from urbanfm_core.training.run import save_untrained, train
 
         method = self.method
         city = self.city if method.trains_on == "regions" else replace(self.city, regions=None)
@@ -143,16 +144,11 @@ class _Run:
         store = store_of(self.stage, "samples", city.identity(*inputs_to_train(method, city)))
         config = replace(self.config, **variant.overrides)
         prepared = method.prepare(config, city, store, self.device, progress.part(0.0, 0.3))
-        return train(
-            method,
-            prepared,
-            replace(self.training, seed=seed),
-            device=self.device,
-            out=out,
-            data_fingerprint=store.fingerprint,
-            progress=progress.part(0.3, 1.0),
-            preset=self.stage.preset,
-        )
+        to: dict[str, Any] = {"out": out, "data_fingerprint": store.fingerprint, "preset": self.stage.preset}
+        if not variant.trained:
+            return save_untrained(method, prepared, seed, **to)
+        training = replace(self.training, seed=seed)
+        return train(method, prepared, training, device=self.device, progress=progress.part(0.3, 1.0), **to)
 
 
 def _trained_on(ablation: Ablation) -> tuple[dict[str, Any], list[str]]:
@@ -167,9 +163,5 @@ def _trained_on(ablation: Ablation) -> tuple[dict[str, Any], list[str]]:
         name: [EmbeddingTable.from_parquet(Path(folder) / TABLE).provenance for folder in folders]
         for name, folders in ablation.folders.items()
     }
-    speakers: dict[str, list[str]] = {}
-    for name, runs in made.items():
-        for note in dict.fromkeys(note for run in runs for note in run["notes"]):
-            speakers.setdefault(note, []).append(name)
-    said = [note if len(names) == len(made) else f"{', '.join(names)}: {note}" for note, names in speakers.items()]
+    said = said_by({name: [note for run in runs for note in run["notes"]] for name, runs in made.items()})
     return made[FULL][0]["config"], said

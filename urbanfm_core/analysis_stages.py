@@ -8,13 +8,17 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from urbanfm_core.parameters import (
+    CaptionInputs,
     ComputeParams,
     EmbeddingRasterInputs,
+    EmbeddingsId,
+    FoldParams,
     ImageryInputs,
     LabelInputs,
     LabelTables,
     PoiInputs,
     ProbeParams,
+    RegionId,
     RegionInputs,
     TrainingParams,
     param,
@@ -171,7 +175,7 @@ class AttendStage(ComputeParams, ImageryInputs, PoiInputs, RegionInputs):
         return self
 
 
-class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs):
+class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs, EmbeddingsId, RegionId):
     """Say what embeddings know of a city, beside what anyone could know without them.
 
     Simple probes predict the targets from the vectors, for regions in blocks that they were not trained on. The same
@@ -197,21 +201,6 @@ class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs):
         "Polygons whose fields hold the labels. Without them, the layer of the first embeddings.",
         label="Regions with labels",
         kind="polygons",
-    )
-    region_id: str | None = param(
-        None,
-        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
-        label="Region id field",
-        kind="field",
-        of="regions",
-        advanced=True,
-    )
-    embeddings_id: str | None = param(
-        None,
-        "Column of the region ids in the embeddings. Guessed when not given.",
-        label="Id field of the embeddings",
-        kind="text",
-        advanced=True,
     )
     imagery: str | None = param(
         None,
@@ -250,6 +239,7 @@ class AblateStage(
     LabelInputs,
     ComputeParams,
     TrainingParams,
+    CaptionInputs,
     EmbeddingRasterInputs,
     ImageryInputs,
     PoiInputs,
@@ -271,8 +261,8 @@ class AblateStage(
     )
     variants: list[str] = param(
         [],
-        "Ablations to make, by the names that the method gives them, such as 'w/o aug'; none of them with 'none'. All "
-        "when not given.",
+        "Ablations to make, by the names that the method gives them, such as 'w/o aug', and 'untrained' for the network "
+        "as it starts; none of them with 'none'. All when not given.",
         label="Ablations",
         kind="list",
     )
@@ -312,7 +302,7 @@ class AblateStage(
         return self
 
 
-class PredictStage(ComputeParams, ImageryInputs, PoiInputs, LabelTables):
+class PredictStage(FoldParams, ComputeParams, ImageryInputs, PoiInputs, LabelTables, EmbeddingsId, RegionId):
     """Predict a field for every region from its vector, with intervals.
 
     A simple model (a probe) learns the field from the regions that have it. Whole blocks of neighbouring regions are
@@ -334,21 +324,6 @@ class PredictStage(ComputeParams, ImageryInputs, PoiInputs, LabelTables):
         "them, the layer of the embeddings.",
         label="Regions",
         kind="polygons",
-    )
-    region_id: str | None = param(
-        None,
-        "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
-        label="Region id field",
-        kind="field",
-        of="regions",
-        advanced=True,
-    )
-    embeddings_id: str | None = param(
-        None,
-        "Column of the region ids in the embeddings. Guessed when not given.",
-        label="Id field of the embeddings",
-        kind="text",
-        advanced=True,
     )
     target: str | None = param(
         None,
@@ -385,8 +360,6 @@ class PredictStage(ComputeParams, ImageryInputs, PoiInputs, LabelTables):
         ge=50,
         le=99.9,
     )
-    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
-    blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
     seed: int = param(
         0,
         "Start of all random numbers. The same seed gives the same folds and predictions.",
@@ -466,6 +439,4 @@ class PredictStage(ComputeParams, ImageryInputs, PoiInputs, LabelTables):
             raise ValueError("name what to predict (target)")
         if self.checkpoint_out is not None and self.head != "finetune":
             raise ValueError("a checkpoint (checkpoint_out) is only made by fine-tuning (head=finetune)")
-        if self.blocks < self.folds:
-            raise ValueError(f"{self.blocks} blocks (blocks) cannot fill {self.folds} folds (folds)")
         return self

@@ -115,7 +115,7 @@ def pictures_of(stage: CaptionStage, progress: Progress) -> tuple[list[PictureSe
         sets.append(satellite_pictures(city, regions, stage.size_px, stage.pixel_m, store, part))
     if city.streetview is not None:
         sets.append(street_pictures(city, regions, stage.size_px, store, progress.part(1.0 - 1.0 / len(names), 1.0)))
-    return sets, [read_caption_prompt(one.kind, stage.prompt) for one in sets], store
+    return sets, [read_caption_prompt(one.kind, stage.prompt_file) for one in sets], store
 
 
 def _pictures(captions: CaptionSet) -> int:

@@ -24,7 +24,7 @@ class CaptionStage(ComputeParams, CaptionInputs, ImageryInputs, RegionInputs):
         label="Captioners",
         kind="list",
     )
-    prompt: str | None = param(
+    prompt_file: str | None = param(
         None,
         "Text file with the words in which a captioner is asked. Those of resources/prompts when not given.",
         label="Prompt",

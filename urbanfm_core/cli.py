@@ -128,9 +128,9 @@ def _flag(name: str, item: FieldInfo) -> inspect.Parameter:
 
 def _keyword(name: str, kind: Any, text: str, group: Group, default: Any) -> inspect.Parameter:
     shown = (lambda _: default) if default not in (None, [], False) else False
-    options = Parameter(help=text, group=group, show_default=shown, negative_iterable=(), negative_bool=())
-    if default is True:
-        options = Parameter(help=text, group=group, show_default=shown, negative_iterable=())
+    # A list takes all that follows its flag, or the flag several times.
+    about = Parameter(help=text, group=group, show_default=shown, negative_iterable=(), consume_multiple=True)
+    options = about if default is True else Parameter.combine(about, Parameter(negative_bool=()))
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, options]
     )

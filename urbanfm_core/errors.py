@@ -6,6 +6,9 @@ says how to mend it. Anything else that reaches the user is a bug.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UrbanFMError(Exception):
     """Root of the family.
@@ -83,3 +86,14 @@ class ResourceError(UrbanFMError, MemoryError):
 
 class TrainingError(UrbanFMError, ArithmeticError):
     """Training cannot go on: a loss is not finite."""
+
+
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """Let errors from inside say what they are about, such as one of several cities; nothing is said of ''."""
+    try:
+        yield
+    except UrbanFMError as error:
+        if subject and not isinstance(error, Cancelled):
+            error.message = f"{subject}: {error.message}"
+        raise

@@ -164,13 +164,28 @@ class CaptionInputs(Stage):
     )
 
 
-class RegionInputs(Stage):
-    regions: str | None = param(
-        None,
-        "Polygons that receive an embedding each. Without them a grid over the raster is made, or over the points.",
-        label="Regions",
-        kind="polygons",
+GridShape = Literal["square", "hexagon"]
+
+
+def cell_size(*, advanced: bool = False) -> Any:
+    """The size of a grid's cells, as a parameter."""
+    return param(
+        500.0,
+        "Side of a square cell, or distance between the centres of two neighbouring hexagons.",
+        label="Grid cell size",
+        kind="number",
+        unit="m",
+        gt=0,
+        advanced=advanced,
     )
+
+
+def cell_shape(help: str, *, advanced: bool = False) -> Any:  # noqa: A002 - as in `param`
+    """The shape of a grid's cells, as a parameter."""
+    return param("square", help, label="Grid cell shape", kind="choice", advanced=advanced)
+
+
+class RegionId(Stage):
     region_id: str | None = param(
         None,
         "Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.",
@@ -179,18 +194,68 @@ class RegionInputs(Stage):
         of="regions",
         advanced=True,
     )
-    grid_size: float = param(
-        500.0,
-        "Side of a square cell, or distance between the centres of two neighbouring hexagons.",
-        label="Grid cell size",
-        kind="number",
-        unit="m",
-        gt=0,
+
+
+class EmbeddingsId(Stage):
+    embeddings_id: str | None = param(
+        None,
+        "Column of the region ids in the embeddings. Guessed when not given.",
+        label="Id field of the embeddings",
+        kind="text",
         advanced=True,
     )
-    grid_shape: Literal["square", "hexagon"] = param(
-        "square", "Shape of the grid's cells.", label="Grid cell shape", kind="choice", advanced=True
+
+
+class RegionInputs(RegionId):
+    regions: str | None = param(
+        None,
+        "Polygons that receive an embedding each. Without them a grid over the raster is made, or over the points.",
+        label="Regions",
+        kind="polygons",
     )
+    grid_size: float = cell_size(advanced=True)
+    grid_shape: GridShape = cell_shape("Shape of the grid's cells.", advanced=True)
+
+
+class CityParams(CaptionInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
+    """The layers of one city."""
+
+
+class SeveralCities(CityParams):
+    cities: list[str] = param(
+        [],
+        "Several cities to learn from together, instead of the layers of one: a JSON file each, with the city's layers "
+        "by the names of these parameters, such as pois, imagery and regions; paths are relative to the file.",
+        label="Files of several cities",
+        kind="list",
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _one_city_or_several(self) -> SeveralCities:
+        fields = CityParams.model_fields.items() if self.cities else ()
+        beside = [name for name, item in fields if getattr(self, name) != item.default]
+        if beside:
+            raise ValueError(f"{', '.join(beside)}: the files of the cities (cities) name their own layers")
+        return self
+
+
+class DescriptionsOutput(Stage):
+    descriptions_out: str | None = param(
+        None,
+        "Table to write, .parquet or .csv: what the language teacher was told of each region, to be read and corrected. "
+        "An edited one is taken with --overrides language_teacher=table:FILE.",
+        label="Descriptions of the regions",
+        kind="file",
+        output=True,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _a_table_that_can_be_written(self) -> DescriptionsOutput:
+        if self.descriptions_out is not None and not self.descriptions_out.lower().endswith((".parquet", ".csv")):
+            raise ValueError("descriptions (descriptions_out) are written to a file that ends in .parquet or .csv")
+        return self
 
 
 class ComputeParams(Stage):
@@ -317,7 +382,18 @@ class LabelInputs(LabelTables):
         return self
 
 
-class ProbeParams(Stage):
+class FoldParams(Stage):
+    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
+    blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
+
+    @model_validator(mode="after")
+    def _blocks_fill_folds(self) -> FoldParams:
+        if self.blocks < self.folds:
+            raise ValueError(f"{self.blocks} blocks (blocks) cannot fill {self.folds} folds (folds)")
+        return self
+
+
+class ProbeParams(FoldParams):
     split: Literal["spatial", "random", "both"] = param(
         "spatial",
         "What is held out: whole blocks of neighbouring regions, or single regions at random as in many papers, which "
@@ -326,8 +402,6 @@ class ProbeParams(Stage):
         kind="choice",
     )
     seeds: int = param(5, "Number of different splits.", label="Seeds", kind="integer", ge=1, le=100)
-    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
-    blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
     probes: Literal["all", "linear", "mlp"] = param(
         "all",
         "Which probes: linear (ridge, logistic, softmax), a network of two layers, or both, of which the better counts.",
@@ -355,9 +429,7 @@ class ProbeParams(Stage):
     )
 
     @model_validator(mode="after")
-    def _splits_can_be_made(self) -> ProbeParams:
-        if self.blocks < self.folds:
-            raise ValueError(f"{self.blocks} blocks (blocks) cannot fill {self.folds} folds (folds)")
+    def _shares_are_shares(self) -> ProbeParams:
         for share in self.label_shares:
             if not 0 < share <= 1:
                 raise ValueError(f"a share of the labels (label_shares) lies above 0 and at most at 1, found {share:g}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import urbanfm_core
 from urbanfm_core import analysis_pipeline as analysis
 from urbanfm_core import caption_pipeline
+from urbanfm_core.cities import cities_to_train_on, data_fingerprint
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
 from urbanfm_core.inputs import (
@@ -51,9 +52,8 @@ from urbanfm_core.stages import (
 if TYPE_CHECKING:
     from urbanfm_core.data.city import CityInputs
     from urbanfm_core.data.regions import RegionSet
-    from urbanfm_core.data.store import SampleStore
     from urbanfm_core.inference.table import EmbeddingTable
-    from urbanfm_core.models.method import Method, Prepared
+    from urbanfm_core.models.method import Method, Prepared, TrainingCity
     from urbanfm_core.training.checkpoint import Checkpoint
 
 
@@ -176,16 +176,20 @@ def grid(stage: GridStage, progress: Progress) -> Result:
 
 
 def prepare(stage: PrepareStage, progress: Progress) -> Result:
-    method, _, prepared, store = _prepare(stage, progress)
-    summary = {"method": method.name, "samples": len(prepared.samples), "store": str(store.path)}
-    return Result(summary, store.path, prepared.notes)
+    method, _, prepared, cities = _prepare(stage, progress)
+    paths = [city.store.path for city in cities]
+    stores = str(paths[0]) if len(paths) == 1 else {city.name: str(city.store.path) for city in cities}
+    told = {"descriptions_out": stage.descriptions_out}
+    summary = {"method": method.name, "samples": len(prepared.samples), "store": stores, **told}
+    return Result(summary, paths[0] if len(paths) == 1 else paths, prepared.notes)
 
 
 def train(stage: TrainStage, progress: Progress) -> Result:
     checkpoint, notes = _train(stage, Path(stage.out), progress)
     if stage.report is not None:
         _write_checkpoint_report(stage.report, stage.out, checkpoint, checkpoint.summary())
-    return Result({**_training_summary(checkpoint, stage.out), "report": stage.report}, Path(stage.out), notes)
+    told = {name: getattr(stage, name) for name in ("report", "descriptions_out")}
+    return Result({**_training_summary(checkpoint, stage.out), **told}, Path(stage.out), notes)
 
 
 def embed(stage: EmbedStage, progress: Progress) -> Result:
@@ -285,6 +289,10 @@ def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result
         checkpoint = import_coca(
             stage.checkpoint, architecture=stage.architecture, tokenizer=stage.tokenizer, progress=progress
         )
+    elif stage.method == "urbanln":
+        from urbanfm_core.importers.clip import import_clip
+
+        checkpoint = import_clip(stage.checkpoint, tokenizer=stage.tokenizer, progress=progress)
     else:
         from urbanfm_core.importers.aether import import_aether
 
@@ -352,29 +360,32 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
 }
 
 
-def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Prepared, SampleStore]:
-    """The method, its preset, a city ready to train on, and where that is kept."""
+def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Prepared, list[TrainingCity]]:
+    """The method, its preset, cities ready to train on, and these."""
     from urbanfm_core.models import get_method, load_preset
     from urbanfm_core.models.device import describe_device, resolve_device
 
     preset = load_preset(stage.preset)
     method = get_method(preset["method"])
-    city = _city_to_train_on(stage, method)
+    cities = cities_to_train_on(stage, method)
     config = method_config(stage, method, preset)
     device = resolve_device(stage.device)
     progress.log("info", f"{method.title} ({stage.preset}) on {describe_device(device)}")
-    store = store_of(stage, "samples", city.identity(*inputs_to_train(method, city)))
-    prepared = method.prepare(config, city, store, device, progress)
-    return method, preset, prepared, store
+    prepared = method.prepare_cities(config, cities, device, progress)
+    if getattr(stage, "descriptions_out", None) is not None:
+        _write_descriptions(stage.descriptions_out, prepared)
+    return method, preset, prepared, cities
 
 
-def _city_to_train_on(stage: Any, method: Method) -> CityInputs:
-    """The inputs; with regions only if these are the samples, so that others train alike whatever the regions are."""
-    city = city_of(stage)
-    inputs_used(method, method.needs, city)
-    if method.trains_on != "regions":
-        return city
-    return replace(city, regions=regions_of(stage, city))
+def _write_descriptions(path: str, prepared: Prepared) -> None:
+    from urbanfm_core.models.descriptions import write_descriptions
+
+    if prepared.descriptions is None:
+        raise ConfigError(
+            "There are no descriptions of regions to write: no language teacher is asked.",
+            "Take a preset with one, such as refound-small, and give points of interest.",
+        )
+    write_descriptions(prepared.descriptions, path)
 
 
 def _train(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[str]]:
@@ -382,14 +393,14 @@ def _train(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[
     from urbanfm_core.models.device import resolve_device
     from urbanfm_core.training.run import train as run_training
 
-    method, preset, prepared, store = _prepare(stage, progress.part(0.0, 0.4))
+    method, preset, prepared, cities = _prepare(stage, progress.part(0.0, 0.4))
     checkpoint = run_training(
         method,
         prepared,
         training_settings(stage, preset),
         device=resolve_device(stage.device),
         out=out,
-        data_fingerprint=store.fingerprint,
+        data_fingerprint=data_fingerprint(cities),
         progress=progress.part(0.4, 1.0),
         preset=stage.preset,
     )
@@ -415,7 +426,7 @@ def _checkpoint_to_train(stage: EmbedStage) -> str:
         return stage.checkpoint_out
     preset = load_preset(stage.preset)
     method = get_method(preset["method"])
-    city = _city_to_train_on(stage, method)
+    city = cities_to_train_on(stage, method)[0].inputs
     settings = {name: getattr(stage, name) for name in (*TrainingParams.model_fields, "batch_size")}
     made_from = {**city.identity(*inputs_to_train(method, city)), **settings, "preset": preset}
     return str(cache_of(stage) / "checkpoints" / f"{Path(stage.preset).stem}-{fingerprint(made_from)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 import psutil
 
-from urbanfm_core.analysis_stages import AblateStage, SearchStage
+from urbanfm_core.analysis_stages import AblateStage, AttendStage, PredictStage, SearchStage
 from urbanfm_core.caption_stages import CaptionStage
-from urbanfm_core.inputs import city_of, inputs_used, load_model, method_config, regions_of, training_settings
+from urbanfm_core.cities import cities_to_train_on, layers_of
+from urbanfm_core.inputs import city_of, load_model, method_config, regions_of, training_settings
 from urbanfm_core.parameters import Stage
 from urbanfm_core.progress import Progress, duration
 from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, TrainStage
 
 _PILOT_POINTS = (64, 320)
-_PILOT_REGIONS = (8, 40)
+PILOT_REGIONS = (8, 40)
 _PILOT_STEPS = 5
-_PILOT_PICTURES = 2
 _PILOT_PIXELS = 1 << 18
 _STRIP_BYTES = 8 << 20
 
@@ -75,6 +75,7 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
     Raises:
         UrbanFMError: an input is not usable; the dry run finds it like the run would.
     """
+    from urbanfm_core import planning_analyses as analyses
     from urbanfm_core.pipeline import check_outputs
 
     check_outputs(stage)
@@ -84,91 +85,57 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
         value = getattr(stage, field_name)
         if extra["output"] and value is not None:
             made.writes.append(str(value))
-    _describe_inputs(stage, made)
+    for city, layers in layers_of(stage).items():
+        _describe_inputs(layers, made, f"{city}, " if city else "")
     if isinstance(stage, (TrainStage, PrepareStage)):
-        _plan_training(stage, made, progress)
-    elif isinstance(stage, AblateStage):
-        _plan_ablation(stage, made, progress)
+        plan_training(stage, made, progress)
     elif isinstance(stage, EmbedStage):
         _plan_embedding(stage, made, progress)
     elif isinstance(stage, (EmbedRasterStage, SearchStage)):
         _plan_pixels(stage, made, progress)
     elif isinstance(stage, CaptionStage):
-        _plan_captions(stage, made, progress)
+        analyses.plan_captions(stage, made, progress)
+    elif isinstance(stage, AblateStage):
+        analyses.plan_ablation(stage, made, progress)
+    elif isinstance(stage, AttendStage):
+        analyses.plan_attention(stage, made, progress)
+    elif isinstance(stage, PredictStage):
+        analyses.plan_prediction(stage, made, progress)
     return made
 
 
-def _plan_captions(stage: CaptionStage, made: Plan, progress: Progress) -> None:
-    """What services would cost, and the time that models on this machine take, from two pictures."""
-    from urbanfm_core.caption_pipeline import captioners_of, pictures_of
-    from urbanfm_core.models.device import describe_device, resolve_device
-    from urbanfm_core.models.service import SERVICE_PREFIX
-
-    services = [spec for spec in stage.captioners if spec.startswith(SERVICE_PREFIX)]
-    local = [spec for spec in stage.captioners if spec not in services]
-    with tempfile.TemporaryDirectory() as folder:
-        # What was paid for is in the stage's own cache; a trial must find none of its answers there.
-        paid = captioners_of(stage.model_copy(update={"captioners": services}))
-        tried = captioners_of(stage.model_copy(update={"captioners": local, "cache": folder}))
-        if not paid and not tried:
-            return
-        started = time.perf_counter()
-        sets, prompts, _ = pictures_of(stage.model_copy(update={"cache": folder}), progress.part(0.0, 0.6))
-        made.seconds["reading pictures"] = time.perf_counter() - started
-        asked = list(zip(sets, prompts, strict=True))
-        count = sum(len(one) for one in sets)
-        made.notes.append(f"{count:,} pictures, each described by {len(stage.captioners)} captioners.")
-        for captioner in paid:
-            for one, prompt in asked:
-                cost = captioner.estimate(one, [prompt] * len(one))
-                made.notes.append(f"Captioner {captioner.name}, {one.kind}: {cost.describe() if cost else 'no cost.'}")
-            made.seconds[f"describing by {captioner.name}"] = None
-            made.notes.append("Nothing is sent in a dry run, so the time of a service is not measured.")
-        for captioner in tried:
-            made.device = describe_device(resolve_device(stage.device))
-            some = [(picture, prompt) for one, prompt in asked for picture in one[:_PILOT_PICTURES]]
-            started = time.perf_counter()
-            captioner.describe([picture for picture, _ in some], [prompt for _, prompt in some])
-            each = (time.perf_counter() - started) / max(len(some), 1)
-            made.seconds[f"describing by {captioner.name}"] = each * count
-
-
-def _describe_inputs(stage: Stage, made: Plan) -> None:
+def _describe_inputs(stage: Any, made: Plan, whose: str) -> None:
     from urbanfm_core.data.poi import PoiSet
     from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.geo.raster import inspect_raster
     from urbanfm_core.training.checkpoint import Checkpoint
 
-    regions, pois, raster, checkpoint = (
-        getattr(stage, name, None) for name in ("regions", "pois", "embedding_raster", "checkpoint")
-    )
+    regions, pois, checkpoint = (getattr(stage, name, None) for name in ("regions", "pois", "checkpoint"))
     if isinstance(regions, str):
         found = RegionSet.from_layer(regions, getattr(stage, "region_id", None))
-        made.reads.append(("regions", f"{len(found.ids):,} polygons, {found.crs.name}"))
+        made.reads.append((f"{whose}regions", f"{len(found.ids):,} polygons, {found.crs.name}"))
     if isinstance(pois, str):
         points = PoiSet.from_source(pois, city_of(stage).poi_columns)
         told = sum(sentence is not None for sentence in points.sentences())
-        made.reads.append(("pois", f"{len(points):,} points, {told:,} with text, {points.crs.name}"))
+        made.reads.append((f"{whose}pois", f"{len(points):,} points, {told:,} with text, {points.crs.name}"))
     if isinstance(getattr(stage, "captions", None), str):
         told_of = city_of(stage).read_captions()
-        made.reads.append(("captions", f"{len(told_of):,} captions"))
+        made.reads.append((f"{whose}captions", f"{len(told_of):,} captions"))
     if isinstance(getattr(stage, "streetview", None), str):
         views = city_of(stage).read_streetview()
-        made.reads.append(("streetview", f"{len(views):,} views, {views.crs.name}"))
-    if isinstance(raster, str):
-        info = inspect_raster(raster)
-        made.reads.append(
-            (
-                "embedding_raster",
-                f"{info.width:,} x {info.height:,} pixels, {info.count} bands, {info.dtype}, {info.crs.name}",
-            )
-        )
+        made.reads.append((f"{whose}streetview", f"{len(views):,} views, {views.crs.name}"))
+    for name in ("embedding_raster", "imagery"):
+        path = getattr(stage, name, None)
+        if isinstance(path, str):
+            info = inspect_raster(path)
+            size = f"{info.width:,} x {info.height:,} pixels, {info.count} bands"
+            made.reads.append((f"{whose}{name}", f"{size}, {info.dtype}, {info.crs.name}"))
     if isinstance(checkpoint, str):
         summary = Checkpoint.load(checkpoint).summary()
         made.reads.append(("checkpoint", f"{summary['method']}, {checkpoint}"))
 
 
-def _plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
+def plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
     """Pilot runs of two sizes: their difference scales with the samples, the rest is paid once."""
     from urbanfm_core.models import get_method, load_preset
     from urbanfm_core.models.device import describe_device, resolve_device
@@ -177,122 +144,142 @@ def _plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
     made.device = describe_device(device)
     preset = load_preset(stage.preset)
     method = get_method(preset["method"])
-    city = city_of(stage)
-    inputs_used(method, method.needs, city)
+    cities = cities_to_train_on(stage, method)
     settings = training_settings(stage, preset)
     config = method_config(stage, method, preset)
     if getattr(config, "text_encoder", "").startswith("openai:"):
-        _estimate_service(stage, made, city)
+        _estimate_service(stage, made, cities)
         return None
-    pilots = _region_pilots(city, regions_of(stage, city)) if method.trains_on == "regions" else _point_pilots(city)
+    pilots = [_region_pilots(city) if method.trains_on == "regions" else _point_pilots(city) for city in cities]
     timed, prepared = [], None
-    for count in pilots.sizes:
-        progress.update(0.2, f"Trying {count} {pilots.noun}")
-        spread = np.linspace(0, len(pilots.rows) - 1, min(count, len(pilots.rows))).astype(int)
-        rows = pilots.rows[spread] if len(pilots.rows) else pilots.rows
-        with pilots.make(rows) as (small, store):
+    for turn in (0, 1):
+        rows = [spread(pilot.rows, pilot.sizes[turn]) for pilot in pilots]
+        count = sum(map(len, rows))
+        progress.update(0.2, f"Trying {count} {pilots[0].noun}")
+        with ExitStack() as made_for_a_while:
+            small = [made_for_a_while.enter_context(pilot.make(part)) for pilot, part in zip(pilots, rows, strict=True)]
             started = time.perf_counter()
-            prepared = method.prepare(config, small, store, device, Progress())
-            timed.append((len(rows), time.perf_counter() - started))
+            prepared = method.prepare_cities(config, small, device, Progress())
+            timed.append((count, time.perf_counter() - started))
     (few, fast), (many, slow) = timed
-    total = len(pilots.rows)
+    total = sum(len(pilot.rows) for pilot in pilots)
     each = max(slow - fast, 0.0) / max(many - few, 1)
     made.seconds["preparing"] = fast + each * (total - few)
     if prepared is None or isinstance(stage, PrepareStage):
         return prepared
-    made.seconds["training"], step_bytes = _time_training(method, prepared, settings, device, total)
+    made.seconds["training"], step_bytes = time_training(method, prepared, settings, device, total)
     sample_bytes = sum(t.nbytes for t in _tensors(prepared.samples)) / max(len(prepared.samples), 1)
-    made.memory_bytes = _peak_bytes() + int(sample_bytes * total) + step_bytes
+    made.memory_bytes = peak_bytes() + int(sample_bytes * total) + step_bytes
     made.notes.append(f"{settings.epochs} epochs of {total:,} samples in batches of {settings.batch_size}.")
     return prepared
 
 
 @dataclass(frozen=True)
 class _Pilots:
-    """Small parts of a city: `make` gives the city with some of the rows, and a store that goes away."""
+    """Small parts of a city: `make` gives the city with some of the rows, and with a store that goes away."""
 
     noun: str
     rows: np.ndarray
     sizes: tuple[int, int]
-    make: Callable[[np.ndarray], AbstractContextManager[tuple[Any, Any]]]
+    make: Callable[[np.ndarray], AbstractContextManager[Any]]
+
+
+def scaled(rows: np.ndarray, sizes: tuple[int, int], run: Callable[[np.ndarray], None]) -> float:
+    """Seconds for all rows, from few and from more of them: the difference grows with the rows, the rest is paid once."""
+    timed = []
+    for size in sizes:
+        part = spread(rows, size)
+        started = time.perf_counter()
+        run(part)
+        timed.append((len(part), time.perf_counter() - started))
+    (few, fast), (many, slow) = timed
+    return fast + max(slow - fast, 0.0) / max(many - few, 1) * (len(rows) - few)
+
+
+def spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """So many of the rows, from the first to the last."""
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)] if len(rows) else rows
 
 
 def _point_pilots(city: Any) -> _Pilots:
-    points = city.read_pois()
+    points = city.inputs.read_pois()
     usable = np.flatnonzero([sentence is not None for sentence in points.sentences()])
     return _Pilots("points of interest", usable, _PILOT_POINTS, lambda rows: _pilot_city(city, points.take(rows)))
 
 
-def _region_pilots(city: Any, regions: Any) -> _Pilots:
+def _region_pilots(city: Any) -> _Pilots:
+    regions = city.inputs.require_regions()
+
     @contextmanager
-    def make(rows: np.ndarray) -> Iterator[tuple[Any, Any]]:
+    def make(rows: np.ndarray) -> Iterator[Any]:
         from urbanfm_core.data.store import SampleStore
 
         with tempfile.TemporaryDirectory() as folder:
-            yield replace(city, regions=regions.take(rows)), SampleStore(folder, {"pilot": len(rows)})
+            inputs = replace(city.inputs, regions=regions.take(rows))
+            yield replace(city, inputs=inputs, store=SampleStore(folder, {"pilot": len(rows)}))
 
-    return _Pilots("regions", np.arange(len(regions)), _PILOT_REGIONS, make)
-
-
-def _plan_ablation(stage: AblateStage, made: Plan, progress: Progress) -> None:
-    """One training measured, times the trainings; those that an earlier run finished are not known here."""
-    from urbanfm_core.ablating import planned_variants
-    from urbanfm_core.models import get_method, load_preset
-
-    preset = load_preset(stage.preset)
-    method = get_method(preset["method"])
-    variants = planned_variants(stage, method, method_config(stage, method, preset))
-    _plan_training(stage, made, progress)
-    trainings = len(variants) * stage.training_seeds
-    one = made.seconds.get("training")
-    made.seconds["training"] = None if one is None else one * trainings
-    made.seconds |= {"embedding": None, "scoring": None}
-    made.notes.append(
-        f"{trainings} trainings: {', '.join(variant.name for variant in variants)}, {stage.training_seeds} times each. "
-        "Time is that of the full model; trainings that an earlier run finished take none."
-    )
+    return _Pilots("regions", np.arange(len(regions)), PILOT_REGIONS, make)
 
 
 def _plan_embedding(stage: EmbedStage, made: Plan, progress: Progress) -> None:
     from urbanfm_core.models import get_method, load_preset
-    from urbanfm_core.models.device import resolve_device
-    from urbanfm_core.models.method import Trained
 
     if stage.checkpoint is not None:
         method, trained, _ = load_model(stage.checkpoint, stage, progress)
     else:
-        prepared = _plan_training(stage, made, progress)
+        prepared = plan_training(stage, made, progress)
         if prepared is None:
             return
         method = get_method(load_preset(stage.preset)["method"])
-        device = resolve_device(stage.device)
-        model = method.build(prepared.config).to(device).eval()
-        trained = Trained(prepared.config, model, prepared.preprocessing, device)
-
+        trained = trained_from(method, prepared, stage)
     city = city_of(stage)
-    if "pixels" not in method.can:
-        made.seconds["embedding"] = None
-        return
     regions = regions_of(stage, city)
-    _time_pixels(city, method.pixel_function(trained), made, "embedding", regions)
-    width = trained.config.embedding_dim
-    made.memory_bytes = (made.memory_bytes or _peak_bytes()) + len(regions.ids) * width * 40
-    _name_device(made, trained.device)
+    made.seconds["embedding"] = time_embedding(method, trained, city, regions, made)
+    width = getattr(trained.config, "embedding_dim", 0)
+    made.memory_bytes = (made.memory_bytes or peak_bytes()) + len(regions.ids) * width * 40
+    name_device(made, trained.device)
+
+
+def trained_from(method: Any, prepared: Any, stage: Any) -> Any:
+    """A network as training leaves it, but for its weights."""
+    from urbanfm_core.models.device import resolve_device
+    from urbanfm_core.models.method import Trained
+
+    device = resolve_device(stage.device)
+    model = method.build(prepared.config).to(device).eval()
+    return Trained(prepared.config, model, prepared.preprocessing, device, stage.batch_size)
+
+
+def time_embedding(method: Any, trained: Any, city: Any, regions: Any, made: Plan) -> float | None:
+    """Seconds of embedding the regions: by a strip of the raster if its pixels are embedded, else by some regions."""
+    from urbanfm_core.data.store import SampleStore
+    from urbanfm_core.planning_analyses import tried
+
+    if "pixels" in method.can:
+        return _time_pixels(city, method.pixel_function(trained), regions)
+
+    def embed(some: np.ndarray) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            part = regions.take(some)
+            store = SampleStore(folder, {"pilot": len(some)})
+            method.embed(trained, replace(city, regions=part), part, store, Progress())
+
+    return tried(made, np.arange(len(regions)), embed)
 
 
 def _plan_pixels(stage: Any, made: Plan, progress: Progress) -> None:
 
     method, trained, _ = load_model(stage.checkpoint, stage, progress)
-    _name_device(made, trained.device)
+    name_device(made, trained.device)
     city = city_of(stage)
     if city.embedding_raster is not None and getattr(stage, "raster", "yes") is not None:
-        _time_pixels(city, method.pixel_function(trained), made, "reading and embedding pixels", None)
+        made.seconds["reading and embedding pixels"] = _time_pixels(city, method.pixel_function(trained), None)
         made.seconds["writing"] = None
         made.notes.append("Writing runs beside the computation; it is not part of the estimate.")
-    made.memory_bytes = _peak_bytes()
+    made.memory_bytes = peak_bytes()
 
 
-def _time_pixels(city: Any, function: Callable[[np.ndarray], np.ndarray], made: Plan, step: str, regions: Any) -> None:
+def _time_pixels(city: Any, function: Callable[[np.ndarray], np.ndarray], regions: Any) -> float:
     """One strip read, decoded and projected; scaled to the pixels that the regions' bounds hold."""
     from urbanfm_core.geo.crs import transform_geometry
     from urbanfm_core.geo.raster import plan_strips
@@ -320,10 +307,10 @@ def _time_pixels(city: Any, function: Callable[[np.ndarray], np.ndarray], made: 
         wide = max(0.0, min(right, east) - max(left, west)) / info.transform.a
         high = max(0.0, min(top, north) - max(bottom, south)) / -info.transform.e
         total = wide * high
-    made.seconds[step] = total * (reading + computing)
+    return float(total * (reading + computing))
 
 
-def _time_training(method: Any, prepared: Any, settings: Any, device: Any, samples: int) -> tuple[float, int]:
+def time_training(method: Any, prepared: Any, settings: Any, device: Any, samples: int) -> tuple[float, int]:
     """Seconds of the whole training from a few timed steps, and the bytes of weights and optimiser."""
     import torch
 
@@ -343,17 +330,18 @@ def _time_training(method: Any, prepared: Any, settings: Any, device: Any, sampl
     return step * steps, 4 * weights
 
 
-def _estimate_service(stage: Any, made: Plan, city: Any) -> None:
+def _estimate_service(stage: Any, made: Plan, cities: Any) -> None:
     from urbanfm_core.models.text import estimate
 
-    texts = [sentence for sentence in city.read_pois().sentences() if sentence is not None]
+    points = [city.inputs.read_pois() for city in cities]
+    texts = [sentence for one in points for sentence in one.sentences() if sentence is not None]
     made.notes.append(f"Text encoder {stage.text_encoder}: {estimate(stage.text_encoder, texts).describe()}")
     made.seconds |= {"preparing": None, "training": None}
     made.notes.append("Nothing is sent in a dry run, so time is not measured.")
 
 
 @contextmanager
-def _pilot_city(city: Any, points: Any) -> Iterator[tuple[Any, Any]]:
+def _pilot_city(city: Any, points: Any) -> Iterator[Any]:
     """The city with only these points, and a store that goes away."""
     import geopandas as gpd
 
@@ -371,18 +359,19 @@ def _pilot_city(city: Any, points: Any) -> Iterator[tuple[Any, Any]]:
         path = Path(folder) / "pois.gpkg"
         write_layer(frame, path)
         columns = PoiColumns(name="name", category="category", subcategory="subcategory")
-        yield replace(city, pois=path, poi_columns=columns), SampleStore(folder, {"pilot": len(points)})
+        inputs = replace(city.inputs, pois=path, poi_columns=columns)
+        yield replace(city, inputs=inputs, store=SampleStore(folder, {"pilot": len(points)}))
 
 
 def _tensors(samples: Any) -> list[Any]:
     return [value for value in vars(samples).values() if hasattr(value, "nbytes")]
 
 
-def _name_device(made: Plan, device: Any) -> None:
+def name_device(made: Plan, device: Any) -> None:
     from urbanfm_core.models.device import describe_device
 
     made.device = describe_device(device)
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     return int(psutil.Process().memory_info().rss)

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+
+def said_by(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Each sentence once, in the order of their first saying; with those who said it, if not all did.
+
+    Args:
+        notes: Sentences by speaker.
+    """
+    speakers: dict[str, list[str]] = {}
+    for name, sentences in notes.items():
+        for sentence in dict.fromkeys(sentences):
+            speakers.setdefault(sentence, []).append(name)
+    return [text if len(names) == len(notes) else f"{', '.join(names)}: {text}" for text, names in speakers.items()]
 
 
 @dataclass

@@ -7,7 +7,7 @@ Each stage is a pydantic model of `parameters.param` fields; those of the analys
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError, model_validator
 
@@ -15,16 +15,20 @@ from urbanfm_core.analysis_stages import AblateStage, AttendStage, EvaluateStage
 from urbanfm_core.caption_stages import CaptionStage
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.parameters import (
-    CaptionInputs,
+    CityParams,
     ComputeParams,
+    DescriptionsOutput,
     EmbeddingRasterInputs,
-    ImageryInputs,
-    PoiInputs,
-    RegionInputs,
+    GridShape,
+    SeveralCities,
     Stage,
     TrainingParams,
+    cell_shape,
+    cell_size,
     param,
 )
+
+StageType = TypeVar("StageType", bound=Stage)
 
 
 class SampleCityStage(Stage):
@@ -60,17 +64,8 @@ class GridStage(Stage):
     extent_crs: str | None = param(
         None, "Coordinate reference system of the extent.", label="CRS of the extent", kind="crs", advanced=True
     )
-    grid_size: float = param(
-        500.0,
-        "Side of a square cell, or distance between the centres of two neighbouring hexagons.",
-        label="Grid cell size",
-        kind="number",
-        unit="m",
-        gt=0,
-    )
-    grid_shape: Literal["square", "hexagon"] = param(
-        "square", "Shape of the cells.", label="Grid cell shape", kind="choice"
-    )
+    grid_size: float = cell_size()
+    grid_shape: GridShape = cell_shape("Shape of the cells.")
     out: str = param(
         help="GeoPackage, GeoJSON or GeoParquet to write.", label="Grid regions", kind="polygons", output=True
     )
@@ -82,19 +77,15 @@ class GridStage(Stage):
         return self
 
 
-class PrepareStage(
-    ComputeParams, TrainingParams, CaptionInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs
-):
+class PrepareStage(ComputeParams, TrainingParams, SeveralCities, DescriptionsOutput):
     """Read a city's layers once and keep what a method trains on.
 
     Training does this by itself; done alone it separates the reading, which is slow on large rasters, from training.
     """
 
 
-class TrainStage(
-    ComputeParams, TrainingParams, CaptionInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs
-):
-    """Train a method on a city's layers.
+class TrainStage(ComputeParams, TrainingParams, SeveralCities, DescriptionsOutput):
+    """Train a method on the layers of a city, or of several.
 
     Writes a checkpoint: a folder with weights, configuration, preprocessing, metrics and a loss curve. A run that was
     stopped continues where it was when started again with the same inputs and parameters.
@@ -106,9 +97,7 @@ class TrainStage(
     )
 
 
-class EmbedStage(
-    ComputeParams, TrainingParams, CaptionInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs
-):
+class EmbedStage(ComputeParams, TrainingParams, CityParams):
     """Give every region a vector that knows what the place looks like and what it is for.
 
     With a checkpoint it embeds. Without one it first trains the preset on the same layers and keeps that checkpoint.
@@ -204,11 +193,11 @@ class ImportCheckpointStage(Stage):
 
     checkpoint: str = param(
         help="Published file: london_last.pth of AETHER, a .pdparams file of ReFound, or a file of weights of open_clip's "
-        "CoCa for UrbanCLIP.",
+        "CoCa for UrbanCLIP; for UrbanLN the folder or Hugging Face id of any CLIP.",
         label="Published checkpoint",
         kind="file",
     )
-    method: Literal["aether", "refound", "urbanclip"] = param(
+    method: Literal["aether", "refound", "urbanclip", "urbanln"] = param(
         "aether", "Method that the weights belong to.", label="Method", kind="choice"
     )
     text_encoder: str | None = param(
@@ -220,8 +209,8 @@ class ImportCheckpointStage(Stage):
     )
     tokenizer: str | None = param(
         None,
-        "Of ReFound and UrbanCLIP: tokenizer that the weights were trained with, a Hugging Face folder or id. When not "
-        "given, as published: bert-base-chinese of ReFound, CLIP's of UrbanCLIP.",
+        "Of all but AETHER: tokenizer that the weights were trained with, a Hugging Face folder or id. When not given, as "
+        "published: bert-base-chinese of ReFound, CLIP's of UrbanCLIP, and of UrbanLN the CLIP's own.",
         label="Tokenizer",
         kind="text",
         advanced=True,
@@ -322,14 +311,23 @@ def make_stage(name: str, values: dict[str, Any]) -> Stage:
     """
     if name not in STAGES:
         raise ConfigError(f"There is no stage '{name}'.", f"Choose one of: {', '.join(STAGES)}.")
+    return checked(STAGES[name], values, f"Stage '{name}'", f"See: urbanfm {name} --help")
+
+
+def checked(model: type[StageType], values: dict[str, Any], where: str, hint: str) -> StageType:
+    """Values as a definition's parameters.
+
+    Raises:
+        ConfigError: an unknown parameter, or a value outside its limits; the message names each.
+    """
     for value in values.values():
         _fail_on_no_text(value)
     try:
-        return STAGES[name](**values)
+        return model(**values)
     except ValidationError as error:
         lines = []
         for item in error.errors():
-            where = ".".join(str(part) for part in item["loc"]) or name
+            name = ".".join(str(part) for part in item["loc"])
             found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
-            lines.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{found}")
-        raise ConfigError(f"Stage '{name}': " + "; ".join(lines) + ".", f"See: urbanfm {name} --help") from error
+            lines.append(f"{name and name + ': '}{item['msg'].removeprefix('Value error, ')}{found}")
+        raise ConfigError(f"{where}: " + "; ".join(lines) + ".", hint) from error

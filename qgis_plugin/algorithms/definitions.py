@@ -34,6 +34,7 @@ FILE_FILTERS = {
     "map": "PNG (*.png)",
     "report": "HTML (*.html)",
     "out": "JSON (*.json)",
+    "descriptions_out": "CSV (*.csv);;Parquet (*.parquet)",
     "checkpoint": "PyTorch (*.pth *.pt);;* (*)",
 }
 

@@ -58,8 +58,8 @@ def ours(size: Size, precision: Any, points: bool) -> Callable[[Setting], Callab
         from urbanfm_core.data.image_store import ImageStatistics, StoredImages
         from urbanfm_core.models.batches import Batches
         from urbanfm_core.models.method import Trained
+        from urbanfm_core.models.refound.compute import compute_vectors
         from urbanfm_core.models.refound.config import RefoundConfig
-        from urbanfm_core.models.refound.method import compute_vectors
         from urbanfm_core.models.refound.network import RefoundModel
         from urbanfm_core.models.refound.samples import RegionInputs
         from urbanfm_core.progress import Progress

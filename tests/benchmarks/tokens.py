@@ -113,7 +113,7 @@ def ours(setting: Setting) -> Callable[[], Output]:
 
     from urbanfm_core.models.batches import Batches
     from urbanfm_core.models.method import Trained
-    from urbanfm_core.models.refound.method import compute_vectors
+    from urbanfm_core.models.refound.compute import compute_vectors
     from urbanfm_core.progress import Progress
 
     inputs, model = _inputs(setting), _model()

@@ -170,7 +170,7 @@ def test_the_prompt_is_a_file(service, views, tmp_path):
     (tmp_path / "prompt.txt").write_text("Name what\nyou see.")
     run(
         "caption",
-        given(tmp_path, captioners=[service.spec], streetview=views, prompt=tmp_path / "prompt.txt"),
+        given(tmp_path, captioners=[service.spec], streetview=views, prompt_file=tmp_path / "prompt.txt"),
         Progress(),
     )
     assert set(service.prompts) == {"Name what you see."}
@@ -178,7 +178,7 @@ def test_the_prompt_is_a_file(service, views, tmp_path):
     with pytest.raises(ConfigError, match="is empty"):
         run(
             "caption",
-            given(tmp_path, captioners=[service.spec], streetview=views, prompt=tmp_path / "prompt.txt"),
+            given(tmp_path, captioners=[service.spec], streetview=views, prompt_file=tmp_path / "prompt.txt"),
             Progress(),
         )
 

@@ -3,6 +3,8 @@ import json
 import pytest
 
 from urbanfm_core.cli import main
+from urbanfm_core.errors import ConfigError
+from urbanfm_core.stages import make_stage
 
 
 def test_unknown_flags_and_bad_values_are_user_errors(capsys):
@@ -72,3 +74,25 @@ def test_a_map_without_matplotlib_is_refused_before_any_work(tmp_path, monkeypat
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "matplotlib" else find(name))
     assert main(["embed", "--embedding-raster", "/nowhere.tif", "--map", str(tmp_path / "m.png")]) == 2
     assert "urbanfm[plots]" in capsys.readouterr().err.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("stage", "values"),
+    [
+        ("evaluate", {"embeddings": "e.parquet", "targets": ["price"]}),
+        ("predict", {"embeddings": "e.parquet", "target": "price"}),
+        ("ablate", {"regions": "r.gpkg", "targets": ["price"]}),
+    ],
+)
+def test_fewer_blocks_than_folds_are_refused_wherever_there_are_folds(stage, values):
+    assert make_stage(stage, {**values, "folds": 4, "blocks": 4})
+    with pytest.raises(ConfigError, match=r"3 blocks \(blocks\) cannot fill 4 folds \(folds\)"):
+        make_stage(stage, {**values, "folds": 4, "blocks": 3})
+
+
+def test_a_list_takes_what_follows_its_flag_or_the_flag_again(tmp_path, capsys):
+    for files in (["a.json", "b.json"], ["a.json", "--cities", "b.json"]):
+        assert main(["train", "--cities", *files, "--preset", "refound-tiny", "--out", str(tmp_path / "x")]) == 2
+        assert "a.json: the file of a city cannot be read" in capsys.readouterr().err.replace("\n", "")
+    assert main(["train", "--cities", "a.json", "--pois", "p.gpkg", "--out", str(tmp_path / "x")]) == 2
+    assert "pois: the files of the cities" in capsys.readouterr().err.replace("\n", "")

@@ -30,7 +30,18 @@ LAYERS = [
     ("training", "importers", "captions"),
     ("inference",),
     ("evaluation", "maps"),
-    ("environment", "inputs", "ablating", "analysis_pipeline", "caption_pipeline", "pipeline", "planning", "contract"),
+    (
+        "environment",
+        "inputs",
+        "cities",
+        "ablating",
+        "analysis_pipeline",
+        "caption_pipeline",
+        "pipeline",
+        "planning",
+        "planning_analyses",
+        "contract",
+    ),
     ("cli", "worker", "__main__"),
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -13,6 +13,7 @@ from shapely.geometry import Point, box
 from torch import nn
 
 import urbanfm_core
+from urbanfm_core.errors import ConfigError
 from urbanfm_core.geo.assign import assign_to_polygons
 from urbanfm_core.models import METHODS
 from urbanfm_core.models.method import Method, Prepared, RegionVectors, TensorSamples
@@ -86,3 +87,15 @@ def test_a_sixth_method_trains_saves_loads_and_embeds(toy):
     assert inspected.history[-1]["loss"] < inspected.history[0]["loss"]
     again = urbanfm_core.embed(preset=preset, regions=folder / "regions.gpkg", **given)
     np.testing.assert_array_equal(again.vectors, table.vectors)
+
+
+def test_a_method_that_takes_one_city_says_so_and_takes_one_file(toy):
+    folder, preset, _ = toy
+    (folder / "a.json").write_text(json.dumps({"pois": "pois.gpkg"}))
+    given = {"preset": preset, "cache": folder / "cache", "device": "cpu", "out": folder / "one"}
+    with pytest.raises(ConfigError, match=r"Toy learns from one city at a time, found 2"):
+        urbanfm_core.train(cities=[folder / "a.json", folder / "b.json"], **given)
+    by_file = urbanfm_core.inspect(checkpoint=urbanfm_core.train(cities=[folder / "a.json"], **given))
+    by_flag = urbanfm_core.train(pois=folder / "pois.gpkg", **{**given, "out": folder / "two"})
+    same = urbanfm_core.inspect(checkpoint=by_flag).manifest["data_fingerprint"]
+    assert by_file.manifest["data_fingerprint"] == same

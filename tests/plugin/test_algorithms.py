@@ -533,6 +533,8 @@ def test_training_and_searching_name_what_is_missing(
     assert "Points of interest or Imagery" in either and "refound-tiny" in either
     one = {"PRESET": "refound-tiny", "POIS": pois.id(), "OUT": "/tmp/x"}
     assert TrainModel().create({}).checkParameterValues(one, context)[0]
+    several = {"PRESET": "refound-tiny", "CITIES": "/a.json\n/b.json", "OUT": "/tmp/x"}
+    assert TrainModel().create({}).checkParameterValues(several, context)[0]
     assert "search in" in refusal(SearchByText, {"QUERY": "x", "CHECKPOINT": checkpoint, "OUT": MEMORY}, context)
     both = {"OVER": pois.id(), "EXTENT": "0,1,0,1 [EPSG:4326]", "OUT": MEMORY}
     assert "not both" in refusal(CreateGridRegions, both, context)

@@ -12,8 +12,9 @@ import numpy as np
 import pyproj
 from rasterio.windows import Window
 
+from urbanfm_core.data.raster_file import RasterFile
 from urbanfm_core.errors import ConfigError, ShapeError
-from urbanfm_core.geo.raster import RasterInfo, RasterReader, nodata_array
+from urbanfm_core.geo.raster import RasterInfo, nodata_array
 
 ALPHAEARTH_BANDS = 64
 ALPHAEARTH_NODATA = -128
@@ -53,7 +54,7 @@ def quantize_alphaearth(values: np.ndarray) -> np.ndarray:
     return quantized
 
 
-class EmbeddingRaster:
+class EmbeddingRaster(RasterFile):
     """Reads an N-band raster as float32 vectors with NaN where there are none. Safe to share between threads.
 
     Args:
@@ -67,8 +68,8 @@ class EmbeddingRaster:
     """
 
     def __init__(self, path: str | Path, quantization: str = "auto") -> None:
-        self._reader = RasterReader(path)
-        info = self._reader.info
+        super().__init__(path)
+        info = self.info
         self.quantization = _resolve(info, quantization)
         self._nodata = nodata_array(info)
         self._scale = np.array(info.scales, np.float32)[:, None]
@@ -79,21 +80,6 @@ class EmbeddingRaster:
     def open(cls, path: str | Path, quantization: str = "auto") -> EmbeddingRaster:
         """Open a raster file; see the class."""
         return cls(path, quantization)
-
-    def __enter__(self) -> EmbeddingRaster:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
-
-    @property
-    def info(self) -> RasterInfo:
-        """Grid, type, blocks and the rest of the file's description, north-up."""
-        return self._reader.info
 
     @property
     def bands(self) -> int:

@@ -113,7 +113,7 @@ def stored_images(
     """
     imagery.require_overlap(frames)
     progress = progress or Progress()
-    _store_stretch(imagery, frames, store, progress.part(0.0, 0.05))
+    store_stretch(imagery, frames, store, progress.part(0.0, 0.05))
     shapes = "" if context else b"".join(polygon.wkb for polygon in frames.geometry)
     folder = f"images/{_key(frames.bounds.tobytes(), shapes, size_px, json.dumps(imagery.to_json()))}"
     on = np.flatnonzero(imagery.on_raster(frames))
@@ -211,7 +211,7 @@ def patch_validity(valid: NDArray[np.bool_], patch_px: int) -> NDArray[np.bool_]
     return shown
 
 
-def _store_stretch(imagery: Imagery, frames: RegionFrames, store: SampleStore, progress: Progress) -> None:
+def store_stretch(imagery: Imagery, frames: RegionFrames, store: SampleStore, progress: Progress) -> None:
     """The limits of the stretch: the raster's own, from the store, or found and kept there."""
     if not imagery.needs_stretch or imagery.stretch is not None:
         return

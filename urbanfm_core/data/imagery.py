@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from urbanfm_core.data.frames import RegionFrames, polygon_mask, region_frames
+from urbanfm_core.data.raster_file import RasterFile
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import ConfigError, CRSError, EmptyInputError, InputError, NoOverlapError
 from urbanfm_core.geo.crops import Crop, iter_crops
 from urbanfm_core.geo.crs import same_crs
 from urbanfm_core.geo.footprints import repeat_ranges
-from urbanfm_core.geo.raster import RasterInfo, RasterReader, gdal_env, nodata_array
+from urbanfm_core.geo.raster import gdal_env, nodata_array
 from urbanfm_core.geo.resample import axis_weights, weighted_mean
 from urbanfm_core.progress import Progress
 
@@ -45,7 +46,7 @@ class Stretch:
     high: tuple[float, ...]
 
 
-class Imagery:
+class Imagery(RasterFile):
     """Cuts pictures of regions out of a raster. Use as a context manager, or close it.
 
     Args:
@@ -63,7 +64,7 @@ class Imagery:
     """
 
     def __init__(self, path: str | Path, bands: Sequence[int] | None = None, stretch: Stretch | None = None) -> None:
-        self._reader = RasterReader(path)
+        super().__init__(path)
         self.notes: list[str] = []
         roles = self._roles()
         self._alpha = next((place for place, role in enumerate(roles) if role == ColorInterp.alpha), None)
@@ -71,21 +72,6 @@ class Imagery:
         self._taken = np.array(self.bands) - 1
         self._nodata = nodata_array(self.info)
         self.stretch = stretch if self.needs_stretch else None
-
-    def __enter__(self) -> Imagery:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
-
-    @property
-    def info(self) -> RasterInfo:
-        """Grid, type, blocks and the rest of the file's description, north-up."""
-        return self._reader.info
 
     @property
     def needs_stretch(self) -> bool:

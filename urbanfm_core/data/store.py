@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,25 @@ class SampleStore:
             file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
             for file in sorted((self.path / name).glob("*.npy"))
         }
+
+    def partitions(
+        self, folder: str, rows: int, at_once: int, make: Callable[[slice], Mapping[str, np.ndarray]]
+    ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+        """Something about many rows, one partition after another: those that are finished, and else made and kept.
+
+        Args:
+            folder: Where they are kept; it must tell apart whatever the content depends on.
+            rows: Number of rows.
+            at_once: Rows of a partition.
+            make: Arrays of some rows.
+        Yields:
+            The rows of each partition in turn, and its arrays, memory-mapped.
+        """
+        for number, start in enumerate(range(0, rows, at_once)):
+            part, name = slice(start, min(start + at_once, rows)), f"{folder}/{number:05d}"
+            if not self.has(name):
+                self.save(name, **make(part))
+            yield part, self.load(name)
 
     def remove(self) -> None:
         """Delete the store, when what it helped to make is finished."""

@@ -32,6 +32,7 @@ from urbanfm_core.models.method import Method
 from urbanfm_core.progress import Progress
 
 FULL = "full"
+UNTRAINED = "untrained"
 TABLE = "embedding.parquet"
 _TRAINING = 0.8
 
@@ -44,11 +45,13 @@ class Variant:
         name: How tables call it; `FULL` for the method as it is.
         overrides: Changes to the configuration.
         sweep: The number that is varied and its value here, if the variant is a step of a sweep.
+        trained: False for the network as it starts, which shows what training itself is worth.
     """
 
     name: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     sweep: tuple[str, Any] | None = None
+    trained: bool = True
 
 
 # Trains a variant from a seed and embeds the regions. The folder is the variant's own: a checkpoint and an unfinished
@@ -150,26 +153,27 @@ class Ablation:
 def plan_variants(
     method: Method, config: Any, names: Sequence[str] | None = None, sweeps: Sequence[str] = ()
 ) -> list[Variant]:
-    """The full model, the ablations of the method's paper, and the steps of sweeps.
+    """The full model, the ablations of the method's paper, the untrained network, and the steps of sweeps.
 
     Args:
-        method: Its `ablations` are offered.
+        method: Its `ablations` are offered, and `UNTRAINED`.
         config: Configuration of the full model.
-        names: Which ablations; None for all of the paper's.
+        names: Which of them; None for all.
         sweeps: Texts such as 'lambda_image=0,0.2,0.4': a field of the configuration and its values, read as JSON where
             they are JSON.
     Raises:
         ConfigError: an ablation or a field that does not exist, or a value that the configuration refuses.
     """
-    offered = method.ablations
+    offered = {name: Variant(name, dict(overrides)) for name, overrides in method.ablations.items()}
+    offered[UNTRAINED] = Variant(UNTRAINED, trained=False)
     wanted = list(offered) if names is None else list(dict.fromkeys(names))
     unknown = [name for name in wanted if name not in offered]
     if unknown:
         raise ConfigError(
             f"{method.title} has no ablation {', '.join(map(repr, unknown))}.",
-            f"Its ablations are: {', '.join(map(repr, offered)) or 'none'}.",
+            f"Its ablations are: {', '.join(map(repr, offered))}.",
         )
-    variants = [Variant(FULL), *(Variant(name, dict(offered[name])) for name in wanted)]
+    variants = [Variant(FULL), *(offered[name] for name in wanted)]
     known = [item.name for item in fields(config)]
     for text in sweeps:
         name, separator, values = text.partition("=")
@@ -243,8 +247,8 @@ def ablate(
         progress.check()
         part = progress.part(_TRAINING * number / len(runs), _TRAINING * (number + 1) / len(runs))
         part.update(0.0, f"{variant.name}, seed {seed} ({number + 1} of {len(runs)})")
-        whole = asdict(replace(config, **variant.overrides))
-        store = SampleStore(work, {**made_from, "config": whole, "seed": seed})
+        whole = {**made_from, "config": asdict(replace(config, **variant.overrides)), "seed": seed}
+        store = SampleStore(work, whole if variant.trained else {**whole, "trained": False})
         folder = store.path
         if (folder / TABLE).is_file():
             taken += folder not in folders.values()

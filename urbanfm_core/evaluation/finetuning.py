@@ -54,6 +54,22 @@ def predict_with_network(stage: PredictStage, city: CityInputs, store_of: StoreM
         ConfigError: no layer that the method sees, a method that cannot be fine-tuned, or no head to apply.
         InputError: as `predict`.
     """
+    tuner, trained, checkpoint = load_network(stage, city)
+    progress.log("info", f"{tuner.title} on {describe_device(trained.device)}")
+    regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.02))
+    city = replace(city, regions=regions)
+    made_from = {"weights": checkpoint.manifest["weights_sha256"], "regions": regions.fingerprint()}
+    if stage.head == "finetune":
+        return _Tuning(stage, tuner, trained, city, regions, labels, notes).run(store_of, made_from, progress)
+    return _apply(stage, tuner, trained, city, labels, notes, store_of(made_from), progress)
+
+
+def load_network(stage: PredictStage, city: CityInputs) -> tuple[Tuner, Trained, Checkpoint]:
+    """The network that is to be fine-tuned, or that was, and how that is done.
+
+    Raises:
+        ConfigError: no layer that the method sees, a method that cannot be fine-tuned, or no head to apply.
+    """
     checkpoint = Checkpoint.load(str(stage.checkpoint))
     tuned = bool(checkpoint.config.get("predictions")) and KEY in checkpoint.preprocessing
     if stage.head != "finetune" and not tuned:
@@ -63,13 +79,21 @@ def predict_with_network(stage: PredictStage, city: CityInputs, store_of: StoreM
     method, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size)
     tuner = method.tuner()
     city.require_one_of(*tuner.inputs)
-    progress.log("info", f"{tuner.title} on {describe_device(trained.device)}")
-    regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.02))
-    city = replace(city, regions=regions)
-    made_from = {"weights": checkpoint.manifest["weights_sha256"], "regions": regions.fingerprint()}
-    if stage.head == "finetune":
-        return _Tuning(stage, tuner, trained, city, regions, labels, notes).run(store_of, made_from, progress)
-    return _apply(stage, tuner, trained, city, labels, notes, store_of(made_from), progress)
+    return tuner, trained, checkpoint
+
+
+def training_config(stage: PredictStage, tuner: Tuner, rows: int) -> TrainingConfig:
+    """How a network is fine-tuned on so many labelled regions."""
+    return TrainingConfig(
+        epochs=stage.epochs,
+        batch_size=min(stage.batch_size or tuner.batch_size, rows),
+        learning_rate=stage.learning_rate,
+        weight_decay=tuner.weight_decay,
+        final_lr_share=0.0,
+        schedule="linear",
+        warmup_epochs=min(tuner.warmup_epochs, stage.epochs / 3),
+        seed=stage.seed,
+    )
 
 
 @dataclass
@@ -164,20 +188,10 @@ class _Tuning:
                 choice=Choice(stage.fusion, stage.learns, stage.guide or ""),
                 about=about,
             )
-            training = TrainingConfig(
-                epochs=stage.epochs,
-                batch_size=min(stage.batch_size or self.tuner.batch_size, len(rows)),
-                learning_rate=stage.learning_rate,
-                weight_decay=self.tuner.weight_decay,
-                final_lr_share=0.0,
-                schedule="linear",
-                warmup_epochs=min(self.tuner.warmup_epochs, stage.epochs / 3),
-                seed=stage.seed,
-            )
             checkpoint = train(
                 method,
                 prepared,
-                training,
+                training_config(stage, self.tuner, len(rows)),
                 device=self.trained.device,
                 out=out,
                 data_fingerprint=f"{store.fingerprint}-{name}",

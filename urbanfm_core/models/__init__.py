@@ -18,6 +18,7 @@ METHODS: dict[str, str] = {
     "aether": "urbanfm_core.models.aether:Aether",
     "refound": "urbanfm_core.models.refound.method:ReFound",
     "urbanclip": "urbanfm_core.models.urbanclip.method:UrbanClip",
+    "urbanln": "urbanfm_core.models.urbanln.method:UrbanLN",
 }
 
 

@@ -26,27 +26,27 @@ from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, ShapeError
+from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, InputError, ShapeError, about
 from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.geo.windows import Disk, Square
 from urbanfm_core.geo.zonal import zonal_mean
 from urbanfm_core.models.batches import PixelBatches
 from urbanfm_core.models.device import single_threads
-from urbanfm_core.models.method import Method, PixelFunction, Prepared, RegionVectors, Trained
+from urbanfm_core.models.method import Method, PixelFunction, Prepared, RegionVectors, Trained, TrainingCity
 from urbanfm_core.models.poi_samples import (
     SMALLEST_NORM,
+    CityPoints,
     PoiCounts,
     PoiSamples,
-    draw,
+    city_points,
     input_statistics,
     stored_text_vectors,
-    stored_windows,
     unit_rows,
-    usable_windows,
 )
 from urbanfm_core.models.text import TextEncoder, load_text_encoder
 from urbanfm_core.objectives.contrastive import contrastive_loss, logit_scale
 from urbanfm_core.progress import Progress
+from urbanfm_core.result import said_by
 
 # Rows whose intermediate results stay in a CPU's caches.
 _CPU_ROWS = 2048
@@ -194,7 +194,7 @@ class Aether(Method):
     paper: ClassVar[str] = "Liu et al. 2025, Beyond AlphaEarth, arXiv:2510.09894"
     needs: ClassVar[tuple[str, ...]] = ("pois", "embedding_raster")
     embeds_from: ClassVar[tuple[str, ...]] = ("embedding_raster",)
-    can: ClassVar[frozenset[str]] = frozenset({"pixels", "text"})
+    can: ClassVar[frozenset[str]] = frozenset({"pixels", "text", "cities"})
     config_class: ClassVar[type] = AetherConfig
     # Table 1; at weight 0 the augmented window has no say. The paper's other variations are sweeps of single numbers:
     # lambda_image (figure 3), base_m and augmented_m (table 2), poi_share (figure 4).
@@ -203,57 +203,66 @@ class Aether(Method):
     def prepare(
         self, config: AetherConfig, city: CityInputs, store: SampleStore, device: torch.device, progress: Progress
     ) -> Prepared:
-        """Window means and text vectors of all usable points; both are kept in the store.
+        """See `prepare_cities`."""
+        return self.prepare_cities(config, [TrainingCity("", city, store)], device, progress)
+
+    def prepare_cities(
+        self, config: AetherConfig, cities: Sequence[TrainingCity], device: torch.device, progress: Progress
+    ) -> Prepared:
+        """Window means and text vectors of all usable points; both are kept in the stores.
 
         Raises:
             EmptyInputError: fewer than two points are left; the message counts why.
+            InputError: the rasters of the cities differ in their bands, or in how their numbers are read.
         """
-        city.require(*self.needs)
-        pois = city.read_pois()
-        sentences = pois.sentences()
-        told = np.array([bool(sentence and sentence.strip()) for sentence in sentences], dtype=bool)
-        rows = draw(np.flatnonzero(told), config.poi_share, config.poi_seed)
-        with city.open_embedding_raster() as raster:
-            found = stored_windows(raster, pois.xy[rows], pois.crs, config.windows(), store, progress.part(0.0, 0.3))
-            info, quantization = raster.info, raster.quantization
-        base, augmented = found["mean"]
-        usable = usable_windows(base, found["valid"][0], config.min_valid)
-        usable &= usable_windows(augmented, found["valid"][1], config.min_valid)
-        used, outside = int(usable.sum()), int(found["outside"])
-        counts = PoiCounts(
-            points=len(told),
-            used=used,
-            without_text=int((~told).sum()),
-            not_drawn=int(told.sum()) - len(rows),
-            off_raster=outside,
-            without_valid_pixels=len(rows) - outside - used,
-        )
-        if used < 2:
-            raise EmptyInputError(f"{counts.sentence()} At least two are needed.", counts.remedy(info))
-        kept = np.flatnonzero(usable)
+        found: list[CityPoints] = []
+        for number, city in enumerate(cities):
+            part = progress.part(0.3 * number / len(cities), 0.3 * (number + 1) / len(cities))
+            with about(city.name):
+                city.inputs.require(*self.needs)
+                points = city_points(
+                    city.inputs, config.windows(), city.store, part,
+                    share=config.poi_share, seed=config.poi_seed, min_valid=config.min_valid,
+                )  # fmt: skip
+                _require_same_kind(found[0] if found else points, points)
+                points.notes.extend(_coarse_pixels(points.base, points.augmented, config, points.info))
+                found.append(points)
+        counts, first = PoiCounts.sum([points.counts for points in found]), found[0]
+        if counts.used < 2:
+            raise EmptyInputError(f"{counts.sentence()} At least two are needed.", counts.remedy(first.info))
         encoder = load_text_encoder(config.text_encoder, device=str(device))
-        texts = [str(sentences[row]) for row in rows[kept]]
-        vectors, text_row = stored_text_vectors(encoder, texts, store, progress.part(0.3, 1.0))
+        vectors: list[np.ndarray] = []
+        text_row: list[np.ndarray] = []
+        for city, points in zip(cities, found, strict=True):
+            if points.texts:
+                start = sum(len(rows) for rows in vectors)
+                here, row = stored_text_vectors(encoder, points.texts, city.store, progress.part(0.3, 1.0))
+                vectors.append(here)
+                text_row.append(row + start)
+        base = np.concatenate([points.base for points in found])
         samples = PoiSamples(
-            torch.from_numpy(unit_rows(base[kept])),
-            torch.from_numpy(unit_rows(augmented[kept])),
-            torch.from_numpy(vectors),
-            torch.from_numpy(text_row),
+            torch.from_numpy(unit_rows(base)),
+            torch.from_numpy(unit_rows(np.concatenate([points.augmented for points in found]))),
+            torch.from_numpy(np.concatenate(vectors)),
+            torch.from_numpy(np.concatenate(text_row)),
         )
-        config = replace(config, bands=info.count, text_dim=int(vectors.shape[1]))
+        config = replace(config, bands=first.info.count, text_dim=int(vectors[0].shape[1]))
         disk = config.window == "disk"
         preprocessing = {
-            "bands": info.count,
-            "quantization": quantization,
-            "crs": info.crs.to_string(),
-            "pixel_m": [round(size, 3) for size in info.res_m],
+            "bands": first.info.count,
+            "quantization": first.quantization,
+            "crs": first.info.crs.to_string(),
+            "pixel_m": [round(size, 3) for size in first.info.res_m],
             "window": config.window,
             "window_sizes": [config.base_m, config.augmented_m] if disk else [config.base_px, config.augmented_px],
             "text_encoder": {"spec": config.text_encoder, "identity": encoder.identity, "dim": config.text_dim},
             "counts": asdict(counts),
-            "statistics": input_statistics(base[kept]),
+            "cities": {
+                city.name: asdict(points.counts) for city, points in zip(cities, found, strict=True) if city.name
+            },
+            "statistics": input_statistics(base),
         }
-        notes = [*pois.notes, counts.sentence(), *_coarse_pixels(base[kept], augmented[kept], config, info)]
+        notes = said_by({city.name: points.notes for city, points in zip(cities, found, strict=True)})
         return Prepared(config, samples, preprocessing, [*notes, *encoder.notes])
 
     def build(self, config: AetherConfig) -> AetherModel:
@@ -430,6 +439,18 @@ class _Directed:
                 valid = valid.copy()
                 valid[:, zero] = False
         return values, valid
+
+
+def _require_same_kind(first: CityPoints, other: CityPoints) -> None:
+    """Cities are learned from together only where their pixels mean the same."""
+    kinds = [(points.info.count, points.quantization) for points in (first, other)]
+    if kinds[0] != kinds[1]:
+        (bands, read), (others, otherwise) = kinds
+        raise InputError(
+            f"{other.info.path} has {others} bands (quantisation '{otherwise}'), the first city's raster {bands} "
+            f"('{read}').",
+            "Give rasters of the same kind for all cities.",
+        )
 
 
 def _coarse_pixels(base: np.ndarray, augmented: np.ndarray, config: AetherConfig, info: RasterInfo) -> list[str]:

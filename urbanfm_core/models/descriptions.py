@@ -18,6 +18,7 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from urbanfm_core.data.poi import PoiSet
@@ -25,13 +26,14 @@ from urbanfm_core.data.poi_table import read_poi_table
 from urbanfm_core.data.regions import ID_COLUMNS, RegionSet, id_text
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError, InputError, ShapeError
+from urbanfm_core.files import atomic_path
 from urbanfm_core.models.text_generation import MAX_NEW_TOKENS, TextGenerator, load_text_generator
 from urbanfm_core.progress import Progress
 from urbanfm_core.resources import resource
 
 COLUMN_PREFIX, TABLE_PREFIX, TEMPLATE = "column:", "table:", "template"
 DEFAULT_ENCODER = "minilm"
-DESCRIPTION_COLUMN = "description"
+DESCRIPTION_COLUMN, CITY_COLUMN = "description", "city"
 _PLACEHOLDERS = {"total", "categories", "names"}
 _MOST_CATEGORIES, _MOST_NAMES = 15, 40
 _TEMPLATE_CATEGORIES, _TEMPLATE_NAMES = 8, 5
@@ -94,6 +96,7 @@ def region_descriptions(
     pois: Sequence[RegionPois],
     *,
     store: SampleStore,
+    city: str = "",
     prompt: str | Path | None = None,
     device: str = "cpu",
     batch_size: int | None = None,
@@ -105,11 +108,12 @@ def region_descriptions(
     """One description per region.
 
     Args:
-        spec: `column:FIELD` of the regions' layer; `table:PATH` with columns for the region's id and 'description';
-            `template`; or a language model, see `load_text_generator`.
+        spec: `column:FIELD` of the regions' layer; `table:PATH` with columns for the region's id and 'description', and
+            one for the 'city' where there are several; `template`; or a language model, see `load_text_generator`.
         regions: R regions.
         pois: Their points of interest, (R,).
         store: Keeps what a language model has written, in partitions.
+        city: Name of the city if there are several.
         prompt: File with the prompt; None for the one that ships. It may say $total, $categories and $names.
         device, batch_size, max_new_tokens, cache_dir, allow_remote: See `load_text_generator`.
         progress: Reports and cancels.
@@ -127,7 +131,7 @@ def region_descriptions(
     if spec.startswith(COLUMN_PREFIX):
         return _from_column(spec.removeprefix(COLUMN_PREFIX).strip(), regions)
     if spec.startswith(TABLE_PREFIX):
-        return _from_table(spec.removeprefix(TABLE_PREFIX).strip(), regions)
+        return _from_table(spec.removeprefix(TABLE_PREFIX).strip(), regions, city)
     if spec == TEMPLATE:
         said = "Descriptions are sentences made by a fixed template from categories and names, not by a language model."
         texts = [describe_by_template(found) for found in pois]
@@ -142,6 +146,37 @@ def region_descriptions(
         allow_remote=allow_remote,
     )
     return _from_model(generator, template, pois, store, progress)
+
+
+def description_table(
+    cities: Sequence[str], regions: Sequence[RegionSet], described: Sequence[Descriptions]
+) -> pd.DataFrame:
+    """Descriptions as a table that `table:PATH` takes back.
+
+    Args:
+        cities: Name of each city; empty where there is only one.
+        regions: Regions of each.
+        described: Their descriptions.
+    Returns:
+        A row for each region: 'city' if they have names, 'region_id', 'description' (None where there is none) and
+        'source', where it comes from.
+    """
+    tables = []
+    for city, those, found in zip(cities, regions, described, strict=True):
+        named = {CITY_COLUMN: city} if city else {}
+        texts = pd.array(found.texts, dtype="string")
+        columns = {"region_id": [id_text(one) for one in those.ids], DESCRIPTION_COLUMN: texts}
+        tables.append(pd.DataFrame({**named, **columns, "source": found.identity}, index=range(len(those))))
+    return pd.concat(tables, ignore_index=True)
+
+
+def write_descriptions(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table of descriptions, as .csv or else as Parquet; whole or not at all."""
+    with atomic_path(path) as temporary:
+        if temporary.suffix.lower() == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)
 
 
 def read_prompt(path: str | Path | None = None) -> str:
@@ -228,7 +263,7 @@ def _from_column(column: str, regions: RegionSet) -> Descriptions:
     return Descriptions(texts, f"column|{column}", _absent(texts, f"in the column '{column}'"))
 
 
-def _from_table(path: str, regions: RegionSet) -> Descriptions:
+def _from_table(path: str, regions: RegionSet, city: str) -> Descriptions:
     notes: list[str] = []
     table = read_poi_table(path, notes)
     known = [name for name in (regions.id_name, *ID_COLUMNS) if name in table.columns]
@@ -238,6 +273,8 @@ def _from_table(path: str, regions: RegionSet) -> Descriptions:
             f"'{regions.id_name}', 'region_id' or 'id'.",
             f"Its columns: {', '.join(map(str, table.columns))}.",
         )
+    if city and CITY_COLUMN in table.columns:
+        table = table[table[CITY_COLUMN] == city]
     ids = table[known[0]].map(id_text)
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
@@ -268,15 +305,13 @@ def _from_model(
     prompts = [prompt for prompt, _ in fitted]
     digest = hashlib.sha256(json.dumps([generator.identity, prompts]).encode()).hexdigest()[:16]
     texts: list[str | None] = [None] * len(pois)
-    for number, start in enumerate(range(0, len(rows), _TEXTS_PER_PARTITION)):
-        stop = min(start + _TEXTS_PER_PARTITION, len(rows))
-        partition = f"descriptions/{digest}/{number:05d}"
-        if not store.has(partition):
-            part = progress.part(start / len(rows), stop / len(rows))
-            written = generator.generate(prompts[start:stop], part)
-            store.save(partition, json=np.frombuffer(json.dumps(written).encode(), np.uint8))
-        kept = json.loads(store.load(partition)["json"].tobytes())
-        for row, text in zip(rows[start:stop], kept, strict=True):
+
+    def make(part: slice) -> dict[str, NDArray[np.uint8]]:
+        written = generator.generate(prompts[part], progress.part(part.start / len(rows), part.stop / len(rows)))
+        return {"json": np.frombuffer(json.dumps(written).encode(), np.uint8)}
+
+    for part, kept in store.partitions(f"descriptions/{digest}", len(rows), _TEXTS_PER_PARTITION, make):
+        for row, text in zip(rows[part], json.loads(kept["json"].tobytes()), strict=True):
             texts[row] = text or None
     notes = [*generator.notes, *_without_pois([None if not len(found.names) else "" for found in pois])]
     cut = sum(cut for _, cut in fitted)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -79,20 +80,38 @@ class TensorSamples:
 
 
 @dataclass(frozen=True)
+class TrainingCity:
+    """A city that a method learns from.
+
+    Attributes:
+        name: As errors and notes call it; empty where there is only one.
+        inputs: Its layers.
+        store: Keeps what is made of these layers; it does not know of other cities.
+    """
+
+    name: str
+    inputs: CityInputs
+    store: SampleStore
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """A city, ready to train on.
+    """A city, or several, ready to train on.
 
     Attributes:
         config: The method's configuration with everything filled in that only the data tells (bands, widths).
         samples: What the loop draws from.
         preprocessing: What inference needs to treat new data alike; JSON-like, kept in the checkpoint.
         notes: What was left out, and how much, in sentences.
+        descriptions: What a language teacher was told of each region, see `descriptions.description_table`; None where
+            there is no such teacher.
     """
 
     config: Any
     samples: Samples
     preprocessing: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    descriptions: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +164,8 @@ class Method(ABC):
         may_use: Inputs that it makes use of in training where they are given.
         trains_on: What a sample is; for 'regions' the city that it prepares has them.
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
-            with phrases), 'attention' (tells where points of interest look in the pictures of their regions).
+            with phrases), 'attention' (tells where points of interest look in the pictures of their regions), 'cities'
+            (learns from several cities together).
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
         config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
         ablations: What the paper's tables leave out, by its own names: changes to the configuration.
@@ -169,6 +189,17 @@ class Method(ABC):
         self, config: Any, city: CityInputs, store: SampleStore, device: torch.device, progress: Progress
     ) -> Prepared:
         """Turn the layers of a city into samples; what is expensive goes through the store."""
+
+    def prepare_cities(
+        self, config: Any, cities: Sequence[TrainingCity], device: torch.device, progress: Progress
+    ) -> Prepared:
+        """Turn the layers of cities into samples of all of them, in the order of the cities.
+
+        Methods that have 'cities' do it for several; whatever is fitted on data (vocabularies, statistics) is then
+        fitted on all of them together.
+        """
+        (city,) = cities
+        return self.prepare(config, city.inputs, city.store, device, progress)
 
     @abstractmethod
     def build(self, config: Any) -> nn.Module:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.geo.raster import RasterInfo
@@ -65,6 +66,11 @@ class PoiCounts:
     off_raster: int
     without_valid_pixels: int
 
+    @classmethod
+    def sum(cls, parts: Sequence[PoiCounts]) -> PoiCounts:
+        """The counts of several cities together."""
+        return cls(**{item.name: sum(getattr(part, item.name) for part in parts) for item in fields(cls)})
+
     def sentence(self) -> str:
         """The counts as a person says them."""
         reasons = {
@@ -91,6 +97,75 @@ class PoiCounts:
                 f"x {west:.6g} to {east:.6g}, y {south:.6g} to {north:.6g} ({info.crs.name})."
             )
         return "Look for nodata around the points, ask for a smaller share of valid pixels, or take larger windows."
+
+
+@dataclass(frozen=True)
+class CityPoints:
+    """The usable points of a city, N.
+
+    Attributes:
+        base: Mean pixel vector of the base window, (N, C).
+        augmented: The same of the augmented window.
+        texts: Sentence of each.
+        counts: What became of the others.
+        info: The raster.
+        quantization: How its numbers were read.
+        notes: What a report should mention.
+    """
+
+    base: np.ndarray
+    augmented: np.ndarray
+    texts: list[str]
+    counts: PoiCounts
+    info: RasterInfo
+    quantization: str
+    notes: list[str]
+
+
+def city_points(
+    city: CityInputs,
+    windows: Sequence[Disk | Square],
+    store: SampleStore,
+    progress: Progress,
+    *,
+    share: float,
+    seed: int,
+    min_valid: float,
+) -> CityPoints:
+    """Points of interest with text and with two windows of valid pixels; window means are kept in the store.
+
+    Args:
+        city: Needs points of interest and the embedding raster.
+        windows: Base and augmented window.
+        store: See `stored_windows`.
+        progress: Reports and cancels.
+        share, seed: Of the points with text that are drawn; see `draw`.
+        min_valid: Share of a window that must be valid; see `usable_windows`.
+    """
+    pois = city.read_pois()
+    sentences = pois.sentences()
+    told = np.array([bool(sentence and sentence.strip()) for sentence in sentences], dtype=bool)
+    rows = draw(np.flatnonzero(told), share, seed)
+    with city.open_embedding_raster() as raster:
+        found = stored_windows(raster, pois.xy[rows], pois.crs, windows, store, progress)
+        info, quantization = raster.info, raster.quantization
+    base, augmented = found["mean"]
+    usable = usable_windows(base, found["valid"][0], min_valid) & usable_windows(
+        augmented, found["valid"][1], min_valid
+    )
+    used, outside = int(usable.sum()), int(found["outside"])
+    counts = PoiCounts(
+        points=len(told),
+        used=used,
+        without_text=int((~told).sum()),
+        not_drawn=int(told.sum()) - len(rows),
+        off_raster=outside,
+        without_valid_pixels=len(rows) - outside - used,
+    )
+    kept = np.flatnonzero(usable)
+    texts = [str(sentences[row]) for row in rows[kept]]
+    notes = [*pois.notes, counts.sentence()]
+    return CityPoints(base[kept], augmented[kept], texts, counts, info, quantization, notes)
 
 
 def draw(rows: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -146,16 +221,14 @@ def stored_text_vectors(
     """
     unique, text_row = unique_texts(texts)
     folder = f"texts/{_key(encoder.identity, *unique)}"
-    parts = []
-    for start in range(0, len(unique), _TEXTS_PER_PARTITION):
-        stop = min(start + _TEXTS_PER_PARTITION, len(unique))
-        name = f"{folder}/{start // _TEXTS_PER_PARTITION:05d}"
-        if not store.has(name):
-            part = progress.part(start / len(unique), stop / len(unique))
-            part.update(0.0, f"Encoding {len(unique):,} distinct texts")
-            store.save(name, vectors=encoder.encode(unique[start:stop], part))
-        parts.append(store.load(name)["vectors"])
-    return np.concatenate(parts), text_row
+
+    def make(rows: slice) -> dict[str, np.ndarray]:
+        part = progress.part(rows.start / len(unique), rows.stop / len(unique))
+        part.update(0.0, f"Encoding {len(unique):,} distinct texts")
+        return {"vectors": encoder.encode(unique[rows], part)}
+
+    kept = store.partitions(folder, len(unique), _TEXTS_PER_PARTITION, make)
+    return np.concatenate([found["vectors"] for _, found in kept]), text_row
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:

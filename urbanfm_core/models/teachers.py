@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -79,6 +79,7 @@ def teacher_features(
     descriptions: Sequence[str | None] | None = None,
     images: Images | None = None,
     images_key: str = "",
+    standardise: bool = True,
     device: str = "cpu",
     batch_size: int | None = None,
     cache_dir: str | Path | None = None,
@@ -96,6 +97,7 @@ def teacher_features(
         descriptions: For language: one text per region, None where there is none.
         images: For the other kinds: gives images of regions.
         images_key: Everything that the images depend on and the store's name does not tell (size, metres per pixel).
+        standardise: Whether vectors that only compare regions are standardised over these; see `standardised`.
         device: Torch device of a local model.
         batch_size: Images or texts at once; halved where memory runs out.
         cache_dir: Where downloads and paid vectors are kept.
@@ -119,7 +121,14 @@ def teacher_features(
         raise ConfigError(f"There is no teacher of kind {kind!r}.", "Choose language, vision or vision_language.")
     if images is None:
         raise ConfigError(f"A {kind} teacher needs images of the regions, and none were given.")
-    return _vision(kind, spec, regions, images, images_key, store, device, batch_size, cache_dir, progress)
+    found = _vision(kind, spec, regions, images, images_key, store, device, batch_size, cache_dir, progress)
+    return replace(found, vectors=standardised(spec, found.vectors)) if standardise else found
+
+
+def standardised(spec: str, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors of an image teacher over all regions, (R, D); those of `statistics` only compare the regions with one
+    another, so regions that are learned from together are standardised together."""
+    return ImageStatistics().standardised(vectors) if spec.strip() == STATISTICS else vectors
 
 
 def _language(
@@ -140,13 +149,13 @@ def _language(
     identity = f"{encoder.identity}|pieces"
     name = f"teachers/language-{_key(identity, *texts)}"
     vectors = np.full((len(descriptions), encoder.dim), np.nan, np.float32)
-    for number, start in enumerate(range(0, len(texts), _TEXTS_PER_PARTITION)):
-        stop = min(start + _TEXTS_PER_PARTITION, len(texts))
-        partition = f"{name}/{number:05d}"
-        if not store.has(partition):
-            part = progress.part(start / len(texts), stop / len(texts))
-            store.save(partition, vectors=encode_whole(encoder, texts[start:stop], part))
-        vectors[told[start:stop]] = store.load(partition)["vectors"]
+
+    def make(rows: slice) -> dict[str, NDArray]:
+        part = progress.part(rows.start / len(texts), rows.stop / len(texts))
+        return {"vectors": encode_whole(encoder, texts[rows], part)}
+
+    for rows, kept in store.partitions(name, len(texts), _TEXTS_PER_PARTITION, make):
+        vectors[told[rows]] = kept["vectors"]
     notes = [*encoder.notes, *_missing(len(descriptions) - len(told), len(descriptions), "description", "language")]
     return TeacherFeatures(vectors, identity, notes)
 
@@ -179,24 +188,21 @@ def _vision(
     batch = batch_size or IMAGE_BATCH
     batches = Batches(torch.device(device), batch, notes, doing="asking the image teacher", noun="image")
     meter = Meter(progress, "images", regions)
+
+    def make(rows: slice) -> dict[str, NDArray]:
+        parts = []
+        for first in range(rows.start, rows.stop, batch):
+            progress.check()
+            chosen = np.arange(first, min(first + batch, rows.stop))
+            parts.append(_features(teacher, *images(chosen), len(chosen), batches))
+            meter.advance(len(chosen))
+        return {"vectors": np.concatenate(parts)}
+
     found = []
-    for number, start in enumerate(range(0, regions, _IMAGES_PER_PARTITION)):
-        rows = np.arange(start, min(start + _IMAGES_PER_PARTITION, regions))
-        partition = f"{name}/{number:05d}"
-        if not store.has(partition):
-            parts = []
-            for first in range(0, len(rows), batch):
-                progress.check()
-                chosen = rows[first : first + batch]
-                parts.append(_features(teacher, *images(chosen), len(chosen), batches))
-                meter.advance(len(chosen))
-            store.save(partition, vectors=np.concatenate(parts))
-        else:
-            meter.advance(len(rows))
-        found.append(store.load(partition)["vectors"])
+    for rows, kept in store.partitions(name, regions, _IMAGES_PER_PARTITION, make):
+        meter.advance(rows.stop - meter.done)
+        found.append(kept["vectors"])
     vectors = np.concatenate(found) if found else np.empty((0, 0), np.float32)
-    if isinstance(teacher, ImageStatistics):
-        vectors = teacher.standardised(vectors)
     lacking = int(np.isnan(vectors).all(axis=1).sum())
     return TeacherFeatures(vectors, teacher.identity, [*notes, *_missing(lacking, regions, "valid pixel", kind)])
 

@@ -256,6 +256,18 @@ def load_processor(folder: Path, spec: str, role: Role) -> tuple[Any, Any]:
         return processor, getattr(processor, "tokenizer", tokenizer)
 
 
+def load_image_processor(folder: Path, spec: str, role: Role) -> Any:
+    """What prepares pictures for a model that reads no text.
+
+    Raises:
+        ConfigError: the folder holds none.
+    """
+    with _loading(folder, spec, role) as transformers:
+        return transformers.AutoImageProcessor.from_pretrained(  # nosec B615
+            folder, local_files_only=True, trust_remote_code=False
+        )
+
+
 def load_weights(
     folder: Path, spec: str, role: Role, *, auto: str = "AutoModel", dtype: str = "float32", may_lack: str = ""
 ) -> Any:

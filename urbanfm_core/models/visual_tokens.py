@@ -249,24 +249,23 @@ def stored_visual_tokens(
         images_key: What the images depend on and the store's name does not tell.
         progress: Reports and cancels.
     """
-    meter = Meter(progress or Progress(), "images", regions)
+    progress = progress or Progress()
+    meter = Meter(progress, "images", regions)
     name = hashlib.sha256(json.dumps([tokens.identity, images_key, regions]).encode()).hexdigest()[:16]
+
+    def make(rows: slice) -> dict[str, NDArray[np.int32]]:
+        parts = []
+        for first in range(rows.start, rows.stop, _IMAGES_AT_ONCE):
+            progress.check()
+            chosen = np.arange(first, min(first + _IMAGES_AT_ONCE, rows.stop))
+            parts.append(tokens.assign(*images(chosen)))
+            meter.advance(len(chosen))
+        return {"tokens": np.concatenate(parts).astype(np.int32)}
+
     found = []
-    for number, start in enumerate(range(0, regions, _IMAGES_PER_PARTITION)):
-        rows = np.arange(start, min(start + _IMAGES_PER_PARTITION, regions))
-        partition = f"visual-tokens/{name}/{number:05d}"
-        if not store.has(partition):
-            parts = []
-            for first in range(0, len(rows), _IMAGES_AT_ONCE):
-                if progress:
-                    progress.check()
-                chosen = rows[first : first + _IMAGES_AT_ONCE]
-                parts.append(tokens.assign(*images(chosen)))
-                meter.advance(len(chosen))
-            store.save(partition, tokens=np.concatenate(parts).astype(np.int32))
-        else:
-            meter.advance(len(rows))
-        found.append(store.load(partition)["tokens"])
+    for rows, kept in store.partitions(f"visual-tokens/{name}", regions, _IMAGES_PER_PARTITION, make):
+        meter.advance(rows.stop - meter.done)
+        found.append(kept["tokens"])
     whole = np.concatenate(found).astype(np.int64) if found else np.empty((0, 0), np.int64)
     unknown = int((whole < 0).sum())
     notes = []

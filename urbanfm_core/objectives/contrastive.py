@@ -22,7 +22,7 @@ from urbanfm_core.objectives.processes import all_rows, own_rows, process_count
 SCALE_RANGE = (1.0, 100.0)
 
 # Up to so many pairs the matrix is kept for the way back. With vectors of 128, both ways then take the same time; longer
-# ones lose a quarter by making it again, which is the price of its memory (measured on two CPU cores).
+# ones lose a quarter by making it again, which is the price of its memory (measured on a CPU core).
 _KEPT_PAIRS = 4096**2
 # Rows made at a time above that: fewer fetch the columns too often, more do not fit the cache.
 _CHUNK_ROWS = 256

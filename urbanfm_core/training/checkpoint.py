@@ -101,6 +101,7 @@ class Checkpoint:
             "method": self.method,
             **{name: self.manifest[name] for name in known if self.manifest.get(name) not in (None, [], {})},
             "config": self.config,
+            **({"cities": cities} if (cities := self.preprocessing.get("cities")) else {}),
             "parameters": sum(tensor.numel() for tensor in self.weights.values()),
             "preprocessing": {
                 name: value for name, value in self.preprocessing.items() if not isinstance(value, list | dict)

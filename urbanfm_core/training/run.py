@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from urbanfm_core.errors import OutputError
 from urbanfm_core.files import remove_folder, remove_leftovers
@@ -69,10 +70,7 @@ def train(
     except OSError as error:
         raise OutputError(f"Cannot write {folder}: {error.strerror or error}.", "Choose another place.") from error
     started = time.monotonic()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(training.seed)
-        model = method.build(prepared.config)
-        started_from = method.initialise(model, prepared)
+    model, started_from = _start(method, prepared, training.seed)
     task = Task(method, prepared.config, model, prepared.samples)
     try:
         fitted = fit(
@@ -119,3 +117,35 @@ def train(
         checkpoint.save(out)
         remove_folder(folder)
     return checkpoint
+
+
+def save_untrained(
+    method: Method, prepared: Prepared, seed: int, *, out: str | Path, data_fingerprint: str, preset: str | None
+) -> Checkpoint:
+    """The network as `train` starts from that seed, written as a checkpoint, to compare with.
+
+    Raises:
+        OutputError: the place cannot be written.
+        CheckpointError: something else than a checkpoint is at `out`.
+    """
+    guard_replacing(Path(out))
+    model, started_from = _start(method, prepared, seed)
+    manifest = {
+        "preset": preset,
+        "seed": seed,
+        "training": None,
+        "samples": 0,
+        "data_fingerprint": data_fingerprint,
+        "notes": [*prepared.notes, *started_from, "The network was not trained."],
+    }
+    made = Checkpoint(method.name, asdict(prepared.config), prepared.preprocessing, manifest, model.state_dict())
+    made.save(out)
+    return made
+
+
+def _start(method: Method, prepared: Prepared, seed: int) -> tuple[nn.Module, list[str]]:
+    """A network with fresh weights, and what it started from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = method.build(prepared.config)
+        return model, method.initialise(model, prepared)

@@ -36,6 +36,24 @@ def test_a_partition_that_failed_to_write_does_not_exist(tmp_path):
     assert [item.name for item in store.path.iterdir()] == ["manifest.json"]
 
 
+def test_partitions_are_made_once_and_in_order(tmp_path):
+    values, made = np.arange(11), []
+
+    def make(rows):
+        made.append((rows.start, rows.stop))
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return {"doubled": 2 * values[rows]}
+
+    with pytest.raises(KeyboardInterrupt):
+        list(SampleStore(tmp_path, {}).partitions("twice/x", len(values), 4, make))
+    found = list(SampleStore(tmp_path, {}).partitions("twice/x", len(values), 4, make))
+    assert made == [(0, 4), (4, 8), (8, 11), (8, 11)]
+    assert [(rows.start, rows.stop) for rows, _ in found] == [(0, 4), (4, 8), (8, 11)]
+    np.testing.assert_array_equal(np.concatenate([kept["doubled"] for _, kept in found]), 2 * values)
+    assert list(SampleStore(tmp_path, {}).partitions("none", 0, 4, make)) == []
+
+
 def test_a_file_is_known_by_its_content_and_time(tmp_path):
     file = tmp_path / "a.csv"
     file.write_bytes(b"x" * (3 << 20))

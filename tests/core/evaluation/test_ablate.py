@@ -79,11 +79,11 @@ def first(ablate, trained, tmp_path_factory):
 
 def test_each_variant_is_trained_with_its_number_and_each_seed(first):
     found, trainings, _ = first
-    names = ["full", "w/o aug", "lambda_image=0.2", "lambda_image=0.5"]
+    names = ["full", "w/o aug", "untrained", "lambda_image=0.2", "lambda_image=0.5"]
     assert [item["name"] for item in found["variants"]] == names
     # The full model has 0.2 already.
     assert trainings == [(seed, weight) for seed in (0, 1) for weight in (0.2, 0.0, 0.5)]
-    assert "2 of 8 trainings have the configuration of another variant and are shared with it." in found["notes"]
+    assert "2 of 10 trainings have the configuration of another variant and are shared with it." in found["notes"]
     for variant in found["variants"]:
         expected = variant["overrides"].get("lambda_image", 0.2)
         for seed, folder in enumerate(variant["folders"]):
@@ -92,6 +92,7 @@ def test_each_variant_is_trained_with_its_number_and_each_seed(first):
             assert json.loads((Path(folder) / "manifest.json").read_text())["config"]["lambda_image"] == expected
             table = EmbeddingTable.from_parquet(Path(folder) / "embedding.parquet")
             assert table.vectors.shape == (50, 32) and table.covered.all()
+            assert bool(checkpoint.history) == (variant["name"] != "untrained")
 
 
 def test_scores_of_each_share_of_the_labels(first):
@@ -100,7 +101,7 @@ def test_scores_of_each_share_of_the_labels(first):
     assert (whole["label_share"], half["label_share"]) == (1.0, 0.5)
     assert half["title"] == whole["title"] + " with 50 % of the labels"
     assert whole["scores"][0]["metrics"] != half["scores"][0]["metrics"]
-    assert [item["name"] for item in whole["scores"][:4]] == [item["name"] for item in found["variants"]]
+    assert [item["name"] for item in whole["scores"][:5]] == [item["name"] for item in found["variants"]]
     assert {item["name"] for item in whole["scores"] if item["floor"]} >= {"POI counts", "region area", "coordinates"}
     assert page.count("<svg") == 2 and half["title"] in page and "lambda_image = 0.5" in page
     assert "Ablation of aether-tiny" in page
@@ -132,7 +133,7 @@ def test_a_rerun_takes_finished_trainings_up(first, ablate, trained, capsys):
     said = capsys.readouterr()
     assert code == 0 and trained == []
     assert found["results"] == first[0]["results"]
-    assert "6 of 8 trainings were finished by an earlier run and are taken as they are." in found["notes"]
+    assert "8 of 10 trainings were finished by an earlier run and are taken as they are." in found["notes"]
     assert set(first[0]["notes"]) <= set(found["notes"])
     assert "land_use (multiclass, spatial blocks) with 50 % of the labels: 48 regions" in said.out
     assert "against full" in said.out and "* marks trained variants" in said.out
@@ -174,7 +175,7 @@ def test_a_dry_run_counts_the_trainings_and_makes_none(ablate, trained, capsys):
     code, found = ablate(*SWEEP, "--dry-run")
     said = capsys.readouterr().out
     assert code == 0 and found is None and trained == []
-    assert "8 trainings: full, w/o aug, lambda_image=0.2, lambda_image=0.5, 2 times each" in said
+    assert "10 trainings: full, w/o aug, untrained, lambda_image=0.2, lambda_image=0.5, 2 times each" in said
 
 
 def test_labels_of_a_grid_come_from_a_raster(trained, tmp_path):

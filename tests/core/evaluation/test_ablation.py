@@ -13,7 +13,7 @@ from shapely.geometry import box
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import Cancelled, ConfigError, InputError
 from urbanfm_core.evaluation import ablation_report as report
-from urbanfm_core.evaluation.ablation import FULL, TABLE, Variant, ablate, plan_variants
+from urbanfm_core.evaluation.ablation import FULL, TABLE, UNTRAINED, Variant, ablate, plan_variants
 from urbanfm_core.evaluation.run import Settings, evaluate
 from urbanfm_core.evaluation.tables import Features
 from urbanfm_core.evaluation.targets import Target
@@ -62,7 +62,8 @@ def toy(planted, regions, tmp_path):
             self.made.append((variant.name, seed))
             config = replace(ToyConfig(), **variant.overrides)
             rng = np.random.default_rng((9, seed))
-            vectors = planted["features"] + config.noise * rng.normal(size=planted["features"].shape)
+            learned = planted["features"] if variant.trained else 0.0
+            vectors = learned + config.noise * rng.normal(size=planted["features"].shape)
             if variant.name == "w/o kind":
                 vectors[:3] = np.nan
             return EmbeddingTable(regions, vectors.astype(np.float32))
@@ -89,17 +90,18 @@ def toy(planted, regions, tmp_path):
 
 def test_each_variant_is_trained_with_each_seed_and_judged_against_the_full_model(toy, planted):
     found = toy()
-    assert toy.made == [(name, seed) for seed in (0, 1, 2) for name in (FULL, "w/o care", "w/o kind")]
+    assert toy.made == [(name, seed) for seed in (0, 1, 2) for name in (FULL, "w/o care", "w/o kind", UNTRAINED)]
     (target,) = found.targets
     assert (target.rows, target.uncovered, target.unlabelled, target.metric) == (141, 3, 0, "R2")
     assert [(item.name, item.floor) for item in target.scores] == [
-        (FULL, False), ("w/o care", False), ("w/o kind", False), ("some", True), ("weak", True),
+        (FULL, False), ("w/o care", False), ("w/o kind", False), (UNTRAINED, False), ("some", True), ("weak", True),
     ]  # fmt: skip
-    full, careless, same, some, weak = target.scores
+    full, careless, same, untrained, some, weak = target.scores
     assert full.difference is None and full.verdict == ""
     assert careless.verdict == "worse" and careless.difference.mean < -0.3
     assert same.difference.per_seed == (0.0, 0.0, 0.0) and same.verdict == "level"
-    assert some.verdict == weak.verdict == "worse"
+    assert untrained.verdict == some.verdict == weak.verdict == "worse"
+    assert set(found.folders[UNTRAINED]).isdisjoint(found.folders[FULL])
     assert len(full.metrics["R2"].per_seed) == 3 and len(weak.metrics["R2"].per_seed) == 2
     assert "w/o kind: 3 of 144 regions have no vector." in found.notes[0].replace(", seed 0", "")
 
@@ -147,13 +149,13 @@ def test_what_is_finished_is_not_made_again(toy):
         toy()
     toy.fail_at = None
     first = toy()
-    assert len(toy.made) == 9 and len(set(toy.made)) == 9
-    assert any("4 of 9 trainings were finished by an earlier run" in note for note in first.notes)
+    assert len(toy.made) == 12 and len(set(toy.made)) == 12
+    assert any("4 of 12 trainings were finished by an earlier run" in note for note in first.notes)
     again = toy()
-    assert len(toy.made) == 9
+    assert len(toy.made) == 12
     assert again.targets == first.targets and again.folders == first.folders
     toy(made_from={"method": "toy", "epochs": 2})
-    assert len(toy.made) == 18
+    assert len(toy.made) == 24
 
 
 def test_variants_of_one_configuration_share_a_training(toy):
@@ -180,9 +182,9 @@ def test_terminal_json_and_page(toy, tmp_path):
     report.write_json(tmp_path / "a.json", found)
     stored = json.loads((tmp_path / "a.json").read_text())
     assert [item["name"] for item in stored["variants"]] == [
-        FULL, "w/o care", "w/o kind", "noise=0", "noise=1", "kind=odd",
+        FULL, "w/o care", "w/o kind", UNTRAINED, "noise=0", "noise=1", "kind=odd",
     ]  # fmt: skip
-    assert stored["variants"][3] == {
+    assert stored["variants"][4] == {
         "name": "noise=0", "overrides": {"noise": 0.0}, "sweep": ["noise", 0.0], "folders": found.folders["noise=0"],
     }  # fmt: skip
     assert stored["results"][0]["scores"][1]["difference"]["mean"] < -0.3
@@ -305,6 +307,6 @@ def test_declared_ablations_change_the_configuration(name):
     method = get_method(name)
     config = method.config_class()
     variants = plan_variants(method, config)
-    assert [variant.name for variant in variants] == [FULL, *method.ablations]
-    for variant in variants[1:]:
+    assert [variant.name for variant in variants] == [FULL, *method.ablations, UNTRAINED]
+    for variant in variants[1:-1]:
         assert replace(config, **variant.overrides) != config

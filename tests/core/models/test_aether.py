@@ -12,10 +12,10 @@ from rasterio.transform import from_origin
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import Cancelled, CheckpointError, ConfigError, EmptyInputError, ShapeError
+from urbanfm_core.errors import Cancelled, CheckpointError, ConfigError, EmptyInputError, InputError, ShapeError
 from urbanfm_core.models import aether as module
 from urbanfm_core.models.aether import Aether, AetherConfig
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.method import Trained, TrainingCity
 from urbanfm_core.progress import Progress
 
 CPU = torch.device("cpu")
@@ -413,3 +413,26 @@ def test_pixels_too_coarse_for_the_windows_are_told(tmp_path, raster, encoder):
     assert "For 4 of 4 points the windows of 2 m and 4 m hold the same pixels, which measure 10 m" in notes
     fitting = replace(SMALL, window="disk", base_m=15.0, augmented_m=35.0)
     assert "same pixels" not in " ".join(prepare(fitting, city_of(tmp_path, raster, GOOD), tmp_path).notes)
+
+
+def test_two_cities_are_their_samples_one_after_the_other(tmp_path, raster, encoder):
+    folders = [tmp_path / name for name in ("north", "south")]
+    for folder in folders:
+        folder.mkdir()
+    rows = [GOOD[:3], [*GOOD[1:], (place(12, 12), "", "")]]
+    cities = [
+        TrainingCity(folder.name, city_of(folder, raster, points), SampleStore(folder / "store", {}))
+        for folder, points in zip(folders, rows, strict=True)
+    ]
+    both = Aether().prepare_cities(SMALL, cities, CPU, Progress())
+    alone = [Aether().prepare(SMALL, city.inputs, city.store, CPU, Progress()) for city in cities]
+    for name in ("base", "augmented", "text"):
+        expected = torch.cat([one.samples.batch(torch.arange(3))[name] for one in alone])
+        torch.testing.assert_close(both.samples.batch(torch.arange(6))[name], expected)
+    assert both.preprocessing["counts"]["points"] == 7 and both.preprocessing["counts"]["used"] == 6
+    assert both.preprocessing["cities"]["south"]["without_text"] == 1
+    assert "south: 3 of 4 points of interest are used; left out: 1 have no text." in both.notes
+    other = write_raster(tmp_path / "other.tif", np.ones((BANDS + 1, SIZE, SIZE), np.float32))
+    odd = TrainingCity("odd", replace(cities[1].inputs, embedding_raster=other), SampleStore(tmp_path / "odd", {}))
+    with pytest.raises(InputError, match=f"^odd: .*has {BANDS + 1} bands"):
+        Aether().prepare_cities(SMALL, [cities[0], odd], CPU, Progress())

@@ -28,6 +28,7 @@ from urbanfm_core.models.attention import RegionAttention
 from urbanfm_core.models.method import Trained
 from urbanfm_core.models.refound import RefoundConfig, RefoundModel
 from urbanfm_core.models.refound.attention import chosen_tokens, patch_attention, token_shares
+from urbanfm_core.models.refound.finetune import network_outputs
 from urbanfm_core.models.refound.samples import RegionInputs
 from urbanfm_core.models.refound.sequence import build_sequences
 from urbanfm_core.models.refound.tokenizer import PoiTokenizer, PoiVocabulary
@@ -147,6 +148,19 @@ def test_maps_are_shares_of_the_patches_with_data(city, store):
     assert np.isfinite(weights).sum(axis=1).tolist() == [16, 16, 8, 0]
     assert attention.patches.tolist() == [16, 16, 8, 0]
     assert np.ptp(weights[0]) > 0.02
+
+
+def test_the_chosen_precision_is_that_of_attention_and_predictions(city, store, tmp_path):
+    rows = np.array([2, 0, 1])
+    low = replace(city.trained(), precision="bfloat16")
+    whole, rounded = (network_outputs(one, city.inputs, rows, Progress())[0] for one in (city.trained(), low))
+    with torch.no_grad():
+        alone = [city.model(city.inputs.batch(rows[[place]], torch.device("cpu")))[0].numpy() for place in range(3)]
+    np.testing.assert_allclose(whole, alone, atol=1e-5)
+    assert 0 < np.abs(whole - rounded).max() < 0.2
+    exact = city.attend(store).take(rows)
+    digits = city.attend(SampleStore(tmp_path / "low", {}), trained=low).take(rows)
+    assert 0 < np.nanmax(np.abs(exact - digits)) < 0.1
 
 
 def test_only_the_names_of_chosen_points_are_asked(city):

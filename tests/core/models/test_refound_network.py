@@ -333,6 +333,7 @@ def test_what_cannot_be_is_refused():
         ({"shared_layers": 4}, "more than the 3 layers"),
         ({"dropout": 1.0}, "dropout"),
         ({"temperature": 0.0}, "temperature"),
+        ({"cmsa_weight": 0.0}, "cmsa_weight"),
         ({"fusion": "sum"}, "'sum'"),
         ({"cmsa": 1}, "cmsa"),
         ({"layers": True}, "layers"),
@@ -389,6 +390,8 @@ def test_the_loss_is_the_plain_sum_and_follows_the_generator():
     other = pretraining_losses(model, batch, CONFIG, torch.Generator().manual_seed(6))
     assert list(first) == ["loss", "dlfm", "dvfm", "dvlfm", "mgdm", "cmsa"]
     torch.testing.assert_close(first["loss"], sum(first[name] for name in HEADS))
+    heavy = pretraining_losses(model, batch, replace(CONFIG, cmsa_weight=5.0), torch.Generator().manual_seed(5))
+    torch.testing.assert_close(heavy["loss"], first["loss"] + 4 * first["cmsa"])
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["mgdm"], other["mgdm"])
     torch.manual_seed(5)

@@ -92,7 +92,8 @@ class ImageTextSamples:
         drawn = (torch.rand(len(indices), device=self.device, dtype=torch.float64) * count).long()
         text = self.texts[first + drawn].long()
         if self.device.type == "cpu":  # elsewhere the program would have to wait for the length
-            text = text[:, : int((text != PAD).sum(1).max()) + 1]
+            # Words that have the number of the padding, as CLIP's '!' has, may stand within a text.
+            text = text[:, : int((text != PAD).any(0).nonzero().max()) + 2]
         return {**found, "text": text, **{name: one.index_select(0, indices) for name, one in self.more.items()}}
 
     def _views(self, indices: Tensor) -> Tensor:

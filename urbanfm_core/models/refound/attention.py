@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.frames import RegionFrames
@@ -25,10 +26,11 @@ from urbanfm_core.geo.footprints import repeat_ranges
 from urbanfm_core.models.attention import PoiPairs, RegionAttention
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.method import Trained
+from urbanfm_core.models.refound.compute import run_regions
 from urbanfm_core.models.refound.layers import region_inputs, seen_inputs
 from urbanfm_core.models.refound.samples import RegionInputs
 from urbanfm_core.models.refound.sequence import RegionSequences
-from urbanfm_core.progress import Progress
+from urbanfm_core.progress import Meter, Progress
 
 # Regions computed at once: the attention of all heads lies in memory; and regions kept as one partition.
 _BATCH = {"cpu": 8, "cuda": 64, "mps": 16}
@@ -98,8 +100,7 @@ def patch_attention(
             f"None of {int(chosen.sum()):,} chosen points of interest has a name and lies in a region with imagery.",
             "Check that points, regions and imagery show the same place, and that the points have names.",
         )
-    # Like lengths side by side: what is padding is hardly computed.
-    rows = rows[np.argsort(sequences.length[rows], kind="stable")]
+    rows = inputs.by_length(rows)
     batches = Batches(
         trained.device,
         trained.batch_size or _BATCH[trained.device.type],
@@ -112,16 +113,17 @@ def patch_attention(
     patches = np.zeros(len(inputs), np.int64)
     weights: list[NDArray[np.float32]] = []
     pairs: list[dict[str, NDArray[Any]]] = []
-    starts = range(0, len(rows), _PARTITION)
-    for number, start in enumerate(progress.track(starts, "partitions")):
-        here = rows[start : start + _PARTITION]
-        name = f"attention/{key}/{number:05d}"
-        if not store.has(name):
-            store.save(name, **_partition(trained, inputs, here, picked, batches, progress))
-        found = store.load(name)
+    meter = Meter(progress, "regions", len(rows))
+
+    def make(span: slice) -> dict[str, NDArray[Any]]:
+        return _partition(trained, inputs, rows[span], picked, batches, progress)
+
+    for number, (span, found) in enumerate(store.partitions(f"attention/{key}", len(rows), _PARTITION, make)):
+        here = rows[span]
         part[here], place[here], patches[here] = number, np.arange(len(here)), found["patches"]
         weights.append(found["weights"])
         pairs.append({column: np.array(found[column]) for column in _PER_PAIR})
+        meter.advance(len(here))
     columns = {column: np.concatenate([one[column] for one in pairs]) for column in _PER_PAIR}
     order = np.lexsort((columns["poi"], columns["region"]))
     together = PoiPairs(**{column: values[order] for column, values in columns.items()})
@@ -167,19 +169,21 @@ def _partition(
     """Maps and pairs of some regions, each of which holds a chosen name."""
     parts: list[Mapping[str, NDArray[Any]]] = []
 
-    def one(part: slice) -> None:
-        progress.check()
-        parts.append(_compute(trained, inputs, rows[part], picked))
+    def one(part: slice, batch: dict[str, Tensor]) -> None:
+        parts.append(_compute(trained, inputs, rows[part], picked, batch))
 
-    batches.run(len(rows), one)
+    run_regions(trained, inputs, rows, batches, progress, one)
     return {name: np.concatenate([found[name] for found in parts]) for name in parts[0]}
 
 
 def _compute(
-    trained: Trained, inputs: RegionInputs, rows: NDArray[np.int64], picked: NDArray[np.bool_]
+    trained: Trained,
+    inputs: RegionInputs,
+    rows: NDArray[np.int64],
+    picked: NDArray[np.bool_],
+    batch: Mapping[str, Tensor],
 ) -> dict[str, NDArray[Any]]:
     sequences = inputs.sequences
-    batch = inputs.batch(rows, trained.device)
     encoded = trained.model.encode(batch, attention=True, cls_only=True)  # type: ignore[operator]
     start = sequences.starts[rows]
     place, source = repeat_ranges(start, sequences.length[rows])
@@ -187,7 +191,7 @@ def _compute(
     column = source - start[place]
     where = torch.from_numpy(place).to(trained.device), torch.from_numpy(column).to(trained.device)
     shown = batch["image_mask"].cpu().numpy()
-    shares = token_shares(encoded.attention.mean(1)[where].cpu().numpy(), shown[place])
+    shares = token_shares(encoded.attention.float().mean(1)[where].cpu().numpy(), shown[place])
 
     known = np.isfinite(shares[:, 0])
     total = np.zeros((len(rows), shares.shape[1]))

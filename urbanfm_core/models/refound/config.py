@@ -33,7 +33,7 @@ _LOWEST = {
     "tokenizer_size": 8,
     "seed": 0,
 }
-_SWITCHES = ("context", "experts", "dlfm", "dvfm", "dvlfm", "mgdm", "cmsa", "gradient_checkpointing")
+_SWITCHES = ("context", "experts", "dlfm", "dvfm", "dvlfm", "mgdm", "cmsa", "aligned_start", "gradient_checkpointing")
 _TEXTS = ("tokenizer", "language_teacher", "vision_teacher", "vision_language_teacher", "visual_tokens", "initialise")
 
 
@@ -56,6 +56,7 @@ class RefoundConfig:
         dropout: On embeddings, attention weights, outputs of all blocks, and in the prediction head.
         mask_tokens, mask_patches: Shares of name tokens and of valid patches that pre-training hides.
         temperature: Of the similarity matrices in the vision-language distillation.
+        cmsa_weight: Factor on CMSA in the sum of the objectives; the paper's is 1.
         pixel_m: Metres per pixel of the image; 0 fits the image to each region's longer side instead.
         context: Whether the image shows what lies around the region's polygon too.
         experts: False is the ablation "w/o MoGE": one feed-forward network per layer.
@@ -70,6 +71,8 @@ class RefoundConfig:
         language_teacher, vision_teacher, vision_language_teacher: Where the teachers' vectors come from; '' for none.
         visual_tokens: Where the patches' target words come from; '' for none.
         initialise: BERT id or folder to start from; '' starts from random numbers.
+        aligned_start: Whether the tables of positions and the top attention start where like places look alike, see
+            `start`; for small networks and few regions. False is as published.
         gradient_checkpointing: Compute layers twice while training to save memory.
         seed: Start of what preparing the data draws: ties in the order of POIs, POIs that do not fit.
     """
@@ -92,6 +95,7 @@ class RefoundConfig:
     mask_tokens: float = 0.15
     mask_patches: float = 0.4
     temperature: float = 0.07
+    cmsa_weight: float = 1.0
     pixel_m: float = 1.0
     context: bool = True
     experts: bool = True
@@ -114,6 +118,7 @@ class RefoundConfig:
     vision_language_teacher: str = ""
     visual_tokens: str = "codebook"
     initialise: str = ""
+    aligned_start: bool = False
     gradient_checkpointing: bool = False
     seed: int = 0
 
@@ -128,6 +133,8 @@ class RefoundConfig:
                 raise ConfigError(f"{name} must lie in [0, 1), found {value!r}.")
         if not _is_number(self.temperature) or not 0 < self.temperature < math.inf:
             raise ConfigError(f"temperature must be a number above 0, found {self.temperature!r}.")
+        if not _is_number(self.cmsa_weight) or not 0 < self.cmsa_weight < math.inf:
+            raise ConfigError(f"cmsa_weight must be a number above 0, found {self.cmsa_weight!r}.")
         if not _is_number(self.pixel_m) or not 0 <= self.pixel_m < math.inf:
             raise ConfigError(f"pixel_m must be a number of at least 0, found {self.pixel_m!r}.")
         for name in _SWITCHES:

@@ -12,17 +12,16 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.finetuning import Array, Choice, Kind, Tuner, TuningInputs, adopt, tuning_loss
 from urbanfm_core.models.groups import layerwise_groups
 from urbanfm_core.models.method import Prepared, Trained
+from urbanfm_core.models.refound.compute import region_batches, run_regions
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.layers import region_inputs
 from urbanfm_core.models.refound.method import ReFound
@@ -32,7 +31,6 @@ from urbanfm_core.progress import Progress
 
 DECAY = 0.75
 _FRESH = ("prediction.", "fusion.")
-_BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
 
 
 class FineTuning(ReFound):
@@ -106,21 +104,17 @@ def network_outputs(
     trained: Trained, inputs: RegionInputs, rows: NDArray[np.int64], progress: Progress
 ) -> tuple[Array, Array]:
     """Vectors of regions, (M, D), and what the head makes of them, (M, K); K = 0 without a head."""
-    found = np.empty((len(rows), trained.config.predictions))
-    vectors = np.empty((len(rows), trained.config.hidden_size))
-    # Like lengths side by side: what is padding is hardly computed.
-    order = np.argsort(inputs.sequences.length[rows], kind="stable")
+    found = np.empty((len(inputs), trained.config.predictions))
+    vectors = np.empty((len(inputs), trained.config.hidden_size))
     model: Any = trained.model
+    order = inputs.by_length(rows)
 
-    def one(part: slice) -> None:
-        progress.check()
+    def one(part: slice, batch: dict[str, Tensor]) -> None:
         here = order[part]
-        with torch.inference_mode():
-            vector = model(inputs.batch(rows[here], trained.device))
-            vectors[here] = vector.double().cpu().numpy()
-            if model.prediction is not None:
-                found[here] = model.prediction(vector).double().cpu().numpy()
+        vector = model(batch)
+        vectors[here] = vector.double().cpu().numpy()
+        if model.prediction is not None:
+            found[here] = model.prediction(vector).double().cpu().numpy()
 
-    at_once = trained.batch_size or _BATCH[trained.device.type]
-    Batches(trained.device, at_once, trained.notes, doing="predicting", noun="region").run(len(rows), one)
-    return vectors, found
+    run_regions(trained, inputs, order, region_batches(trained, "predicting"), progress, one)
+    return vectors[rows], found[rows]

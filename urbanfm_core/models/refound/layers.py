@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.frames import RegionFrames, region_frames
-from urbanfm_core.data.image_store import ImageStatistics, StoredImages, stored_images
+from urbanfm_core.data.image_cities import common_settings
+from urbanfm_core.data.image_store import ImageStatistics, StoredImages, store_stretch, stored_images
 from urbanfm_core.data.imagery import Imagery
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import CheckpointError
-from urbanfm_core.models.method import Trained
+from urbanfm_core.errors import CheckpointError, about
+from urbanfm_core.models.method import Trained, TrainingCity
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.samples import RegionInputs
 from urbanfm_core.models.refound.sequence import RegionSequences, build_sequences
@@ -88,10 +89,47 @@ def read_layers(
         frames = region_frames(regions, config.image_size, config.pixel_m)
         return CityLayers(regions, pois, frames, None, imagery, [*frames.notes, *notes])
     bands = list(city.imagery_bands) or None
-    with Imagery(city.imagery, bands) if imagery is None else Imagery.open_like(city.imagery, imagery) as raster:
+    like = imagery if imagery is None or bands is None else {**imagery, "bands": bands}
+    with Imagery(city.imagery, bands) if like is None else Imagery.open_like(city.imagery, like) as raster:
         frames = raster.region_footprints(regions, config.image_size, config.pixel_m)
         images = stored_images(raster, frames, config.image_size, store, context=config.context, progress=progress)
         return CityLayers(regions, pois, frames, images, raster.to_json(), [*images.notes, *notes])
+
+
+def read_cities(
+    config: RefoundConfig, cities: Sequence[TrainingCity], progress: Progress
+) -> tuple[list[CityLayers], dict[str, Any] | None]:
+    """Points and pictures of cities that are learned from, and how new imagery is to be read like theirs."""
+    if len(cities) == 1:
+        layers = read_layers(cities[0].inputs, config, None, cities[0].store, progress)
+        return [layers], layers.imagery
+    own = [_own_settings(config, city, progress.part(0.0, 0.1)) for city in cities]
+    known = [settings for settings, _ in own if settings is not None]
+    common = common_settings(known) if known else None
+    found = []
+    for number, (city, (settings, notes)) in enumerate(zip(cities, own, strict=True)):
+        if settings is not None and settings["stretch"] is not None and common is not None:
+            if settings["stretch"] != common["stretch"]:
+                notes.append("So that values look alike in all cities, the widest limits of theirs are taken.")
+            settings = {**settings, "stretch": common["stretch"]}
+        part = progress.part(0.1 + 0.9 * number / len(cities), 0.1 + 0.9 * (number + 1) / len(cities))
+        with about(city.name):
+            layers = read_layers(city.inputs, config, settings, city.store, part)
+        found.append(replace(layers, notes=[*notes, *layers.notes]))
+    return found, common
+
+
+def _own_settings(
+    config: RefoundConfig, city: TrainingCity, progress: Progress
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Bands and limits that a city's own imagery would have; and notes."""
+    if city.inputs.imagery is None:
+        return None, []
+    with about(city.name), Imagery(city.inputs.imagery, list(city.inputs.imagery_bands) or None) as raster:
+        frames = raster.region_footprints(city.inputs.require_regions(), config.image_size, config.pixel_m)
+        raster.require_overlap(frames)
+        store_stretch(raster, frames, city.store, progress)
+        return raster.to_json(), raster.notes
 
 
 def make_sequences(

@@ -23,6 +23,8 @@ def pretraining_losses(
 ) -> dict[str, Tensor]:
     """Hide words and patches, run the network once, sum the objectives: L = DLFM + DVFM + DVLFM + MGDM + CMSA.
 
+    CMSA has a weight that is 1 in the paper.
+
     Words are hidden only for MGDM, patches only for MGDM and CMSA; without both the teachers' objectives see all. An
     objective leaves out the regions that lack a modality or a teacher's vector that it needs. One whose switch is
     off, whose teacher is not in the batch, or which needs images in a batch without any, is not among the results.
@@ -80,7 +82,8 @@ def pretraining_losses(
             "No objective is left to train on: each is switched off, or lacks its teacher or its images.",
             "Switch one of dlfm, dvfm, dvlfm, mgdm and cmsa on, and give what it needs.",
         )
-    return {"loss": torch.stack(list(terms.values())).sum(), **terms}
+    weights = {"cmsa": config.cmsa_weight}
+    return {"loss": torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum(), **terms}
 
 
 def _hide_words(

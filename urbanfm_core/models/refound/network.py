@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from urbanfm_core.errors import ConfigError, ShapeError
 from urbanfm_core.models.refound.config import RefoundConfig
+from urbanfm_core.models.refound.start import align
 
 LAYER_NORM_EPS = 1e-12
 FUSION_SIZE = 32
@@ -310,6 +311,8 @@ class RefoundModel(nn.Module):
         self.image.mask.normal_(std=_INITIAL_STD)
         if self.fusion is not None:
             self.fusion.score.weight.zero_()
+        if self.config.aligned_start:
+            align(self)
 
 
 def pretraining_heads(config: RefoundConfig) -> nn.ModuleDict:

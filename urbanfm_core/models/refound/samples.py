@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from urbanfm_core.data.image_cities import join_images
 from urbanfm_core.data.image_store import ImageStatistics, StoredImages, normalised, patch_validity
 from urbanfm_core.models.ordering import length_sorted
-from urbanfm_core.models.refound.sequence import RegionSequences
+from urbanfm_core.models.refound.sequence import PER_TOKEN, RegionSequences
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,13 @@ class RegionInputs:
         """Regions with a valid pixel, (R,)."""
         return np.zeros(len(self), bool) if self.images is None else self.images.has_image
 
-    def by_length(self) -> NDArray[np.int64]:
-        """Regions with points or a picture, like lengths side by side: what is padding is hardly computed."""
-        known = np.flatnonzero(self.has_pois | self.has_image)
+    def by_length(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Some regions with like lengths side by side, so that what is padding is hardly computed.
+
+        Args:
+            rows: Which; those with points or a picture if None.
+        """
+        known = np.flatnonzero(self.has_pois | self.has_image) if rows is None else rows
         order: NDArray[np.int64] = known[np.argsort(self.sequences.length[known], kind="stable")]
         return order
 
@@ -62,6 +68,26 @@ class RegionInputs:
             arrays["image"] = normalised(rgb, valid, self.statistics)
             arrays["image_mask"] = patch_validity(valid, self.patch_size)
         return {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
+
+
+def join_inputs(cities: Sequence[RegionInputs]) -> RegionInputs:
+    """The regions of several cities one after another.
+
+    The points in their sequences keep the rows of their own city.
+
+    Args:
+        cities: Of the same tokenizer, vocabulary, sizes and statistics.
+    """
+    if len(cities) == 1:
+        return cities[0]
+    parts = [city.sequences for city in cities]
+    ends = np.cumsum([len(part.tokens) for part in parts])
+    begins = [part.starts[:-1] + end - len(part.tokens) for part, end in zip(parts, ends, strict=True)]
+    per_token: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in PER_TOKEN}
+    starts = np.append(np.concatenate(begins), ends[-1])
+    sequences = replace(parts[0], starts=starts, counts=None, notes=[], **per_token)
+    images = join_images([city.images for city in cities], [len(city) for city in cities])
+    return replace(cities[0], sequences=sequences, images=images)
 
 
 @dataclass(frozen=True)

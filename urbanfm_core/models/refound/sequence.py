@@ -27,7 +27,7 @@ from urbanfm_core.progress import Progress
 __all__ = ["PoiTokenizer", "PoiVocabulary", "RegionSequences", "build_sequences", "z_order"]
 
 _CELL_BITS = 32
-_PER_TOKEN = ("tokens", "word_position", "poi_position", "grid_position", "category", "poi", "xy01")
+PER_TOKEN = ("tokens", "word_position", "poi_position", "grid_position", "category", "poi", "xy01")
 _NO_POI = -1
 # Shift and mask of each step that moves the bits of a 32-bit number apart, to every second place of 64.
 _SPREAD = (
@@ -152,13 +152,13 @@ class RegionSequences:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Arrays by name, to be kept in a sample store."""
         sizes = np.array([self.grid, self.pad, self.sep], np.int64)
-        return {"starts": self.starts, "sizes": sizes, **{name: getattr(self, name) for name in _PER_TOKEN}}
+        return {"starts": self.starts, "sizes": sizes, **{name: getattr(self, name) for name in PER_TOKEN}}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> RegionSequences:
         """The sequences that `to_arrays` gave; without their counts and notes."""
         grid, pad, sep = (int(size) for size in arrays["sizes"])
-        per_token: dict[str, Any] = {name: arrays[name] for name in _PER_TOKEN}
+        per_token: dict[str, Any] = {name: arrays[name] for name in PER_TOKEN}
         return cls(starts=np.asarray(arrays["starts"]), grid=grid, pad=pad, sep=sep, **per_token)
 
     def batch(

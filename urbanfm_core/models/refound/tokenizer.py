@@ -213,9 +213,10 @@ class PoiVocabulary:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
-    def train(cls, pois: PoiSet, limit: int = 1000) -> PoiVocabulary:
+    def train(cls, *cities: PoiSet, limit: int = 1000) -> PoiVocabulary:
         """The categories of both levels that the POIs have, by name; at most `limit`, the most frequent ones."""
-        values = pd.Series(np.concatenate([pois.category, pois.subcategory]), dtype=object).dropna()
+        levels = [level for pois in cities for level in (pois.category, pois.subcategory)]
+        values = pd.Series(np.concatenate(levels), dtype=object).dropna()
         counts = Counter(values[values != ""].to_list())
         kept = sorted(counts, key=lambda name: (-counts[name], name))[:limit]
         left = len(counts) - len(kept)

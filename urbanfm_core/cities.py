@@ -1,0 +1,91 @@
+"""The cities that a method learns from: the one whose layers a stage names, or those of files, one for each city."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from urbanfm_core.errors import ConfigError, about
+from urbanfm_core.inputs import city_of, inputs_to_train, regions_of, store_of
+from urbanfm_core.parameters import CityParams
+from urbanfm_core.stages import checked
+
+if TYPE_CHECKING:
+    from urbanfm_core.models.method import Method, TrainingCity
+
+_FILES = ("polygons", "points", "layer", "raster", "file", "folder")
+
+
+def cities_to_train_on(stage: Any, method: Method) -> list[TrainingCity]:
+    """The cities with their sample stores.
+
+    They have regions only if these are the samples, so that other methods train alike whatever the regions are.
+
+    Raises:
+        ConfigError: a file of a city is not usable, an input is missing, or the method takes one city only.
+    """
+    from urbanfm_core.models.method import TrainingCity
+
+    count = len(getattr(stage, "cities", ()))
+    if count > 1 and "cities" not in method.can:
+        raise ConfigError(
+            f"{method.title} learns from one city at a time, found {count} (--cities).",
+            "Name one city, or a preset whose method takes several: see the README.",
+        )
+    cities = []
+    for name, layers in layers_of(stage).items():
+        with about(name):
+            city = city_of(layers)
+            used = inputs_to_train(method, city)
+            if method.trains_on == "regions":
+                city = replace(city, regions=regions_of(layers, city))
+            cities.append(TrainingCity(name, city, store_of(stage, "samples", city.identity(*used))))
+    return cities
+
+
+def data_fingerprint(cities: Sequence[TrainingCity]) -> str:
+    """What the samples of all cities together were made from."""
+    from urbanfm_core.data.store import fingerprint
+
+    found = [city.store.fingerprint for city in cities]
+    return found[0] if len(found) == 1 else fingerprint({"cities": found})
+
+
+def layers_of(stage: Any) -> Mapping[str, Any]:
+    """The parameters of each city by its name; a single one has none.
+
+    Raises:
+        ConfigError: a file is not usable, or named twice.
+    """
+    paths = [Path(path).expanduser() for path in getattr(stage, "cities", ())]
+    if not paths:
+        return {"": stage}
+    twice = [str(path) for path, count in Counter(path.absolute() for path in paths).items() if count > 1]
+    if twice:
+        raise ConfigError(f"A city is named twice: {', '.join(twice)}.", "Name each file once.")
+    if len(paths) == 1:
+        return {"": _read_city(paths[0])}
+    stems = Counter(path.stem for path in paths)
+    return {path.stem if stems[path.stem] == 1 else str(path): _read_city(path) for path in paths}
+
+
+def _read_city(path: Path) -> CityParams:
+    """The layers that a file of a city names, by the names of the flags; paths are relative to the file."""
+    hint = 'Write JSON such as {"pois": "pois.gpkg", "imagery": "imagery.tif", "regions": "regions.gpkg"}.'
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: the file of a city cannot be read ({error}).", hint) from error
+    if not isinstance(content, dict) or not content:
+        raise ConfigError(f"{path}: expected an object with the layers of a city.", hint)
+    values = {str(key).replace("-", "_"): value for key, value in content.items()}
+    for name, item in CityParams.model_fields.items():
+        extra: Any = item.json_schema_extra
+        value = values.get(name)
+        if extra["kind"] in _FILES and isinstance(value, str) and "://" not in value:
+            values[name] = str(path.absolute().parent / Path(value).expanduser())
+    return checked(CityParams, values, f"File {path}", hint)
