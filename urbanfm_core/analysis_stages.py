@@ -395,10 +395,10 @@ class PredictStage(FoldParams, ComputeParams, ImageryInputs, PoiInputs, LabelTab
         kind="choice",
         advanced=True,
     )
-    prompt: str | None = param(
+    guide: str | None = param(
         None,
         "Of UrbanCLIP: words that guide a prediction when fine-tuning, such as 'The carbon emission is'.",
-        label="Prompt",
+        label="Guiding words",
         kind="text",
         advanced=True,
     )

@@ -155,7 +155,7 @@ def _plan_network(stage: PredictStage, made: Plan, regions: Any, target: Any) ->
     def tune(inputs: Any, rows: np.ndarray) -> None:
         if len(rows):
             kind: Any = "numbers" if target.task == "regression" else "shares"
-            choice = Choice(stage.fusion, stage.learns, stage.prompt or "")
+            choice = Choice(stage.fusion, stage.learns, stage.guide or "")
             truth = target.values[some[rows]]
             method, prepared = fine_tuning(tuner, trained, inputs, rows, truth, kind=kind, choice=choice, about={})
             measured.append(time_training(method, prepared, settings, trained.device, learned)[0])

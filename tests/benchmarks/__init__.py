@@ -11,4 +11,5 @@ STAGES = {
     "encode": "tests.benchmarks.encode",
     "cluster": "tests.benchmarks.cluster",
     "loss": "tests.benchmarks.loss",
+    "urbanclip": "tests.benchmarks.urbanclip",
 }

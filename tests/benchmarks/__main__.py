@@ -27,7 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scale", default="1", help="multiples of the area or of the points, with commas")
     parser.add_argument("--rounds", type=int, default=5, help="timed runs of each contender")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--published", type=Path, help="checkout of the public AETHER repository, for its peers")
+    parser.add_argument(
+        "--published", type=Path, help="checkout of the public code (AETHER, or open_clip for urbanclip), for its peers"
+    )
     parser.add_argument("--folder", type=Path, help="where the temporary inputs go")
     parser.add_argument("--json", type=Path, help="file for all figures")
     given = parser.parse_args(arguments)

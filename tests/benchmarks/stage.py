@@ -30,7 +30,7 @@ class Setting:
     Attributes:
         inputs: Folder with what the case's `make` wrote; read only.
         scratch: Folder of this contender's own.
-        published: Checkout of the public AETHER repository, or None.
+        published: Checkout of the public code that a peer comes from, or None.
     """
 
     inputs: Path
@@ -44,7 +44,7 @@ class Setting:
             Unavailable: none was given.
         """
         if self.published is None:
-            raise Unavailable("needs --published FOLDER, a checkout of the public AETHER repository")
+            raise Unavailable("needs --published FOLDER, a checkout of the public code")
         return self.published
 
 

@@ -212,7 +212,7 @@ def test_an_indicator_is_predicted_by_a_predictor_that_hears_a_prompt(city, work
     kept = {}
     for name, choice in {
         "plain": {},
-        "prompt": {"prompt": "the brightness is"},
+        "prompt": {"guide": "the brightness is"},
         "whole": {"learns": "all"},
     }.items():
         found = urbanfm_core.predict(

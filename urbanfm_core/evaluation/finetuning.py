@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 StoreMaker = Callable[[dict[str, Any]], SampleStore]
 # Settings that decide what the folds' networks learn.
-_DECIDES = {"epochs", "learning_rate", "fusion", "learns", "prompt", "folds", "blocks", "seed", "task"}
+_DECIDES = {"epochs", "learning_rate", "fusion", "learns", "guide", "folds", "blocks", "seed", "task"}
 # What a checkpoint keeps to judge new regions by.
 _KEPT_VECTORS, _KEPT_RESIDUALS = 500, 5000
 
@@ -185,7 +185,7 @@ class _Tuning:
                 rows,
                 target.values[rows],
                 kind="numbers" if target.task == "regression" else "shares",
-                choice=Choice(stage.fusion, stage.learns, stage.prompt or ""),
+                choice=Choice(stage.fusion, stage.learns, stage.guide or ""),
                 about=about,
             )
             checkpoint = train(

@@ -27,6 +27,7 @@ WORDPIECE = "wordpiece"
 PAD = 0
 _JSON, _ENDS = "tokenizer.json", "ends.json"
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])")
+_HYPHEN = re.compile(r"(?<=\w) - (?=\w)")
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,9 @@ class CaptionTokenizer:
                 break
             if token not in (self.start, PAD):
                 words.append(int(token))
-        return self._backend.decode(words).strip()
+        text = self._backend.decode(words).strip()
+        # WordPiece takes words with a hyphen apart and does not tell.
+        return _HYPHEN.sub("-", text) if isinstance(self._backend.decoder, decoders.WordPiece) else text
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._backend.encode_batch(list(texts), add_special_tokens=False)]

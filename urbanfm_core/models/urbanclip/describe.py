@@ -25,8 +25,9 @@ from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.image_text import CaptionTokenizer, Pictures, plain
 from urbanfm_core.models.image_text.tokens import PAD
 from urbanfm_core.models.method import Trained
+from urbanfm_core.models.urbanclip.layers import KeyValues
 from urbanfm_core.models.urbanclip.method import trained_pictures
-from urbanfm_core.models.urbanclip.network import KeyValues, UrbanClipModel
+from urbanfm_core.models.urbanclip.network import UrbanClipModel
 from urbanfm_core.progress import Progress
 
 _BATCH = {"cpu": 8, "cuda": 64, "mps": 16}

@@ -60,6 +60,8 @@ class Start:
                 f"{folder} is a checkpoint of {manifest.get('method')!r}, expected one of urbanclip.",
                 "Import one with: urbanfm importcheckpoint --method urbanclip.",
             )
+        if "statistics" not in kept:
+            raise ConfigError(f"{folder} does not tell the colours of its training.", "Import the checkpoint again.")
         known = {item.name for item in fields(UrbanClipConfig)} - set(_OWN)
         sizes = {name: value for name, value in found.items() if name in known}
         sizes |= {"extra_dim": 0, "predictions": 0, "prompt_ids": ()}
