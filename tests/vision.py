@@ -46,6 +46,7 @@ class VisionService:
         failures: Status, headers and content that are answered first, one a request.
         hang_after: Requests from this one on hang until the test ends; None for never.
         answer: What it says of a picture, (H, W, 3) uint8.
+        anew: What it writes where it is asked to write anew, from the prompt; None for what it says of the picture.
     """
 
     url: str = ""
@@ -55,6 +56,7 @@ class VisionService:
     failures: list[tuple[int, dict[str, str], dict[str, Any]]] = field(default_factory=list)
     hang_after: int | None = None
     answer: Callable[[np.ndarray], str] = describe_colour
+    anew: Callable[[str], str] | None = None
     on_request: Callable[[], None] = lambda: None
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -90,7 +92,10 @@ def serving() -> Iterator[VisionService]:
             else:
                 url = body["messages"][0]["content"][1]["image_url"]["url"]
                 picture = Image.open(io.BytesIO(base64.b64decode(url.split(",", 1)[1])))
-                message = {"role": "assistant", "content": state.answer(np.asarray(picture))}
+                prompt = body["messages"][0]["content"][0]["text"]
+                merges = state.anew is not None and "Write the description anew" in prompt
+                said = state.anew(prompt) if merges else state.answer(np.asarray(picture))
+                message = {"role": "assistant", "content": said}
                 choice = {"index": 0, "message": message, "finish_reason": "stop"}
                 status, headers = 200, {}
                 content = {"id": "x", "object": "chat.completion", "created": 1, "model": "seer", "choices": [choice]}

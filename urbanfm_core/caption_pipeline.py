@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from urbanfm_core.caption_stages import CaptionStage
+import numpy as np
+
+from urbanfm_core.caption_stages import CaptionStage, DescribingParams
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.inputs import cache_of, city_of, regions_of, store_of
 from urbanfm_core.progress import Progress
@@ -13,49 +15,79 @@ from urbanfm_core.result import Result
 
 if TYPE_CHECKING:
     from urbanfm_core.captions.captioners import Captioner
+    from urbanfm_core.captions.divide import Refiner
     from urbanfm_core.captions.generate import PictureSet
     from urbanfm_core.captions.refine import Refinement
+    from urbanfm_core.captions.scene_graph import SceneGraphParser
     from urbanfm_core.data.captions import CaptionSet
     from urbanfm_core.data.store import SampleStore
+    from urbanfm_core.models.text import TextEncoder
 
 _EXAMPLES = 3
+# What stands among the rules that changed a caption where it was completed part by part.
+_BY_PARTS = "parts"
+_EQUAL_ONES = "Captions of a picture that say the same are kept, since consensus looks for these."
 
 
 def caption(stage: CaptionStage, progress: Progress) -> Result:
+    from urbanfm_core.captions.consensus import consensus_captions
+    from urbanfm_core.captions.divide import refine_pictures
     from urbanfm_core.captions.generate import make_captions
     from urbanfm_core.captions.refine import load_rules, refine
     from urbanfm_core.data.captions import CaptionSet, write_captions
 
     rules = load_rules(stage.rules)
+    if stage.consensus:
+        # Captions that say the same are what consensus looks for.
+        rules = [rule for rule in rules if rule.rule != "duplicate_caption"]
     # A missing key or model is found here, before any picture is read.
     captioners = captioners_of(stage)
+    parser, encoder = readers_of(stage)
+    refiner, merger = refiner_of(stage, captioners, parser)
     found: list[CaptionSet] = []
-    notes: list[str] = []
+    notes = [_EQUAL_ONES] if stage.consensus else []
+    sets: list[PictureSet] = []
     store = None
-    if captioners:
+    if captioners or refiner is not None:
         sets, prompts, store = pictures_of(stage, progress.part(0.0, 0.2))
-        found.append(make_captions(sets, captioners, prompts, progress.part(0.2, 0.9)))
+    if captioners:
+        found.append(make_captions(sets, captioners, prompts, progress.part(0.2, 0.5)))
         notes += found[-1].notes
-    elif stage.imagery is not None or stage.streetview is not None:
+    elif refiner is None and (stage.imagery is not None or stage.streetview is not None):
         notes.append("No captioner is named, so no picture is described; the captions that were given are refined.")
     if stage.captions is not None:
         found.append(city_of(stage).read_captions())
         notes += found[-1].notes
-    captions = CaptionSet.joined(found)
-    refined = refine(captions, rules, progress.part(0.9, 0.98))
+    captions = written = CaptionSet.joined(found)
+    if refiner is not None:
+        if merger is not None:
+            refiner = replace(refiner, captioners=dict.fromkeys(captions.captioner.tolist(), merger))
+        captions, written = refine_pictures(captions, sets, refiner, store, progress.part(0.5, 0.85))
+        notes += [*dict.fromkeys(written.notes), *_left_alone(captioners, refiner)]
+    refined = refine(written, rules, progress.part(0.85, 0.9))
     notes += refined.notes()
     if not refined.kept.any():
         progress.log("warning", "The rules dropped every caption; look at the column 'reason' of the output.")
-    kept = refined.apply(captions)
+    kept = refined.apply(written)
+    table = captions.to_frame().assign(refined=refined.text, reason=_reasons(captions, written, refined))
+    agreed = None
+    if stage.consensus:
+        words = replace(written, text=refined.text)
+        agreed = consensus_captions(words, parser, encoder, progress.part(0.9, 0.98), store=store)
+        kept = agreed.captions
+        notes += agreed.notes
+        table["consensus"] = np.isin(np.arange(len(words)), agreed.rows)
+        table["score"] = agreed.scores
     progress.update(0.98, "Writing")
-    write_captions(captions.to_frame().assign(refined=refined.text, reason=refined.reason), stage.out)
+    write_captions(table, stage.out)
     if stage.report is not None:
-        _write_report(stage.report, captions, refined, notes)
+        _write_report(stage.report, written, refined, notes)
     if store is not None:
         store.remove()
     summary = {
         "captions": len(captions),
-        "kept": len(kept),
+        "kept": int(refined.kept.sum()),
+        **({} if agreed is None else {"consensus": len(agreed.rows)}),
         "pictures": _pictures(captions),
         "without a caption": _pictures(captions) - _pictures(kept),
         "captioners": sorted({str(name) for name in captions.captioner if name}),
@@ -70,26 +102,32 @@ def caption(stage: CaptionStage, progress: Progress) -> Result:
     return Result(summary, kept, notes)
 
 
+def captioner_of(stage: DescribingParams, spec: str) -> Captioner:
+    """A captioner, as a stage asks it.
+
+    Raises:
+        ConfigError: it cannot be loaded, or needs a key that is not set.
+    """
+    from urbanfm_core.captions.captioners import load_captioner
+    from urbanfm_core.models.device import resolve_device
+
+    return load_captioner(
+        spec,
+        cache_dir=cache_of(stage),
+        device=str(resolve_device(stage.device)),
+        batch_size=stage.batch_size,
+        max_new_tokens=stage.max_new_tokens,
+        per_minute=stage.per_minute,
+    )
+
+
 def captioners_of(stage: CaptionStage) -> list[Captioner]:
     """The captioners that a stage names.
 
     Raises:
         ConfigError: two bear one name, or one cannot be loaded or needs a key that is not set.
     """
-    from urbanfm_core.captions.captioners import load_captioner
-    from urbanfm_core.models.device import resolve_device
-
-    made = [
-        load_captioner(
-            spec,
-            cache_dir=cache_of(stage),
-            device=str(resolve_device(stage.device)),
-            batch_size=stage.batch_size,
-            max_new_tokens=stage.max_new_tokens,
-            per_minute=stage.per_minute,
-        )
-        for spec in stage.captioners
-    ]
+    made = [captioner_of(stage, spec) for spec in stage.captioners]
     names = [captioner.name for captioner in made]
     if len(set(names)) < len(names):
         raise ConfigError(
@@ -99,7 +137,71 @@ def captioners_of(stage: CaptionStage) -> list[Captioner]:
     return made
 
 
-def pictures_of(stage: CaptionStage, progress: Progress) -> tuple[list[PictureSet], list[str], SampleStore]:
+def refiner_of(
+    stage: CaptionStage, captioners: list[Captioner], parser: SceneGraphParser
+) -> tuple[Refiner | None, Captioner | None]:
+    """What completes captions part by part, if a stage asks for it, and the captioner that writes all of them anew.
+
+    Raises:
+        ConfigError: a part cannot be loaded, the captioner named for it follows no prompt, or there is nothing that
+            could change a caption.
+    """
+    from urbanfm_core.captions.divide import Refiner
+    from urbanfm_core.captions.phrases import load_detector
+    from urbanfm_core.captions.segments import load_segmenter
+    from urbanfm_core.models.device import resolve_device
+
+    if stage.segmenter is None:
+        return None, None
+    own = {one.name: one for one in captioners if one.follows_prompts}
+    merger = None
+    if stage.merger is not None:
+        by_spec = dict(zip(stage.captioners, captioners, strict=True))
+        merger = by_spec.get(stage.merger) or captioner_of(stage, stage.merger)
+        if not merger.follows_prompts:
+            raise ConfigError(
+                f"The captioner '{stage.merger}' follows no prompt, so it cannot write captions anew (merger).",
+                "Name a model that does, such as one of the kind of LLaVA, or openai:MODEL@URL.",
+            )
+    elif not own and stage.detector is None:
+        raise ConfigError(
+            "No captioner at hand follows a prompt, and no phrase detector is named, so no caption would change.",
+            "Name a captioner that merges (merger), a phrase detector (detector), or leave the segmenter out.",
+        )
+    where: dict[str, Any] = {"cache_dir": cache_of(stage), "device": str(resolve_device(stage.device))}
+    detector = None if stage.detector is None else load_detector(stage.detector, **where)
+    return Refiner(own, load_segmenter(stage.segmenter, **where), detector, parser), merger
+
+
+def readers_of(stage: CaptionStage) -> tuple[SceneGraphParser, TextEncoder | None]:
+    """The scene graph parser, and what matches phrases that are merely alike."""
+    from urbanfm_core.captions.scene_graph import load_parser
+    from urbanfm_core.models.device import resolve_device
+    from urbanfm_core.models.text import load_text_encoder
+
+    where: dict[str, Any] = {"cache_dir": cache_of(stage), "device": str(resolve_device(stage.device))}
+    wanted = stage.consensus and stage.consensus_encoder != "none"
+    return load_parser(stage.parser, **where), load_text_encoder(stage.consensus_encoder, **where) if wanted else None
+
+
+def _left_alone(captioners: list[Captioner], refiner: Refiner) -> list[str]:
+    """Sentences on the captioners that were not asked to write their captions anew."""
+    return [
+        f"The captioner {one.name} follows no prompt, so its captions were not written anew; name one that does (merger)."
+        for one in captioners
+        if one.name not in refiner.captioners
+    ]
+
+
+def _reasons(captions: CaptionSet, written: CaptionSet, refined: Refinement) -> list[str]:
+    """What changed each caption."""
+    return [
+        ",".join(filter(None, (_BY_PARTS if before != after else "", rules)))
+        for before, after, rules in zip(captions.text, written.text, refined.reason, strict=True)
+    ]
+
+
+def pictures_of(stage: DescribingParams, progress: Progress) -> tuple[list[PictureSet], list[str], SampleStore]:
     """The pictures that a stage names, the prompt of each kind, and where they are kept."""
     from urbanfm_core.captions.generate import read_caption_prompt, satellite_pictures, street_pictures
 

@@ -233,6 +233,7 @@ def plan_captions(stage: CaptionStage, made: Plan, progress: Progress) -> None:
         # What was paid for is in the stage's own cache; a trial must find none of its answers there.
         paid = captioners_of(stage.model_copy(update={"captioners": services}))
         local_ones = captioners_of(stage.model_copy(update={"captioners": local, "cache": folder}))
+        _plan_refinement(made, stage)
         if not paid and not local_ones:
             return
         started = time.perf_counter()
@@ -254,6 +255,18 @@ def plan_captions(stage: CaptionStage, made: Plan, progress: Progress) -> None:
             captioner.describe([picture for picture, _ in some], [prompt for _, prompt in some])
             each = (time.perf_counter() - started) / max(len(some), 1)
             made.seconds[f"describing by {captioner.name}"] = each * count
+
+
+def _plan_refinement(made: Plan, stage: CaptionStage) -> None:
+    """Say what is not measured of completing captions part by part, and of their consensus."""
+    if stage.segmenter is not None:
+        made.seconds["completing part by part"] = None
+        made.notes.append(
+            "To complete captions, captioners are asked once more for each part of a picture and once for each caption; "
+            "neither time nor cost of that is estimated."
+        )
+    if stage.consensus:
+        made.seconds["consensus"] = None
 
 
 def tried(made: Plan, rows: np.ndarray, run: Callable[[np.ndarray], None]) -> float | None:

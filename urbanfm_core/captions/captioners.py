@@ -58,11 +58,13 @@ class Captioner(Protocol):
         identity: Model and version, and how it writes. Equal identities describe alike.
         name: Short name, for tables.
         notes: What a report should mention about it.
+        follows_prompts: Whether it does what a prompt asks; some only describe.
     """
 
     identity: str
     name: str
     notes: list[str]
+    follows_prompts: bool
 
     def estimate(self, images: Sequence[Picture], prompts: Sequence[str]) -> CostEstimate | None:
         """What describing them would send to a service, and cost; None for a model on this machine."""
@@ -209,12 +211,12 @@ class LocalCaptioner(_KeepingCaptioner):
         most = min(max_new_tokens, positions - 1)
         self._settings = greedy_settings(self._model, self._tokenizer, most)
         self._template = getattr(self._processor, "chat_template", None) or self._tokenizer.chat_template
-        self._reads_prompts = bool(self._template) or self._model.config.model_type not in _DESCRIBE_ONLY
+        self.follows_prompts = bool(self._template) or self._model.config.model_type not in _DESCRIBE_ONLY
         # A model that goes on where the row ends wants padding in front.
         self._tokenizer.padding_side = "left"
         super().__init__(Path(spec).name or spec, f"{source.label}|captions|greedy|max_new_tokens={most}", cache_dir)
         self.notes += source.notes
-        if not self._reads_prompts:
+        if not self.follows_prompts:
             self.notes.append(f"The captioner {self.name} follows no instructions: the prompt is not used.")
         if most < max_new_tokens:
             self.notes.append(f"The captioner {self.name} writes {most} tokens at most.")
@@ -244,7 +246,7 @@ class LocalCaptioner(_KeepingCaptioner):
     def _describe(self, images: Sequence[Picture], prompts: Sequence[str]) -> list[str]:
         # A list for each text: some models read several pictures with one.
         pictures: list[Any] = [[_pillow(image)] for image in images]
-        if self._reads_prompts:
+        if self.follows_prompts:
             texts = [self._wrapped(prompt) for prompt in prompts]
             inputs = self._processor(images=pictures, text=texts, padding=True, return_tensors="pt")
         else:
@@ -301,6 +303,7 @@ class ServiceCaptioner(_KeepingCaptioner):
             per_minute=per_minute,
         )
         self._max_new_tokens, self._refused = max_new_tokens, 0
+        self.follows_prompts = True
         super().__init__(
             self._endpoint.model, f"openai-vision|{self._endpoint.model}|{self._endpoint.base_url}", cache_dir
         )

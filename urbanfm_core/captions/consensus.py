@@ -31,11 +31,13 @@ class Consensus(NamedTuple):
 
     Attributes:
         captions: The chosen captions, one per picture, in the order in which the pictures first appear.
+        rows: (C,) int64, their rows among the captions given.
         scores: (N,) float32 consensus score of each caption given; NaN for one that had nothing to be compared with.
         notes: What a report should mention, with counts.
     """
 
     captions: CaptionSet
+    rows: NDArray[np.int64]
     scores: NDArray[np.float32]
     notes: list[str]
 
@@ -89,9 +91,9 @@ def consensus_captions(
                 store.save(name, **found)
         scores[rows], says[rows] = found["score"], found["says"]
         told.update(1.0, f"consensus of {begin + len(part):,}/{len(groups):,} pictures")
-    chosen = [group[_best(scores[group], says[group])] for group in groups if says[group].any()]
+    chosen = np.array([group[_best(scores[group], says[group])] for group in groups if says[group].any()], np.int64)
     notes = [*parser.notes, *_encoder_notes(encoder), *_counts(captions, groups, says, len(chosen))]
-    return Consensus(captions.take(np.array(chosen, np.int64)), scores, notes)
+    return Consensus(captions.take(chosen), chosen, scores, notes)
 
 
 def _by_picture(captions: CaptionSet) -> list[NDArray[np.int64]]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from urbanfm_core.captions.captioners import Captioner, Picture
+from urbanfm_core.captions.generate import PictureSet
 from urbanfm_core.captions.phrases import THRESHOLD, PhraseDetector, phrases_of, without_phrases
 from urbanfm_core.captions.scene_graph import SceneGraphParser, load_parser
 from urbanfm_core.captions.segments import GridSegmenter, Segmenter
@@ -137,6 +138,47 @@ def refine_captions(
     ]
     refined = np.array(texts, dtype=np.object_)
     return replace(taken, region=region, image=image, kind=kinds, text=refined, notes=notes)
+
+
+def refine_pictures(
+    captions: CaptionSet,
+    sets: Sequence[PictureSet],
+    refiner: Refiner,
+    store: SampleStore | None = None,
+    progress: Progress | None = None,
+) -> tuple[CaptionSet, CaptionSet]:
+    """Captions of several sets of pictures, as they were and as they are now.
+
+    Args:
+        captions: By any captioners.
+        sets: Pictures from above, street views, or both.
+        refiner, store, progress: See `refine_captions`.
+
+    Returns:
+        Two sets whose rows are the same captions, picture by picture. Captions of no picture at hand stand behind the
+        others and are equal in both. The notes of the second tell what was done.
+
+    Raises:
+        RemoteError, Cancelled: as `refine_captions`.
+    """
+    progress = progress or Progress()
+    left = np.ones(len(captions), bool)
+    before, after = [], []
+    for number, one in enumerate(sets):
+        keys = one.region if one.kind == "satellite" else one.image
+        _, rows = captions.by_key(keys, one.kind)
+        told = progress.part(number / len(sets), (number + 1) / len(sets))
+        made = refine_captions(replace(captions, notes=[]), keys, one.kind, one, refiner, store=store, progress=told)
+        before.append(replace(made, text=captions.text[rows], notes=[]))
+        after.append(made)
+        left[rows] = False
+    rest = replace(captions.take(np.flatnonzero(left)), notes=[])
+    if len(rest):
+        said = (
+            f"{len(rest):,} captions are empty or of no picture at hand; they are not completed and stay as they are."
+        )
+        after.append(replace(rest, notes=[said]))
+    return CaptionSet.joined([*before, rest]), CaptionSet.joined(after)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ _KIND_WORDS: dict[str, Kind] = {
     "street view": "street",
     "street-view": "street",
 }
+_CONSENSUS = "consensus"
+_TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0", "")
 # Marks the views that are cut from one panorama: "p.jpg#90" is the one to the right of its middle.
 VIEW_MARK = "#"
 
@@ -78,6 +80,7 @@ class CaptionSet:
         captioner: (N,) who wrote it; "" where it is not told.
         text: (N,) what it says, white space tidied; "" for an empty caption, which belongs to no picture.
         notes: Which columns were taken, and what was left out, with counts.
+        consensus: (N,) bool, which captions the others of their picture agree with most; None where nobody asked.
     """
 
     region: NDArray[np.object_]
@@ -86,6 +89,7 @@ class CaptionSet:
     captioner: NDArray[np.object_]
     text: NDArray[np.object_]
     notes: list[str] = field(default_factory=list)
+    consensus: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.text)
@@ -152,11 +156,12 @@ class CaptionSet:
             raise EmptyInputError(
                 f"{where}: every caption in the column '{found['text']}' is empty.", "Name another: --caption-column."
             )
-        return cls(region, image, kinds, captioner, said, notes)
+        marks = _marks(frame)
+        return cls(region, image, kinds, captioner, said, notes, None if marks is None else marks[rows])
 
     @classmethod
     def joined(cls, sets: Sequence[CaptionSet]) -> CaptionSet:
-        """The captions of several sets, one set after the other, with all their notes."""
+        """The captions of several sets, one set after the other, with all their notes; what is consensus is open again."""
         region, image, kind, captioner, text = (np.concatenate([getattr(one, name) for one in sets]) for name in _NAMES)
         return cls(region, image, kind, captioner, text, [note for one in sets for note in one.notes])
 
@@ -166,7 +171,16 @@ class CaptionSet:
 
     def take(self, rows: NDArray[np.int64]) -> CaptionSet:
         """The captions of some rows, in that order."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _NAMES})
+        marks = None if self.consensus is None else self.consensus[rows]
+        return replace(self, consensus=marks, **{name: getattr(self, name)[rows] for name in _NAMES})
+
+    def agreed(self) -> CaptionSet:
+        """The captions that the others of their picture agree with most, where that is marked; else all of them."""
+        if self.consensus is None:
+            return self
+        found = self.take(np.flatnonzero(self.consensus))
+        said = f"Of {len(self):,} captions, the {len(found):,} that are marked as consensus are taken."
+        return replace(found, notes=[*self.notes, said])
 
     def by_key(self, keys: Sequence[Any], kind: Kind) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which captions describe which pictures.
@@ -330,6 +344,14 @@ def _find_columns(frame: pd.DataFrame, columns: CaptionColumns, where: str) -> d
             f"Name it: --caption-column. Its columns: {', '.join(map(str, frame.columns))}.",
         )
     return found
+
+
+def _marks(frame: pd.DataFrame) -> NDArray[np.bool_] | None:
+    """The column of that name, if it marks captions as consensus and is not something else."""
+    if _CONSENSUS not in frame.columns:
+        return None
+    words = frame[_CONSENSUS].map(_cell).str.lower()
+    return words.isin(_TRUE).to_numpy(bool) if words.isin((*_TRUE, *_FALSE)).all() else None
 
 
 def _tells_kind(values: pd.Series) -> bool:

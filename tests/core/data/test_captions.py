@@ -163,3 +163,21 @@ def test_broken_json_is_told(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text('{"a.jpg": ')
     with pytest.raises(InputError, match="cannot be read as JSON"):
         CaptionSet.read(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("marks", [[True, False, True], [1, 0, 1], ["True", "", "true"], [1.0, None, 1.0]])
+def test_consensus_is_read_where_the_file_marks_it(tmp_path: Path, marks: list[Any]) -> None:
+    frame = pd.DataFrame({"region_id": ["a", "a", "b"], "caption": ["x", "y", ["z", "w"]], "consensus": marks})
+    frame.to_json(tmp_path / "c.json", orient="records")
+    found = CaptionSet.read(tmp_path / "c.json")
+    assert found.consensus is not None and found.consensus.tolist() == [True, False, True, True]
+    agreed = found.agreed()
+    assert agreed.text.tolist() == ["x", "z", "w"] and "the 3 that are marked" in agreed.notes[-1]
+    assert CaptionSet.joined([found, found]).consensus is None, "of more captions it may be another"
+
+
+def test_a_column_of_that_name_with_something_else_is_passed_over(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"region_id": ["a"], "caption": ["x"], "consensus": ["most people agree"]})
+    frame.to_csv(tmp_path / "c.csv", index=False)
+    found = CaptionSet.read(tmp_path / "c.csv")
+    assert found.consensus is None and found.agreed() is found

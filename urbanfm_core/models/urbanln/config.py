@@ -63,8 +63,9 @@ class UrbanLNConfig:
         temperature: tau at the start; it is learned.
         view: 'imagery' learns from pictures from above (the paper's +SI), 'streetview' from street views (+SV), 'auto'
             from those that are given; filled in.
-        captions: Of several captions of a picture, 'all' draws another at every pass; 'random' draws one for good, which
-            is the ablation "w/o Consensus" where the file holds what all captioners said.
+        captions: Of several captions of a picture, 'all' takes the one that the file marks as consensus, and draws another
+            at every pass where the file marks none; 'random' draws one of all for good, which is the ablation
+            "w/o Consensus".
         crop, flips, turns, jitter: How much pictures are changed while training; see `Augmentation`.
         pixel_m: Metres per pixel of a satellite picture; 0 fits the picture to each region's longer side instead.
         context: Whether it shows what lies around the region's polygon too.

@@ -83,7 +83,10 @@ class UrbanLN(Method):
         clip = find_clip(config.initialise) if config.initialise else None
         config = replace(config if clip is None else clip.configured(config), view=view)
         pictures = picture_inputs(city, config, view, store, progress.part(0.0, 0.9))
-        texts, owner, said = captions_of(city.read_captions(), pictures)
+        captions = city.read_captions()
+        if config.captions == "all":
+            captions = captions.agreed()
+        texts, owner, said = captions_of(captions, pictures)
         if config.captions == "random":
             texts, owner, chosen = _one_each(texts, owner, config.seed)
             said.append(chosen)
