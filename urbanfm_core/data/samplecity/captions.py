@@ -10,6 +10,7 @@ some out, invents some, and now and then refuses; every caption comes with the l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,17 +70,19 @@ _REFUSALS = (
 
 @dataclass(frozen=True)
 class Captioner:
-    """How one captioner behaves: chance to leave a fact out, to get it wrong, to invent an object, to refuse."""
+    """How one captioner behaves: chance to leave a fact out, to get it wrong, to invent an object, to refuse; and how
+    many uses, levels and objects its text has room for."""
 
     name: str
     omits: float
     errs: float
     invents: float
     refuses: float
+    room: tuple[float, float, float] = (math.inf, math.inf, math.inf)
 
 
 CAPTIONERS = (
-    Captioner("terse", omits=0.45, errs=0.05, invents=0.05, refuses=0.01),
+    Captioner("terse", omits=0.45, errs=0.05, invents=0.05, refuses=0.01, room=(1, 2, 2)),
     Captioner("florid", omits=0.1, errs=0.18, invents=1.1, refuses=0.0),
     Captioner("listing", omits=0.25, errs=0.1, invents=0.35, refuses=0.05),
 )
@@ -170,26 +173,34 @@ def _tell(
     rng: np.random.Generator, captioner: Captioner, facts: Sequence[Fact]
 ) -> tuple[list[Fact], list[str], list[str], list[str]]:
     said: list[Fact] = []
-    right: list[str] = []
-    wrong: list[str] = []
-    omitted: list[str] = []
     for topic, value in facts:
         if topic != "main use" and rng.random() < captioner.omits:
-            omitted.append(_write((topic, value)))
-        elif rng.random() < captioner.errs:
-            other = _mistake(rng, topic, value, facts)
-            said.append(other)
-            wrong.append(_write(other))
-            omitted.append(_write((topic, value)))
-        else:
-            said.append((topic, value))
-            right.append(_write((topic, value)))
+            continue
+        wrong = rng.random() < captioner.errs
+        said.append(_mistake(rng, topic, value, facts) if wrong else (topic, value))
     for _ in range(rng.poisson(captioner.invents)):
         invented = _mistake(rng, "object", "", facts)
         if invented not in said:
             said.append(invented)
-            wrong.append(_write(invented))
-    return said, right, wrong, omitted
+    told = _with_room(captioner, said)
+    return (
+        told,
+        [_write(fact) for fact in told if fact in facts],
+        [_write(fact) for fact in told if fact not in facts],
+        [_write(fact) for fact in facts if fact not in told],
+    )
+
+
+def _with_room(captioner: Captioner, said: Sequence[Fact]) -> list[Fact]:
+    """What a captioner's text has room for: of each kind the first."""
+    left = list(captioner.room)
+    told = []
+    for fact in said:
+        kind = 0 if fact[0].endswith("use") else 1 if fact[0] in _LEVELS else 2
+        left[kind] -= 1
+        if left[kind] >= 0:
+            told.append(fact)
+    return told
 
 
 def _mistake(rng: np.random.Generator, topic: str, value: str, facts: Sequence[Fact]) -> Fact:
@@ -224,7 +235,7 @@ def _sorted(said: Sequence[Fact]) -> tuple[list[str], list[str], list[str]]:
 def _terse(rng: np.random.Generator, kind: str, said: Sequence[Fact]) -> str:
     uses, levels, objects = _sorted(said)
     scene = "Aerial view" if kind == "satellite" else "Street"
-    parts = [_USES[uses[0]][int(rng.integers(3))], *levels[:2], *(_with_article(name) for name in objects[:2])]
+    parts = [_USES[uses[0]][int(rng.integers(3))], *levels, *(_with_article(name) for name in objects)]
     return f"{scene}: {', '.join(parts)}."
 
 

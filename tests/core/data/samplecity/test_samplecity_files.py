@@ -171,6 +171,17 @@ def test_captions_know_what_is_true_of_them(full_city: Path) -> None:
         assert not any(set(wrong) & sets[0] for wrong in facts.facts_false)
 
 
+def test_a_short_caption_lists_as_facts_what_its_text_says(full_city: Path) -> None:
+    told = pq.read_table(full_city / "captions.parquet").to_pandas()
+    terse = told[(told.captioner == "terse") & ~told.refused]
+    for row in terse.itertuples():
+        parts = row.caption.removesuffix(".").split(": ")[1].split(", ")
+        facts = [fact.split(": ") for fact in (*row.facts_true, *row.facts_false)]
+        assert len(parts) == len(facts), row.caption
+        values = {value for topic, value in facts if topic != "main use"}
+        assert values == {part.removeprefix("an ").removeprefix("a ") for part in parts[1:]}
+
+
 def test_roads_are_a_connected_hierarchy(full_city: Path) -> None:
     roads = _layer(full_city, "roads")
     assert set(roads["class"]) == {"arterial", "collector", "local", "footway"}
