@@ -8,6 +8,7 @@ from qgis.PyQt.QtGui import QIcon
 from .algorithms.attentionmaps import AttentionMaps
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.creategridregions import CreateGridRegions
+from .algorithms.describeregions import DescribeRegions
 from .algorithms.embedraster import EmbedRaster
 from .algorithms.embedregions import EmbedRegions
 from .algorithms.evaluateembeddings import EvaluateEmbeddings
@@ -30,6 +31,7 @@ ALGORITHMS = (
     PredictIndicators,
     EvaluateEmbeddings,
     AttentionMaps,
+    DescribeRegions,
 )
 
 

@@ -1,13 +1,13 @@
-"""Parameters of the stage that makes and refines captions; see `stages`."""
+"""Parameters of the stages that make captions, refine them, and give them to regions; see `stages`."""
 
 from __future__ import annotations
 
 from pydantic import model_validator
 
-from urbanfm_core.parameters import CaptionInputs, ComputeParams, ImageryInputs, RegionInputs, param
+from urbanfm_core.parameters import CaptionFile, CaptionInputs, ComputeParams, ImageryInputs, RegionInputs, param
 
 
-class DescribingParams(ComputeParams, CaptionInputs, ImageryInputs, RegionInputs):
+class DescribingParams(ComputeParams, ImageryInputs, RegionInputs):
     """How captioners are asked, and what is made of their answers."""
 
     prompt_file: str | None = param(
@@ -63,7 +63,7 @@ class DescribingParams(ComputeParams, CaptionInputs, ImageryInputs, RegionInputs
     )
 
 
-class CaptionStage(DescribingParams):
+class CaptionStage(DescribingParams, CaptionInputs):
     """Describe pictures in words, and refine the words.
 
     Captioners describe the picture from above of each region, and street views. Captions that exist already can be
@@ -164,4 +164,49 @@ class CaptionStage(DescribingParams):
             )
         if not self.out.lower().endswith((".parquet", ".json")):
             raise ValueError(f"captions are written to .parquet or .json (out), found '{self.out}'")
+        return self
+
+
+class DescribeStage(DescribingParams, CaptionFile):
+    """Give every region a caption as a field.
+
+    The words come from a trained model that writes captions, from a captioner, or from captions that exist; of several
+    captions of a region the consensus is taken where the file marks it, else the first.
+    """
+
+    checkpoint: str | None = param(
+        None,
+        "Trained model that writes captions of imagery: UrbanCLIP.",
+        label="Checkpoint",
+        kind="checkpoint",
+    )
+    captioner: str | None = param(
+        None,
+        "Model that describes the imagery of every region instead: a Hugging Face id or folder of a model from pictures to "
+        "text, or 'openai:MODEL@URL' for an OpenAI-compatible endpoint. Its answers are refined by rules.",
+        label="Captioner",
+        kind="text",
+    )
+    beams: int = param(
+        4,
+        "Texts that are followed side by side while a checkpoint writes; 1 takes the likeliest word each time.",
+        label="Beams",
+        kind="integer",
+        ge=1,
+        le=64,
+        advanced=True,
+    )
+    out: str = param(
+        help="Layer to write: the regions with the fields caption, empty where there is none, and caption_by, who wrote it.",
+        label="Described regions",
+        kind="polygons",
+        output=True,
+    )
+
+    @model_validator(mode="after")
+    def _one_who_describes(self) -> DescribeStage:
+        if sum(one is not None for one in (self.checkpoint, self.captioner, self.captions)) != 1:
+            raise ValueError("name one that the captions come from: a checkpoint, a captioner, or captions that exist")
+        if self.captions is None and self.imagery is None:
+            raise ValueError("pictures are described: name the imagery (imagery)")
         return self

@@ -140,7 +140,7 @@ class ImageryInputs(Stage):
     )
 
 
-class CaptionInputs(Stage):
+class CaptionFile(Stage):
     captions: str | None = param(
         None,
         "Captions of pictures: a Parquet, JSON or CSV file, or a layer, with one or many per picture. A layer of regions "
@@ -155,6 +155,9 @@ class CaptionInputs(Stage):
         kind="text",
         advanced=True,
     )
+
+
+class CaptionInputs(CaptionFile):
     streetview: str | None = param(
         None,
         "Street views: a point layer, or a table with longitude and latitude, with a column that names the picture file "

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 
 from urbanfm_core.analysis_stages import AblateStage, AttendStage, PredictStage, SearchStage
-from urbanfm_core.caption_stages import CaptionStage
+from urbanfm_core.caption_stages import CaptionStage, DescribeStage
 from urbanfm_core.cities import cities_to_train_on, layers_of
 from urbanfm_core.inputs import city_of, load_model, method_config, regions_of, training_settings
 from urbanfm_core.parameters import Stage
@@ -95,6 +95,8 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
         _plan_pixels(stage, made, progress)
     elif isinstance(stage, CaptionStage):
         analyses.plan_captions(stage, made, progress)
+    elif isinstance(stage, DescribeStage):
+        analyses.plan_descriptions(stage, made, progress)
     elif isinstance(stage, AblateStage):
         analyses.plan_ablation(stage, made, progress)
     elif isinstance(stage, AttendStage):

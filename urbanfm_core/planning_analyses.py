@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from urbanfm_core.analysis_stages import AblateStage, AttendStage, PredictStage
-from urbanfm_core.caption_stages import CaptionStage
+from urbanfm_core.caption_stages import CaptionStage, DescribeStage, DescribingParams
 from urbanfm_core.errors import EmptyInputError, NoOverlapError
 from urbanfm_core.inputs import city_of, load_model, method_config, regions_of
 from urbanfm_core.planning import (
@@ -255,6 +255,31 @@ def plan_captions(stage: CaptionStage, made: Plan, progress: Progress) -> None:
             captioner.describe([picture for picture, _ in some], [prompt for _, prompt in some])
             each = (time.perf_counter() - started) / max(len(some), 1)
             made.seconds[f"describing by {captioner.name}"] = each * count
+
+
+def plan_descriptions(stage: DescribeStage, made: Plan, progress: Progress) -> None:
+    """Captions of a few regions by the model, or as `plan_captions`."""
+    from urbanfm_core.data.store import SampleStore
+
+    if stage.captioner is not None:
+        same = {name: getattr(stage, name) for name in DescribingParams.model_fields}
+        plan_captions(CaptionStage(**same, captioners=[stage.captioner], out="captions.parquet"), made, progress)
+    if stage.checkpoint is None:
+        return
+    city = city_of(stage)
+    method, trained, _ = load_model(stage.checkpoint, stage, progress)
+    name_device(made, trained.device)
+    regions = regions_of(stage, city)
+
+    def describe(some: np.ndarray) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            store = SampleStore(folder, {"pilot": len(some)})
+            writing = {"beams": stage.beams, "longest": stage.max_new_tokens}
+            method.describe(trained, city, regions.take(some), store, Progress(), **writing)
+
+    progress.update(0.3, "Trying some regions")
+    made.seconds["describing"] = tried(made, np.arange(len(regions)), describe)
+    made.memory_bytes = peak_bytes()
 
 
 def _plan_refinement(made: Plan, stage: CaptionStage) -> None:

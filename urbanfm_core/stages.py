@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError, model_validator
 
 from urbanfm_core.analysis_stages import AblateStage, AttendStage, EvaluateStage, PredictStage, SearchStage
-from urbanfm_core.caption_stages import CaptionStage
+from urbanfm_core.caption_stages import CaptionStage, DescribeStage
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.parameters import (
     CityParams,
@@ -273,6 +273,7 @@ STAGES: dict[str, type[Stage]] = {
     "train": TrainStage,
     "embed": EmbedStage,
     "embedraster": EmbedRasterStage,
+    "describe": DescribeStage,
     "search": SearchStage,
     "attend": AttendStage,
     "evaluate": EvaluateStage,

@@ -197,11 +197,13 @@ def result_fields(result: QgsVectorLayer, source: QgsFields, with_numbers: bool)
         The fields, and the position of each in `result`.
     """
     fields, positions = QgsFields(), []
+    names = set(result.fields().names())
     numbers = result.primaryKeyAttributes()
     for index, field in enumerate(result.fields()):
         if index in numbers and not (with_numbers and field.name().lower() == FID):
             continue
-        original = source.indexOf(field.name())
+        # A field of the source that bore the name of a new one has given way to it.
+        original = source.indexOf(field.name()) if f"src_{field.name()}" not in names else -1
         if original >= 0 and source.at(original).type() in compat.PLAIN_FIELDS:
             fields.append(source.at(original))
         else:

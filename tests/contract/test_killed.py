@@ -182,6 +182,14 @@ FULL = {
     "ablate": (4096, {"pois", "embedding_raster", "regions"}, {"out": "a.json"}),
     "samplecity": (100_000, {"regions": 50, "compact": True}, {"out": "city"}),
     "caption": (4096, {"captions": resource("samplecity", "captions.parquet")}, {"out": "c.parquet"}),
+    "describe": (
+        16384,
+        {
+            name: resource("samplecity", f"{name}.{kind}")
+            for name, kind in (("captions", "parquet"), ("regions", "gpkg"))
+        },
+        {"out": "d.gpkg"},
+    ),
     "inspect": (512, {"checkpoint"}, {"report": "r.html"}),
 }
 

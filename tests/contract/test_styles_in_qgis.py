@@ -18,6 +18,7 @@ from urbanfm_core.maps.search import rank
 from urbanfm_core.maps.styles import (
     class_colours,
     principal_rgb,
+    write_caption_style,
     write_class_style,
     write_ranking_style,
     write_raster_style,
@@ -27,7 +28,7 @@ from urbanfm_core.maps.styles import (
 
 LOOK = """
 import json, sys
-from qgis.core import (QgsApplication, QgsMapRendererSequentialJob, QgsMapSettings, QgsRasterLayer, QgsRectangle,
+from qgis.core import (QgsApplication, QgsExpression, QgsExpressionContext, QgsMapRendererSequentialJob, QgsMapSettings, QgsRasterLayer, QgsRectangle,
                        QgsVectorLayer)
 from qgis.PyQt.QtCore import QSize
 from qgis.PyQt.QtGui import QColor
@@ -49,7 +50,14 @@ for kind, source, style, extent, size in json.loads(sys.argv[1]):
     job.waitForFinished()
     image = job.renderedImage()
     colours = [[QColor(image.pixel(x, y)).getRgb()[:3] for x in range(5, size[0], 10)] for y in range(5, size[1], 10)]
-    result.append({"ok": ok, "message": message, "renderer": layer.renderer().type(), "colours": colours})
+    tips = []
+    if kind == "vector":
+        context = QgsExpressionContext()
+        for feature in layer.getFeatures():
+            context.setFeature(feature)
+            context.setFields(layer.fields())
+            tips.append(QgsExpression.replaceExpressionText(layer.mapTipTemplate(), context))
+    result.append({"ok": ok, "message": message, "renderer": layer.renderer().type(), "colours": colours, "tips": tips})
     del job, settings, layer
 print("RESULT" + json.dumps(result))
 sys.stdout.flush()
@@ -71,7 +79,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     cells = [shapely.box(x, ROWS - 1 - y, x + 1, ROWS - y) for y in range(ROWS) for x in range(COLUMNS)]
     fields = {f"emb_pca{axis + 1}": components[:, axis] for axis in range(3)}
     zones = np.array([*CLASSES, None], dtype=object)[np.arange(ROWS * COLUMNS) % (len(CLASSES) + 1)]
-    fields |= {"score": ranking.score.astype(float), "my zone": zones}
+    captions = np.array(["A <b>park</b> & a pond.", None], dtype=object)[np.arange(ROWS * COLUMNS) % 2]
+    fields |= {"score": ranking.score.astype(float), "my zone": zones, "caption": captions}
     frame = gpd.GeoDataFrame(fields, geometry=cells, crs="EPSG:32630")
     frame.to_file(folder / "regions.gpkg")
     array = rng.uniform(-1, 1, size=(4, ROWS, COLUMNS)).astype(np.float32)
@@ -92,6 +101,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     write_region_style(folder / "regions.qml", components)
     write_ranking_style(folder / "ranking.qml", ranking.score)
     write_class_style(folder / "classes.qml", CLASSES, "my zone", len(frame))
+    write_caption_style(folder / "captions.qml", len(frame))
     write_raster_style(folder / "e.qml", folder / "e.tif")
     write_score_style(folder / "score.qml", folder / "e.tif")
     place = [[0, 0, COLUMNS, ROWS], [COLUMNS * 10, ROWS * 10]]
@@ -99,6 +109,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ["vector", str(folder / "regions.gpkg"), str(folder / "regions.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "ranking.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "classes.qml"), *place],
+        ["vector", str(folder / "regions.gpkg"), str(folder / "captions.qml"), *place],
         ["raster", str(folder / "e.tif"), str(folder / "e.qml"), *place],
         ["raster", str(folder / "e.tif"), str(folder / "score.qml"), *place],
     ]
@@ -116,7 +127,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert lines, done.stderr
     results = json.loads(lines[0].removeprefix("RESULT"))
     return {
-        **dict(zip(("regions", "ranking", "classes", "raster", "score"), results, strict=True)),
+        **dict(zip(("regions", "ranking", "classes", "captions", "raster", "score"), results, strict=True)),
         "rgb": rgb,
         "order": ranking.rank,
         "array": array,
@@ -133,6 +144,7 @@ def colours(result: dict[str, Any]) -> np.ndarray:
         ("regions", "RuleRenderer"),
         ("ranking", "RuleRenderer"),
         ("classes", "RuleRenderer"),
+        ("captions", "RuleRenderer"),
         ("raster", "multibandcolor"),
         ("score", "singlebandpseudocolor"),
     ],
@@ -173,3 +185,10 @@ def test_qgis_draws_higher_scores_lighter(seen: dict[str, Any]) -> None:
     lightness = drawn[1:][np.argsort(seen["array"][0].ravel()[1:])] @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(lightness) >= -1.5).all()
     assert np.ptp(lightness) > 150
+
+
+def test_captions_are_map_tips_and_regions_without_one_are_grey(seen: dict[str, Any]) -> None:
+    found = colours(seen["captions"])
+    assert len({tuple(colour) for colour in found[::2]}) == 1 and tuple(found[1]) == (204, 204, 204)
+    assert tuple(found[0]) != tuple(found[1])
+    assert seen["captions"]["tips"][:2] == ["A &lt;b>park&lt;/b> &amp; a pond.", ""], "a caption is text and no page"

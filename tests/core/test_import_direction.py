@@ -37,6 +37,7 @@ LAYERS = [
         "ablating",
         "analysis_pipeline",
         "caption_pipeline",
+        "describe_pipeline",
         "pipeline",
         "planning",
         "planning_analyses",

@@ -104,6 +104,10 @@ def work(job: dict) -> dict:
     if job["stage"] == "search":
         count = copy_with_fields(params["embeddings"], outputs["out"], {"score": 0.1, "rank": 1, "percentile": 50.0})
         return {"regions": count, "top": [["a", 0.9], ["b", 0.8]], "notes": []}
+    if job["stage"] == "describe":
+        new = {"caption": "Low houses. " * 20, "caption_by": "fake"}
+        count = copy_with_fields(params["regions"], outputs["out"], new)
+        return {"regions": count, "described": 4, "without a caption": 1, "notes": []}
     if job["stage"] == "predict":
         source = params.get("regions") or params["embeddings"]
         new = {"pred": 1.5, "pred_lower": 1.0, "pred_upper": 2.0, "pred_residual": 0.5, "pred_outside": 0}

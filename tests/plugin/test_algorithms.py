@@ -25,6 +25,7 @@ from qgis.PyQt.QtCore import QVariant
 from qgis_plugin.algorithms.attentionmaps import AttentionMaps
 from qgis_plugin.algorithms.checkenvironment import CheckEnvironment
 from qgis_plugin.algorithms.creategridregions import CreateGridRegions
+from qgis_plugin.algorithms.describeregions import DescribeRegions
 from qgis_plugin.algorithms.embedraster import EmbedRaster
 from qgis_plugin.algorithms.embedregions import EmbedRegions
 from qgis_plugin.algorithms.evaluateembeddings import EvaluateEmbeddings
@@ -409,6 +410,58 @@ def test_attention_needs_points_and_imagery_and_no_shapefile(
     )
     given = {"CHECKPOINT": checkpoint, "POIS": pois.id(), "IMAGERY": raster, "POIS_OUT": "/tmp/points.shp"}
     assert "GeoPackage" in refusal(AttentionMaps, given, context)
+
+
+def test_described_regions_have_their_captions_as_a_field(
+    fake: Fake, regions: QgsVectorLayer, raster: str, checkpoint: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    feedback = Feedback()
+    captions = tmp_path / "captions.parquet"
+    captions.write_bytes(b"PAR1")
+    given = {"REGIONS": regions.id(), "OUT": MEMORY}
+    results = run(DescribeRegions, {**given, "CAPTIONS": str(captions), "REGION_ID": "code"}, context, feedback)
+    params = dict(fake.job["params"])
+    assert params.pop("regions").endswith("regions.gpkg")
+    assert params == {"captions": str(captions), "region_id": "code"}
+    layer = QgsProcessingUtils.mapLayerFromString(results["OUT"], context)
+    assert layer.fields().names() == ["code", "people", "tags", "caption", "caption_by"]
+    assert {feature["caption"] for feature in layer.getFeatures()} == {"Low houses. " * 20}
+    assert (results["REGION_COUNT"], results["DESCRIBED"]) == (5, 4)
+    assert any("1 of 5 regions have no caption" in warning for warning in feedback.warnings)
+    run(DescribeRegions, {**given, "CHECKPOINT": checkpoint, "IMAGERY": raster, "BEAMS": 2}, context, Feedback())
+    params = dict(fake.job["params"])
+    assert (params["checkpoint"], params["imagery"], params["beams"]) == (checkpoint, raster, 2)
+    run(DescribeRegions, {**given, "CAPTIONER": "openai:m@http://x/v1", "IMAGERY": raster}, context, Feedback())
+    assert fake.job["params"]["captioner"] == "openai:m@http://x/v1"
+
+
+def test_describing_says_what_is_missing(
+    regions: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
+) -> None:
+    given = {"REGIONS": regions.id(), "OUT": MEMORY}
+    for parameters, words in (
+        ({**given, "IMAGERY": raster}, "one that the captions come from"),
+        ({**given, "CHECKPOINT": checkpoint, "CAPTIONER": "x", "IMAGERY": raster}, "one that the captions come from"),
+        ({**given, "CHECKPOINT": checkpoint}, "give the imagery"),
+        ({"CAPTIONS": "/tmp/c.csv", "OUT": MEMORY}, "regions that the captions belong to"),
+    ):
+        assert words in refusal(DescribeRegions, parameters, context)
+
+
+def test_a_field_that_gave_way_keeps_its_type_and_the_new_one_has_its_own(
+    regions: QgsVectorLayer, tmp_path: Path
+) -> None:
+    from qgis_plugin.runtime.exchange import result_fields
+
+    source = memory_layer("Polygon", "EPSG:32630", [QgsField("caption", QVariant.Int)], [])
+    made = memory_layer(
+        "Polygon", "EPSG:32630", [QgsField("src_caption", QVariant.Int), QgsField("caption", QVariant.String)], []
+    )
+    fields, positions = result_fields(made, source.fields(), with_numbers=False)
+    assert [(field.name(), field.type()) for field in fields] == [
+        ("src_caption", QVariant.Int), ("caption", QVariant.String),
+    ]  # fmt: skip
+    assert positions == [0, 1]
 
 
 def test_train_reports_numbers(

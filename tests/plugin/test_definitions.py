@@ -29,6 +29,7 @@ IDS = {
     "predictindicators",
     "evaluateembeddings",
     "attentionmaps",
+    "describeregions",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -215,6 +215,26 @@ class RegionSet:
         else:
             frame.insert(0, self.id_name, self.ids)
         return frame
+
+    def with_fields(self, fields: Mapping[str, Any]) -> geopandas.GeoDataFrame:
+        """As `to_frame`, with more fields; a source field that bears the name of one gives way, renamed `src_...`.
+
+        Args:
+            fields: (R,) values by name.
+        """
+        frame = self.to_frame()
+        ours = {name.lower() for name in fields}  # GeoPackage does not tell upper from lower case
+        taken = {str(name).lower() for name in frame.columns} | ours
+        renamed = {}
+        for name in frame.columns:
+            if str(name).lower() in ours:
+                new = f"src_{name}"
+                while new.lower() in taken:
+                    new = f"src_{new}"
+                taken.add(new.lower())
+                renamed[name] = new
+        made = {name: getattr(values, "array", values) for name, values in fields.items()}
+        return frame.rename(columns=renamed).join(pd.DataFrame(made, index=frame.index))
 
 
 def id_text(value: object) -> str:

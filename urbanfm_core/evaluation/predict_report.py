@@ -7,7 +7,6 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from urbanfm_core import report
@@ -25,26 +24,7 @@ _LARGEST_LEGEND = 24
 
 def frame_of(regions: RegionSet, found: Prediction) -> gpd.GeoDataFrame:
     """The regions with all their fields, and the prediction's; a source field of the same name becomes `src_...`."""
-    frame = regions.to_frame()
-    fields = found.fields()
-    ours = {name.lower() for name in fields}
-    taken = {str(name).lower() for name in frame.columns} | ours
-    renamed = {}
-    for name in frame.columns:
-        if str(name).lower() in ours:
-            new = f"src_{name}"
-            while new.lower() in taken:
-                new = f"src_{new}"
-            taken.add(new.lower())
-            renamed[name] = new
-    made = pd.DataFrame(
-        {
-            name: np.asarray(values) if not isinstance(values, pd.Series) else values.array
-            for name, values in fields.items()
-        },
-        index=frame.index,
-    )
-    return frame.rename(columns=renamed).join(made)
+    return regions.with_fields(found.fields())
 
 
 def write_outputs(regions: RegionSet, found: Prediction, out: str | None, parquet: str | None) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "principal_rgb",
     "stretch_limits",
     "write_attention_style",
+    "write_caption_style",
     "write_class_style",
     "write_ranking_style",
     "write_raster_style",
@@ -162,6 +163,23 @@ def write_class_style(path: str | Path, classes: Sequence[str], field: str, rows
         rules.append((f"{name} = '{quoted}'", value, colour, None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
     _write(path, _vector_style(rules, borders=rows <= _BORDERS_UP_TO))
+
+
+def write_caption_style(path: str | Path, rows: int, field: str = "caption") -> None:
+    """Write the QGIS style of described regions: those with a caption apart from those without, and the caption as map tip.
+
+    Args:
+        path: The `.qml` file.
+        rows: Number of regions: many are drawn without borders.
+        field: Name of the field.
+    """
+    name = '"' + field.replace('"', '""') + '"'
+    rules = [(f"{name} IS NOT NULL", "Described", CLASS_COLOURS[4], None), ("ELSE", "No caption", _hex(GREY), None)]
+    root = _vector_style(rules, borders=rows <= _BORDERS_UP_TO)
+    root.set("styleCategories", "Symbology|MapTips")
+    # A map tip is a page of HTML, and a caption is text.
+    ET.SubElement(root, "mapTip").text = f"[% replace(replace({name}, '&', '&amp;'), '<', '&lt;') %]"
+    _write(path, root)
 
 
 def write_raster_style(path: str | Path, raster: str | Path) -> None:

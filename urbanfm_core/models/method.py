@@ -151,6 +151,19 @@ class RegionVectors:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class RegionTexts:
+    """One caption per region, in the order of the regions given.
+
+    Attributes:
+        texts: (R,), empty for a region without a picture.
+        notes: What a report should mention.
+    """
+
+    texts: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
 class Method(ABC):
     """The interface of all methods.
 
@@ -165,7 +178,7 @@ class Method(ABC):
         trains_on: What a sample is; for 'regions' the city that it prepares has them.
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
             with phrases), 'attention' (tells where points of interest look in the pictures of their regions), 'cities'
-            (learns from several cities together).
+            (learns from several cities together), 'captions' (writes what it sees in imagery).
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
         config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
         ablations: What the paper's tables leave out, by its own names: changes to the configuration.
@@ -254,6 +267,34 @@ class Method(ABC):
     def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> np.ndarray:
         """For methods that share a space with 'text': phrases -> (N, D) float32, unit length."""
         raise ConfigError(f"{self.title} has no text side.", "Search by text needs a method that has one.")
+
+    def describe(
+        self,
+        trained: Trained,
+        city: CityInputs,
+        regions: RegionSet,
+        store: SampleStore,
+        progress: Progress,
+        *,
+        beams: int,
+        longest: int,
+    ) -> RegionTexts:
+        """For methods that write 'captions': what the network says of the imagery of each region.
+
+        Args:
+            trained: Network.
+            city: Needs imagery.
+            regions: R regions in any CRS.
+            store: Keeps pictures and finished captions; must belong to this network, imagery and regions.
+            progress: Reports and cancels.
+            beams: Texts that are followed side by side.
+            longest: Most tokens of a caption.
+        Raises:
+            ConfigError: the method does not write.
+        """
+        raise ConfigError(
+            f"{self.title} writes no captions.", "Give a checkpoint of UrbanCLIP, a captioner, or captions that exist."
+        )
 
     def tuner(self) -> Tuner:
         """How a trained network is fine-tuned on labelled regions.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.image_text import CaptionTokenizer, Pictures, plain
 from urbanfm_core.models.image_text.tokens import PAD
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.method import RegionTexts, Trained
 from urbanfm_core.models.urbanclip.layers import KeyValues
 from urbanfm_core.models.urbanclip.method import trained_pictures
 from urbanfm_core.models.urbanclip.network import UrbanClipModel
@@ -68,19 +68,6 @@ class Writing:
             )
 
 
-@dataclass(frozen=True)
-class Described:
-    """One caption per region.
-
-    Attributes:
-        texts: (R,), empty for a region without a picture.
-        notes: What a report should mention.
-    """
-
-    texts: list[str]
-    notes: list[str] = field(default_factory=list)
-
-
 def describe(
     trained: Trained,
     city: CityInputs,
@@ -88,7 +75,7 @@ def describe(
     store: SampleStore,
     progress: Progress,
     writing: Writing | None = None,
-) -> Described:
+) -> RegionTexts:
     """What a trained network says of the picture of each region.
 
     Args:
@@ -121,7 +108,7 @@ def describe(
     silent = len(texts) - sum(map(bool, texts))
     if silent:
         notes.append(f"{silent:,} of {len(texts):,} regions have no caption, for want of a picture or of words.")
-    return Described(texts, notes)
+    return RegionTexts(texts, notes)
 
 
 def _write_partition(

@@ -35,7 +35,7 @@ from urbanfm_core.models.image_text import (
     picture_inputs,
     region_vectors,
 )
-from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained
+from urbanfm_core.models.method import Method, Prepared, RegionTexts, RegionVectors, Trained
 from urbanfm_core.models.teachers import teacher_features
 from urbanfm_core.models.text import encode_whole, load_text_encoder
 from urbanfm_core.models.urbanclip.config import UrbanClipConfig
@@ -65,7 +65,7 @@ class UrbanClip(Method):
     embeds_from: ClassVar[tuple[str, ...]] = ("imagery",)
     may_use: ClassVar[tuple[str, ...]] = ("pois",)
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
-    can: ClassVar[frozenset[str]] = frozenset({"text"})
+    can: ClassVar[frozenset[str]] = frozenset({"text", "captions"})
     config_class: ClassVar[type] = UrbanClipConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "UrbanViT": {"objective": "views", "extra": ""},
@@ -173,6 +173,22 @@ class UrbanClip(Method):
         at_once = trained.batch_size or _TEXT_BATCH[trained.device.type]
         Batches(trained.device, at_once, trained.notes, doing="reading", noun="text").run(len(texts), one)
         return found
+
+    def describe(
+        self,
+        trained: Trained,
+        city: CityInputs,
+        regions: RegionSet,
+        store: SampleStore,
+        progress: Progress,
+        *,
+        beams: int,
+        longest: int,
+    ) -> RegionTexts:
+        """By beam search; see `urbanclip.describe`."""
+        from urbanfm_core.models.urbanclip.describe import Writing, describe
+
+        return describe(trained, city, regions, store, progress, Writing(beams=beams, longest=longest))
 
     def tuner(self) -> Tuner:
         """Fine-tuning of a predictor, as in section 3.4, and guided by words, as in section 3.5.2."""
