@@ -53,11 +53,12 @@ def search(stage: SearchStage, progress: Progress) -> Result:
             _write_ranking(table, value, stage.out)
     if stage.raster is not None:
         city = city_of(stage)
+        pixels = method.pixel_function(trained)
         with city.open_embedding_raster() as source:
             require_bands(source, trained.preprocessing["bands"])
             summary |= map_raster(
                 source,
-                score_function(method.pixel_function(trained), query),
+                score_function(pixels, query),
                 stage.raster,
                 tags={"query": stage.query},
                 names=lambda _: stage.query,

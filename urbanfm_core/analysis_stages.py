@@ -85,6 +85,8 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
             raise ValueError("a score raster (raster) needs an embedding raster (embedding_raster)")
         if self.out is not None and self.embeddings is None:
             raise ValueError("ranked regions (out) need region embeddings (embeddings)")
+        if self.embeddings is None and self.raster is None:
+            raise ValueError("a search in the pixels of a raster writes their scores: name a score raster (raster)")
         return self
 
 

@@ -33,6 +33,10 @@ class SearchByText(UrbanFMAlgorithm):
             return tr("Give region embeddings, or an embedding raster, to search in.")
         if given(parameters, "RASTER") and not given(parameters, "EMBEDDING_RASTER"):
             return tr("A score raster needs an embedding raster.")
+        if not given(parameters, "EMBEDDINGS") and not self.wanted(
+            self.contract_stage().parameters["raster"], parameters
+        ):
+            return tr("A search in the pixels of a raster writes their scores: name a score raster.")
         return ""
 
     def job_outputs(self, job: Job, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, str]:

@@ -121,6 +121,13 @@ def attend_to_selected_points_of_another_layer(place):
     return attend(place, selected=place / "others.gpkg")
 
 
+def search_with_a_model_that_has_no_text_side(place):
+    attend(place)
+    made = place.parent / "made" / "s.gpkg"
+    flags = {"query": "bar", "checkpoint": place / "refound", "embeddings": place / "e.parquet", "out": made}
+    return ["search", *(text for name, value in flags.items() for text in (f"--{name}", value))]
+
+
 def attend_without_imagery(place):
     return attend(place, imagery=None)
 
@@ -190,6 +197,7 @@ CASES = {
     attend_to_a_category_that_is_not_there: ["No point of interest has the category 'pub'", "bar (10), school (10)"],
     attend_to_a_row_that_is_not_there: ["1 of 1 rows", "first is 20", "up to 19"],
     attend_to_selected_points_of_another_layer: ["None of 20 points", "0 selected points", "must come from the layer"],
+    search_with_a_model_that_has_no_text_side: ["ReFound has no text side", "method that has one"],
     attend_without_imagery: ["give imagery", "attend --help"],
     attend_beside_the_imagery: ["None of 3 regions", "raster.tif", "same place"],
     attend_to_points_outside_all_regions: ["None of 20 chosen points", "same place"],

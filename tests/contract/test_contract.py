@@ -73,6 +73,7 @@ def test_one_name_means_one_thing_in_every_stage():
         ("grid", {"out": "x"}, "extent"),
         ("search", {"query": "", "checkpoint": "c", "embeddings": "e"}, "query"),
         ("search", {"query": "q", "checkpoint": "c"}, "embeddings"),
+        ("search", {"query": "q", "checkpoint": "c", "embedding_raster": "r"}, "raster"),
         ("samplecity", {"out": "x", "regions": 10}, "regions"),
         ("nosuchstage", {}, "nosuchstage"),
     ],

@@ -1,6 +1,7 @@
 """The main job as each kind of user does it: the same numbers from the command line, Python and QGIS."""
 
 import json
+import shutil
 
 import geopandas as gpd
 import numpy as np
@@ -165,6 +166,29 @@ def test_search_ranks_regions_and_pixels_alike(city, work, checkpoint, by_cli):
     assert raster.count == 1 and -1 <= scores.min() < scores.max() <= 1
     other = urbanfm_core.search(query="schools", checkpoint=checkpoint, embeddings=work / "cli.gpkg")
     assert other.rank.tolist() != ranking.rank.tolist()
+
+
+def test_qgis_ranks_as_the_command_line_does_and_styles_it(city, work, checkpoint, by_cli, qgis):
+    phrase = "a factory, warehouses and workshops"
+    ours = urbanfm_core.search(query=phrase, checkpoint=checkpoint, embeddings=work / "cli.gpkg")
+    # QGIS keeps its statistics beside a raster that it opens.
+    raster = shutil.copy(city / "embedding.tif", work / "searched.tif")
+    results = qgis.run(
+        "urbanfm:searchbytext",
+        QUERY=phrase,
+        CHECKPOINT=checkpoint,
+        EMBEDDINGS=work / "cli.gpkg",
+        EMBEDDING_RASTER=raster,
+        OUT=work / "qgis found.gpkg",
+        RASTER=work / "qgis scores.tif",
+    )
+    found = gpd.read_file(work / "qgis found.gpkg").sort_values("rank")
+    best = int(ours.top(1)[0])
+    assert str(found["region_id"].iloc[0]) == results["BEST"] == str(by_cli.ids[best])
+    np.testing.assert_allclose(found["score"], np.sort(ours.score)[::-1], atol=1e-5)
+    assert "renderer-v2" in (work / "qgis found.qml").read_text()
+    with rasterio.open(work / "qgis scores.tif") as scores:
+        assert scores.count == 1 and np.isfinite(scores.read(1, masked=True)).any()
 
 
 def test_an_evaluation_is_the_same_from_the_command_line_and_qgis(city, work, by_cli, qgis):

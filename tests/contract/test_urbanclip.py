@@ -68,6 +68,13 @@ def test_regions_are_found_by_words(work, trained, vectors):
     assert np.isfinite(np.asarray(ranking.vectors if hasattr(ranking, "vectors") else ranking.score)).all()
 
 
+def test_pixels_are_not_searched_by_a_model_of_pictures(city, work, trained):
+    given = {"checkpoint": trained, "embedding_raster": city / "embedding.tif", "raster": work / "none.tif"}
+    with pytest.raises(ConfigError, match="UrbanCLIP does not embed single pixels"):
+        urbanfm_core.search(query="plenty of trees", device="cpu", **given)
+    assert not (work / "none.tif").exists()
+
+
 def test_regions_without_a_caption_or_a_picture_are_counted_and_not_trained_on(city, work, given):
     frame = gpd.read_file(city / "regions.gpkg").iloc[:12].copy()
     west, south = frame.total_bounds[:2]

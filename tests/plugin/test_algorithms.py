@@ -588,7 +588,9 @@ def test_training_and_searching_name_what_is_missing(
     assert TrainModel().create({}).checkParameterValues(one, context)[0]
     several = {"PRESET": "refound-tiny", "CITIES": "/a.json\n/b.json", "OUT": "/tmp/x"}
     assert TrainModel().create({}).checkParameterValues(several, context)[0]
-    assert "search in" in refusal(SearchByText, {"QUERY": "x", "CHECKPOINT": checkpoint, "OUT": MEMORY}, context)
+    query = {"QUERY": "x", "CHECKPOINT": checkpoint, "OUT": MEMORY}
+    assert "search in" in refusal(SearchByText, query, context)
+    assert "name a score raster" in refusal(SearchByText, {**query, "EMBEDDING_RASTER": raster}, context)
     both = {"OVER": pois.id(), "EXTENT": "0,1,0,1 [EPSG:4326]", "OUT": MEMORY}
     assert "not both" in refusal(CreateGridRegions, both, context)
 
