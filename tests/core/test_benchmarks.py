@@ -4,10 +4,11 @@ import importlib
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 
-from tests.benchmarks import STAGES
+from tests.benchmarks import STAGES, text_search
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.harness import ContenderFailed, Measured, memory_slopes, run_case, summarise
 from tests.benchmarks.stage import Mismatch, Setting, grid_shape
@@ -201,3 +202,30 @@ def test_generated_rasters_are_the_same_for_a_seed(tmp_path):
     np.testing.assert_array_equal(values["a"], values["b"])
     assert (values["a"] != values["c"]).mean() > 0.5
     assert 0.2 < (values["a"] == -128).mean() < 0.3
+
+
+def test_precision_counts_the_best_regions_that_a_phrase_means():
+    values = np.arange(100.0)
+    assert np.flatnonzero(text_search.meant(values, high=True)).tolist() == [*range(80, 100)]
+    assert np.flatnonzero(text_search.meant(values, high=False)).tolist() == [*range(20)]
+    right = text_search.meant(values, high=True)
+    assert text_search.precision(values, right) == 1 and text_search.precision(-values, right) == 0
+    assert text_search.precision(np.where(values == 99, np.nan, values), right) == 0.95
+    few = np.where(values >= 90, values, np.nan)
+    assert text_search.precision(few, right) == 0.5, "places that nobody fills are not right"
+
+
+def test_the_table_ranks_each_half_by_itself_and_phrases_mean_known_fields():
+    from urbanfm_core.resources import resource
+
+    truth = pd.read_parquet(resource("samplecity", "truth.parquet"))
+    truth = pd.concat([truth] * 4, ignore_index=True)
+    halves = np.arange(len(truth)) < 100
+    signs = [1 if phrase.high else -1 for phrase in text_search.PHRASES]
+    perfect = np.stack(
+        [sign * truth[phrase.field] for sign, phrase in zip(signs, text_search.PHRASES, strict=True)]
+    ).astype(np.float32)
+    perfect[:, ~halves] *= -1
+    table = text_search.table_of({"oracle": perfect}, truth, halves)
+    assert table.index[-1] == "mean" and len(table) == 11
+    assert table["oracle", "with captions"].min() > 0.85 and table["oracle", "without"].max() == 0
