@@ -46,7 +46,7 @@ class DescribingParams(ComputeParams, ImageryInputs, RegionInputs):
     )
     max_new_tokens: int = param(
         200,
-        "Most tokens that a captioner on this machine writes about a picture.",
+        "Most tokens that a model on this machine writes about a picture.",
         label="Longest caption",
         kind="integer",
         unit="tokens",

@@ -1,5 +1,9 @@
 """`caption` with divide and conquer and consensus, and what training makes of its file."""
 
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +15,9 @@ from urbanfm_core.data.captions import CaptionSet
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.pipeline import run
 from urbanfm_core.progress import Progress
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from core.captions.test_divide import save_owl, save_sam
 
 SAID = {
     "one.jpg": ["A park with a pond.", "A park with a pond and a castle.", "Tall buildings near a harbour."],
@@ -91,6 +98,21 @@ def test_a_captioner_on_this_machine_merges_too(views, tmp_path):
     told = " ".join(result.notes)
     assert "captions are not written anew: their captioner is not at hand" in told
     assert result.summary["captions"] == 2 + 6
+
+
+def test_segmenter_and_detector_are_models_by_folder(views, tmp_path):
+    made = given(
+        tmp_path,
+        captioners=[str(tiny_llava(tmp_path / "llava"))],
+        segmenter=str(save_sam(tmp_path / "sam")),
+        detector=str(save_owl(tmp_path / "owl")),
+        max_new_tokens=3,
+        **views,
+    )
+    result = run("caption", made, Progress())
+    told = " ".join(result.notes)
+    assert re.search(r"The phrase detector did not confirm \d+ of [1-9]\d* phrases", told)
+    assert "No phrase detector" not in told and "equal parts" not in told
 
 
 def test_captions_of_no_picture_at_hand_stay_as_they_are(service, views, tmp_path):
