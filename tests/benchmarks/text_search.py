@@ -1,6 +1,6 @@
 """Search by phrase on the sample city, whose latent fields are known: are the best 20 regions those that the phrase means?
 
-    python -m tests.benchmarks.text_search                   400 regions, about ten minutes on one thread
+    python -m tests.benchmarks.text_search                   400 regions, a few minutes on one thread
 
 Models learn from imagery and from the captions of half of the regions, drawn at random; the regions of both halves are then
 embedded from imagery alone and ranked by ten phrases, each half by itself. A phrase means the fifth of a half's regions with the
@@ -27,7 +27,7 @@ from urbanfm_core.models.text import encode_whole, load_text_encoder
 from urbanfm_core.progress import Progress
 
 BEST, MEANT = 20, 0.2
-PRESETS = ("urbanclip-small", "urbanln-small")
+PRESETS, EPOCHS = ("urbanclip-tiny", "urbanln-tiny"), 150
 HALVES = ("with captions", "without")
 
 
@@ -99,12 +99,12 @@ def floor(captions: CaptionSet, ids: list[str]) -> np.ndarray:
     return np.stack([rank(total, query).score for query in queries])
 
 
-def model(preset: str, city: Path, captions: Path, folder: Path, epochs: int | None, seed: int) -> np.ndarray:
+def model(preset: str, city: Path, captions: Path, folder: Path, epochs: int, seed: int) -> np.ndarray:
     """Scores of the phrases by a model that is trained, embeds and searches as users do it, (phrases, R)."""
     layers = {"regions": city / "regions.gpkg", "imagery": city / "imagery.tif", "cache": folder / "cache"}
     checkpoint, vectors = folder / preset, folder / f"{preset}.parquet"
-    more = {} if epochs is None else {"epochs": epochs}
-    urbanfm_core.train(preset=preset, captions=captions, out=checkpoint, device="cpu", seed=seed, **more, **layers)
+    settings = {"preset": preset, "epochs": epochs, "seed": seed, "device": "cpu"}
+    urbanfm_core.train(captions=captions, out=checkpoint, **settings, **layers)
     urbanfm_core.embed(checkpoint=checkpoint, parquet=vectors, device="cpu", **layers)
     given = {"checkpoint": checkpoint, "embeddings": vectors, "device": "cpu"}
     return np.stack([urbanfm_core.search(query=phrase.text, **given).score for phrase in PHRASES])
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--regions", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0, help="of the city, of the halves and of the training")
     parser.add_argument("--presets", nargs="+", default=PRESETS)
-    parser.add_argument("--epochs", type=int, help="those of the presets when not given")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
