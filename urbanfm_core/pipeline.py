@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
 from urbanfm_core import analysis_pipeline as analysis
-from urbanfm_core import caption_pipeline
+from urbanfm_core import caption_pipeline, transferring
 from urbanfm_core.cities import cities_to_train_on, data_fingerprint
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
@@ -371,6 +371,7 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "evaluate": analysis.evaluate,
     "predict": analysis.predict,
     "ablate": analysis.ablate,
+    "transfer": transferring.transfer,
     "importcheckpoint": importcheckpoint,
     "inspect": inspect,
     "check": check,

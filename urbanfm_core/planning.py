@@ -32,6 +32,7 @@ from urbanfm_core.inputs import (
 from urbanfm_core.parameters import Stage
 from urbanfm_core.progress import Progress, duration
 from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, TrainStage
+from urbanfm_core.transfer_stages import TransferStage
 
 _PILOT_POINTS = (64, 320)
 PILOT_REGIONS = (8, 40)
@@ -105,6 +106,8 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
         analyses.plan_captions(stage, made, progress)
     elif isinstance(stage, AblateStage):
         analyses.plan_ablation(stage, made, progress)
+    elif isinstance(stage, TransferStage):
+        analyses.plan_transfer(stage, made, progress)
     elif isinstance(stage, AttendStage):
         analyses.plan_attention(stage, made, progress)
     elif isinstance(stage, PredictStage):

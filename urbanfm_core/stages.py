@@ -28,6 +28,7 @@ from urbanfm_core.parameters import (
     cell_size,
     param,
 )
+from urbanfm_core.transfer_stages import TransferStage
 
 StageType = TypeVar("StageType", bound=Stage)
 
@@ -303,6 +304,7 @@ STAGES: dict[str, type[Stage]] = {
     "evaluate": EvaluateStage,
     "predict": PredictStage,
     "ablate": AblateStage,
+    "transfer": TransferStage,
     "importcheckpoint": ImportCheckpointStage,
     "inspect": InspectStage,
     "check": CheckStage,
