@@ -4,13 +4,15 @@ import importlib
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 
-from tests.benchmarks import STAGES
+from tests.benchmarks import STAGES, noisy_captions
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.harness import ContenderFailed, Measured, memory_slopes, run_case, summarise
 from tests.benchmarks.stage import Mismatch, Setting, grid_shape
+from urbanfm_core.resources import resource
 
 TOY = """
 import time
@@ -201,3 +203,16 @@ def test_generated_rasters_are_the_same_for_a_seed(tmp_path):
     np.testing.assert_array_equal(values["a"], values["b"])
     assert (values["a"] != values["c"]).mean() > 0.5
     assert 0.2 < (values["a"] == -128).mean() < 0.3
+
+
+def test_captions_are_spoiled_as_much_as_asked_for():
+    frame = pd.read_parquet(resource("samplecity", "captions.parquet")).query("image == 'satellite'")
+    said = sum(len({*row.facts_true, *row.facts_false}) for row in frame.itertuples())
+    true = int(frame.facts_true.str.len().sum())
+    clean, half, all_false = (noisy_captions.corrupted(frame, chance, 0) for chance in (0.0, 0.5, 1.0))
+    assert (clean.true.sum(), clean.true.sum() + clean.false.sum()) == (true, said)
+    assert half.true.sum() / true == pytest.approx(0.5, abs=0.05) and all_false.true.sum() == 0
+    refused = frame.refused.to_numpy()
+    assert (all_false.caption[refused].to_numpy() == frame.caption[refused].to_numpy()).all()
+    assert (all_false.caption[~refused].to_numpy() != clean.caption[~refused].to_numpy()).all()
+    pd.testing.assert_frame_equal(noisy_captions.corrupted(frame, 0.5, 0), half)
