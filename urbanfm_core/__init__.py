@@ -11,7 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = [
     "__version__", "ablate", "attend", "caption", "check", "describe", "embed", "embedraster", "evaluate", "grid", "importcheckpoint",
-    "inspect", "predict", "prepare", "samplecity", "search", "train",
+    "inspect", "predict", "prepare", "samplecity", "search", "train", "transfer",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from urbanfm_core.errors import ConfigError, about
 from urbanfm_core.inputs import city_of, inputs_to_train, regions_of, store_of
-from urbanfm_core.parameters import CityParams
+from urbanfm_core.parameters import CityFile
 from urbanfm_core.stages import checked
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def layers_of(stage: Any) -> Mapping[str, Any]:
     return {path.stem if stems[path.stem] == 1 else str(path): _read_city(path) for path in paths}
 
 
-def _read_city(path: Path) -> CityParams:
+def _read_city(path: Path) -> CityFile:
     """The layers that a file of a city names, by the names of the flags; paths are relative to the file."""
     hint = 'Write JSON such as {"pois": "pois.gpkg", "imagery": "imagery.tif", "regions": "regions.gpkg"}.'
     try:
@@ -83,9 +83,9 @@ def _read_city(path: Path) -> CityParams:
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"{path}: expected an object with the layers of a city.", hint)
     values = {str(key).replace("-", "_"): value for key, value in content.items()}
-    for name, item in CityParams.model_fields.items():
+    for name, item in CityFile.model_fields.items():
         extra: Any = item.json_schema_extra
         value = values.get(name)
         if extra["kind"] in _FILES and isinstance(value, str) and "://" not in value:
             values[name] = str(path.absolute().parent / Path(value).expanduser())
-    return checked(CityParams, values, f"File {path}", hint)
+    return checked(CityFile, values, f"File {path}", hint)

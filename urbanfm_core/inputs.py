@@ -12,9 +12,12 @@ from urbanfm_core.progress import Progress
 
 if TYPE_CHECKING:
     from urbanfm_core.data.city import CityInputs
+    from urbanfm_core.data.imagery import Imagery
     from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.data.store import SampleStore
-    from urbanfm_core.models.method import Method, Trained
+    from urbanfm_core.geo.raster import RasterInfo
+    from urbanfm_core.inference.windows import Sliding
+    from urbanfm_core.models.method import Method, Trained, WindowFunction
     from urbanfm_core.training.checkpoint import Checkpoint
     from urbanfm_core.training.task import TrainingConfig
 
@@ -149,6 +152,33 @@ def load_model(path: str, stage: Any, progress: Progress) -> tuple[Method, Train
             "in their last digits.",
         )
     return method, trained, checkpoint
+
+
+def open_imagery(city: CityInputs, function: WindowFunction) -> Imagery:
+    """The city's imagery, read as in the training of a network; bands that the user names win."""
+    from urbanfm_core.data.imagery import Imagery
+
+    path, bands = city.require_path("imagery"), list(city.imagery_bands) or None
+    if function.imagery is None:
+        return Imagery(path, bands)
+    return Imagery.open_like(path, {**function.imagery, "bands": bands or function.imagery["bands"]})
+
+
+def sliding_of(stage: Any, function: WindowFunction, imagery: RasterInfo) -> Sliding:
+    """The windows that slide over imagery.
+
+    Raises:
+        ConfigError: neither the stage nor the checkpoint tells their side, or there would be gaps between them.
+    """
+    from urbanfm_core.inference.windows import Sliding
+
+    side_m = stage.window or function.side_m
+    if side_m is None:
+        raise ConfigError(
+            "The checkpoint does not tell how large its pictures are on the ground.",
+            "Give the side of the windows in metres: --window.",
+        )
+    return Sliding.over(imagery, side_m, stage.stride)
 
 
 def model_name(checkpoint: Checkpoint) -> str:

@@ -362,7 +362,11 @@ class LabelTables(Stage):
     )
 
 
-class LabelInputs(LabelTables):
+class CityFile(CityParams, LabelTables):
+    """What the file of a city may name: its layers, and labels beside those of its regions."""
+
+
+class TargetParams(Stage):
     targets: list[str] = param(
         [],
         "What to predict, separated by commas: a column (price), its logarithm (log:price), a density "
@@ -378,6 +382,8 @@ class LabelInputs(LabelTables):
         kind="choice",
     )
 
+
+class LabelInputs(TargetParams, LabelTables):
     @model_validator(mode="after")
     def _something_to_predict(self) -> LabelInputs:
         if not self.targets and self.label_raster is None:
@@ -396,14 +402,7 @@ class FoldParams(Stage):
         return self
 
 
-class ProbeParams(FoldParams):
-    split: Literal["spatial", "random", "both"] = param(
-        "spatial",
-        "What is held out: whole blocks of neighbouring regions, or single regions at random as in many papers, which "
-        "flatters, since neighbours are alike.",
-        label="Split",
-        kind="choice",
-    )
+class ProbeChoice(FoldParams):
     seeds: int = param(5, "Number of different splits.", label="Seeds", kind="integer", ge=1, le=100)
     probes: Literal["all", "linear", "mlp"] = param(
         "all",
@@ -411,6 +410,16 @@ class ProbeParams(FoldParams):
         label="Probes",
         kind="choice",
         advanced=True,
+    )
+
+
+class ProbeParams(ProbeChoice):
+    split: Literal["spatial", "random", "both"] = param(
+        "spatial",
+        "What is held out: whole blocks of neighbouring regions, or single regions at random as in many papers, which "
+        "flatters, since neighbours are alike.",
+        label="Split",
+        kind="choice",
     )
     settled: float = param(
         1000.0,

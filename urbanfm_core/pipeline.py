@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
 from urbanfm_core import analysis_pipeline as analysis
-from urbanfm_core import caption_pipeline, describe_pipeline
+from urbanfm_core import caption_pipeline, describe_pipeline, transferring
 from urbanfm_core.cities import cities_to_train_on, data_fingerprint
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
@@ -29,7 +29,9 @@ from urbanfm_core.inputs import (
     load_model,
     method_config,
     model_name,
+    open_imagery,
     regions_of,
+    sliding_of,
     store_of,
     training_settings,
 )
@@ -249,26 +251,41 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
 
 def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
     from urbanfm_core.inference.raster import map_raster, require_bands
+    from urbanfm_core.inference.windows import map_windows
     from urbanfm_core.maps.styles import write_raster_style
 
     city = city_of(stage)
-    city.require("embedding_raster")
+    city.require_one_of("embedding_raster", "imagery")
     method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
-    function = method.pixel_function(trained)
-    with city.open_embedding_raster() as source:
-        require_bands(source, trained.preprocessing["bands"])
-        summary = map_raster(
-            source,
-            function,
-            stage.out,
-            dtype=stage.dtype,
-            compress=stage.compress,
-            tags={"model": model_name(checkpoint), "checkpoint": checkpoint.manifest["weights_sha256"]},
-            names="emb_{:03d}".format,
-            progress=progress,
-        )
+    weights = checkpoint.manifest["weights_sha256"]
+    written: dict[str, Any] = {
+        "dtype": stage.dtype,
+        "compress": stage.compress,
+        "tags": {"model": model_name(checkpoint), "checkpoint": weights},
+        "names": "emb_{:03d}".format,
+        "progress": progress,
+    }
+    if "windows" in method.can:
+        city.require("imagery")
+        function = method.window_function(trained)
+        with open_imagery(city, function) as source:
+            sliding = sliding_of(stage, function, source.info)
+            made_from = {"weights": weights, "windows": [sliding.side_m, sliding.stride_m], "read": source.to_json()}
+            store = store_of(stage, "embedraster", {**city.identity("imagery"), **made_from})
+            summary = map_windows(source, function, sliding, stage.out, store=store, **written)
+        store.remove()
+        notes = [sliding.sentence(), *summary.pop("notes")]
+    else:
+        pixels = method.pixel_function(trained)
+        city.require("embedding_raster")
+        with city.open_embedding_raster() as raster:
+            require_bands(raster, trained.preprocessing["bands"])
+            summary, notes = map_raster(raster, pixels, stage.out, **written), []
+    used = "imagery" if "windows" in method.can else "embedding_raster"
+    idle = [name for name in city.given("embedding_raster", "imagery") if name != used]
+    notes += [f"The layer {name} is left out: {method.title} embeds from {used} here." for name in idle]
     write_raster_style(Path(stage.out).with_suffix(".qml"), stage.out)
-    return Result({"out": stage.out, **summary}, Path(stage.out), trained.notes)
+    return Result({"out": stage.out, **summary}, Path(stage.out), [*notes, *trained.notes])
 
 
 def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
@@ -355,6 +372,7 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "evaluate": analysis.evaluate,
     "predict": analysis.predict,
     "ablate": analysis.ablate,
+    "transfer": transferring.transfer,
     "importcheckpoint": importcheckpoint,
     "inspect": inspect,
     "check": check,

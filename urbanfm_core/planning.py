@@ -20,10 +20,19 @@ import psutil
 from urbanfm_core.analysis_stages import AblateStage, AttendStage, PredictStage, SearchStage
 from urbanfm_core.caption_stages import CaptionStage, DescribeStage
 from urbanfm_core.cities import cities_to_train_on, layers_of
-from urbanfm_core.inputs import city_of, load_model, method_config, regions_of, training_settings
+from urbanfm_core.inputs import (
+    city_of,
+    load_model,
+    method_config,
+    open_imagery,
+    regions_of,
+    sliding_of,
+    training_settings,
+)
 from urbanfm_core.parameters import Stage
 from urbanfm_core.progress import Progress, duration
 from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, TrainStage
+from urbanfm_core.transfer_stages import TransferStage
 
 _PILOT_POINTS = (64, 320)
 PILOT_REGIONS = (8, 40)
@@ -92,13 +101,15 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
     elif isinstance(stage, EmbedStage):
         _plan_embedding(stage, made, progress)
     elif isinstance(stage, (EmbedRasterStage, SearchStage)):
-        _plan_pixels(stage, made, progress)
+        _plan_raster(stage, made, progress)
     elif isinstance(stage, CaptionStage):
         analyses.plan_captions(stage, made, progress)
     elif isinstance(stage, DescribeStage):
         analyses.plan_descriptions(stage, made, progress)
     elif isinstance(stage, AblateStage):
         analyses.plan_ablation(stage, made, progress)
+    elif isinstance(stage, TransferStage):
+        analyses.plan_transfer(stage, made, progress)
     elif isinstance(stage, AttendStage):
         analyses.plan_attention(stage, made, progress)
     elif isinstance(stage, PredictStage):
@@ -269,12 +280,22 @@ def time_embedding(method: Any, trained: Any, city: Any, regions: Any, made: Pla
     return tried(made, np.arange(len(regions)), embed)
 
 
-def _plan_pixels(stage: Any, made: Plan, progress: Progress) -> None:
-
+def _plan_raster(stage: Any, made: Plan, progress: Progress) -> None:
+    """Pixels from one strip, windows from some in the middle of the imagery."""
     method, trained, _ = load_model(stage.checkpoint, stage, progress)
     name_device(made, trained.device)
     city = city_of(stage)
-    if city.embedding_raster is not None and getattr(stage, "raster", "yes") is not None:
+    if isinstance(stage, EmbedRasterStage) and "windows" in method.can:
+        from urbanfm_core.inference.windows import time_windows
+
+        city.require("imagery")
+        function = method.window_function(trained)
+        with open_imagery(city, function) as source:
+            sliding = sliding_of(stage, function, source.info)
+            made.notes.append(sliding.sentence())
+            made.seconds["embedding windows"] = time_windows(source, function, sliding)
+        made.seconds["writing"] = None
+    elif city.embedding_raster is not None and getattr(stage, "raster", "yes") is not None:
         made.seconds["reading and embedding pixels"] = _time_pixels(city, method.pixel_function(trained), None)
         made.seconds["writing"] = None
         made.notes.append("Writing runs beside the computation; it is not part of the estimate.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from urbanfm_core.analysis_stages import AblateStage, AttendStage, PredictStage
 from urbanfm_core.caption_stages import CaptionStage, DescribeStage, DescribingParams
-from urbanfm_core.errors import EmptyInputError, NoOverlapError
+from urbanfm_core.cities import layers_of
+from urbanfm_core.errors import EmptyInputError, NoOverlapError, about
 from urbanfm_core.inputs import city_of, load_model, method_config, regions_of
 from urbanfm_core.planning import (
     PILOT_REGIONS,
@@ -27,6 +28,7 @@ from urbanfm_core.planning import (
     trained_from,
 )
 from urbanfm_core.progress import Progress
+from urbanfm_core.transfer_stages import TransferStage
 
 _PILOT_LABELS = (100, 300)
 _PICTURES = 2
@@ -219,6 +221,46 @@ def _time_scoring(stage: AblateStage, made: Plan, regions: Any, config: Any) -> 
 
     rows = np.flatnonzero(np.all([target.labelled for target in targets], axis=0))
     return scaled(rows, _PILOT_LABELS, score) * stage.seeds
+
+
+def plan_transfer(stage: TransferStage, made: Plan, progress: Progress) -> None:
+    """The training of each city that is trained on, and the embedding of each city; scoring is not measured."""
+    from urbanfm_core.models import get_method, load_preset
+    from urbanfm_core.transferring import sources_of
+
+    method = get_method(load_preset(stage.preset)["method"])
+    layers = layers_of(stage)
+    paths = dict(zip(layers, stage.cities, strict=True))
+    sources = sources_of(stage, list(layers))
+    plans, trained = [Plan(made.stage) for _ in sources], None
+    for source, one in zip(sources, plans, strict=True):
+        with about(source):
+            prepared = plan_training(stage.model_copy(update={"cities": [paths[source]]}), one, progress)
+        trained = trained or (None if prepared is None else trained_from(method, prepared, stage))
+        made.notes += [f"{source}: {note}" for note in one.notes]
+    made.device = plans[0].device
+    for step in ("preparing", "training"):
+        made.seconds[step] = _total([one.seconds.get(step) for one in plans])
+    made.seconds |= {"embedding": None, "scoring": None}
+    if trained is not None:
+        each = []
+        for name, params in layers.items():
+            with about(name):
+                city = city_of(params)
+                each.append(time_embedding(method, trained, city, regions_of(params, city), made))
+        embedding = _total(each)
+        made.seconds["embedding"] = None if embedding is None else embedding * len(sources)
+        made.memory_bytes = max(one.memory_bytes or 0 for one in plans) or None
+    made.notes.append(
+        f"{len(sources)} trainings, and {len(sources) * len(layers)} embeddings of a city; those that an earlier run "
+        "finished take no time."
+    )
+
+
+def _total(seconds: Sequence[float | None]) -> float | None:
+    """The sum of times; None if one of them is not known."""
+    known = [one for one in seconds if one is not None]
+    return sum(known) if len(known) == len(seconds) else None
 
 
 def plan_captions(stage: CaptionStage, made: Plan, progress: Progress) -> None:

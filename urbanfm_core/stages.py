@@ -20,6 +20,7 @@ from urbanfm_core.parameters import (
     DescriptionsOutput,
     EmbeddingRasterInputs,
     GridShape,
+    ImageryInputs,
     SeveralCities,
     Stage,
     TrainingParams,
@@ -27,6 +28,7 @@ from urbanfm_core.parameters import (
     cell_size,
     param,
 )
+from urbanfm_core.transfer_stages import TransferStage
 
 StageType = TypeVar("StageType", bound=Stage)
 
@@ -165,13 +167,37 @@ class EmbedStage(ComputeParams, TrainingParams, CityParams):
     )
 
 
-class EmbedRasterStage(ComputeParams, EmbeddingRasterInputs):
-    """Embed every pixel of a raster.
+class EmbedRasterStage(ComputeParams, EmbeddingRasterInputs, ImageryInputs):
+    """Embed every pixel of a raster, or windows that slide over imagery.
 
-    Writes a raster with one band per dimension on the grid of the input, north up. Pixels without data stay without.
+    Writes a raster with one band per dimension, north up. A model of pixels writes it on the grid of the embedding
+    raster; pixels without data stay without. A model of pictures looks at windows of the size that it was trained on, one
+    a pixel of the output, and blends them where they overlap; a window that is mostly without data has no vector.
     """
 
-    checkpoint: str = param(help="Trained model that can embed pixels.", label="Checkpoint", kind="checkpoint")
+    checkpoint: str = param(
+        help="Trained model that can embed pixels of an embedding raster, or windows of imagery.",
+        label="Checkpoint",
+        kind="checkpoint",
+    )
+    window: float | None = param(
+        None,
+        "Side of the windows over imagery. As in training when not given.",
+        label="Side of the windows",
+        kind="number",
+        unit="m",
+        gt=0,
+        advanced=True,
+    )
+    stride: float | None = param(
+        None,
+        "Distance between windows over imagery, and side of the output's pixels; at most the side of a window. Half of it "
+        "when not given, so that neighbours overlap by half. Half the stride takes four times as long.",
+        label="Distance between windows",
+        kind="number",
+        unit="m",
+        gt=0,
+    )
     dtype: Literal["float32", "float16", "int8"] = param(
         "float32",
         "Number format of the output. int8 stores v as round(127.5 * sign(v) * sqrt(|v|)) with nodata -128, as "
@@ -279,6 +305,7 @@ STAGES: dict[str, type[Stage]] = {
     "evaluate": EvaluateStage,
     "predict": PredictStage,
     "ablate": AblateStage,
+    "transfer": TransferStage,
     "importcheckpoint": ImportCheckpointStage,
     "inspect": InspectStage,
     "check": CheckStage,

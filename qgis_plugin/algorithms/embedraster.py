@@ -1,4 +1,4 @@
-"""Embed raster: a vector per pixel."""
+"""Embed raster: a vector per pixel, or per window that slides over imagery."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ class EmbedRaster(UrbanFMAlgorithm):
     STAGE = "embedraster"
     TITLE = "Embed raster"
     GROUP = EMBEDDINGS
-    TAGS = ("aether", "alphaearth", "pixel", "bands")
-    FIRST = ("embedding_raster", "checkpoint", "dtype")
+    TAGS = ("aether", "alphaearth", "urbanclip", "urbanln", "pixel", "bands", "sliding window", "imagery")
+    FIRST = ("checkpoint", "embedding_raster", "imagery", "stride", "dtype")
     NUMBERS = {
         "DIMENSIONS": ("dimensions", "Dimensions of the embedding"),
         "VALID_PIXELS": ("valid_pixels", "Pixels with data"),
     }
 
     def check_together(self, parameters: dict[str, Any]) -> str:
-        return "" if given(parameters, "EMBEDDING_RASTER") else tr("Give the raster to embed.")
+        if given(parameters, "EMBEDDING_RASTER") or given(parameters, "IMAGERY"):
+            return ""
+        return tr("Give the raster to embed: an embedding raster, or imagery for a model of pictures.")

@@ -180,6 +180,7 @@ FULL = {
     "train": (4096, {"pois", "embedding_raster"}, {"out": "ckpt"}),
     "train, at its checkpoint": (None, {"pois", "embedding_raster"}, {"out": "ckpt"}),
     "ablate": (4096, {"pois", "embedding_raster", "regions"}, {"out": "a.json"}),
+    "transfer": (4096, {"pois", "embedding_raster", "regions"}, {"out": "t.json"}),
     "samplecity": (100_000, {"regions": 50, "compact": True}, {"out": "city"}),
     "caption": (4096, {"captions": resource("samplecity", "captions.parquet")}, {"out": "c.parquet"}),
     "describe": (
@@ -203,6 +204,16 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(victims, inputs, train
         given = training if stage == "train" else {name: known[name] for name in given} | {"device": "cpu"}
     if stage == "ablate":
         given = {**training, **given, **ABLATION}
+    if stage == "transfer":
+        files = [tmp_path / name for name in ("a.json", "b.json")]
+        for file in files:
+            file.write_text(json.dumps({name: str(path) for name, path in inputs.items()}))
+        given = {
+            "cities": [str(file) for file in files],
+            "preset": "aether-tiny",
+            "device": "cpu",
+            "targets": ["price"],
+        }
     if stage == "inspect":
         given = {"checkpoint": whole}
     if stage not in ("grid", "samplecity", "inspect"):

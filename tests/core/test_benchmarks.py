@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import rasterio
 
-from tests.benchmarks import STAGES, text_search
+from tests.benchmarks import STAGES, noisy_captions, text_search
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.harness import ContenderFailed, Measured, memory_slopes, run_case, summarise
 from tests.benchmarks.stage import Mismatch, Setting, grid_shape
+from urbanfm_core.resources import resource
 
 TOY = """
 import time
@@ -229,3 +230,16 @@ def test_the_table_ranks_each_half_by_itself_and_phrases_mean_known_fields():
     table = text_search.table_of({"oracle": perfect}, truth, halves)
     assert table.index[-1] == "mean" and len(table) == 11
     assert table["oracle", "with captions"].min() > 0.85 and table["oracle", "without"].max() == 0
+
+
+def test_captions_are_spoiled_as_much_as_asked_for():
+    frame = pd.read_parquet(resource("samplecity", "captions.parquet")).query("image == 'satellite'")
+    said = sum(len({*row.facts_true, *row.facts_false}) for row in frame.itertuples())
+    true = int(frame.facts_true.str.len().sum())
+    clean, half, all_false = (noisy_captions.corrupted(frame, chance, 0) for chance in (0.0, 0.5, 1.0))
+    assert (clean.true.sum(), clean.true.sum() + clean.false.sum()) == (true, said)
+    assert half.true.sum() / true == pytest.approx(0.5, abs=0.05) and all_false.true.sum() == 0
+    refused = frame.refused.to_numpy()
+    assert (all_false.caption[refused].to_numpy() == frame.caption[refused].to_numpy()).all()
+    assert (all_false.caption[~refused].to_numpy() != clean.caption[~refused].to_numpy()).all()
+    pd.testing.assert_frame_equal(noisy_captions.corrupted(frame, 0.5, 0), half)

@@ -503,6 +503,21 @@ def test_import_and_embed_raster_pass_files_on(
     assert (results["OUT"], results["DIMENSIONS"]) == (str(tmp_path / "o.tif"), 4)
 
 
+def test_windows_slide_over_imagery_alone(
+    fake: Fake, raster: str, checkpoint: str, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    parameters = {"IMAGERY": raster, "CHECKPOINT": checkpoint, "STRIDE": 25.0, "OUT": str(tmp_path / "o.tif")}
+    run(EmbedRaster, parameters, context, Feedback())
+    assert fake.job["params"]["stride"] == 25.0 and "window" not in fake.job["params"]
+    assert fake.job["params"]["imagery"] == raster
+    ok, said = (
+        EmbedRaster()
+        .create({})
+        .checkParameterValues({"CHECKPOINT": checkpoint, "OUT": str(tmp_path / "o.tif")}, context)
+    )
+    assert not ok and "imagery" in said
+
+
 def test_check_environment_runs_without_one_and_says_what_to_do(tmp_path: Path, context: QgsProcessingContext) -> None:
     report = tmp_path / "r.html"
     results = run(CheckEnvironment, {"REPORT": str(report)}, context, Feedback())

@@ -94,6 +94,19 @@ def region_frames(regions: RegionSet, size_px: int, pixel_m: float, raster: Rast
     return RegionFrames(np.hstack([centre - half, centre + half]), crs, side, geometry, notes)
 
 
+def frames_around(centre: NDArray[np.float64], side_m: float, raster: RasterInfo) -> RegionFrames:
+    """A square of the same size on the ground around each of some places of a raster.
+
+    Args:
+        centre: (N, 2) places in the raster's CRS.
+        side_m: Side in metres on the ground.
+        raster: Raster that the images are cut from.
+    """
+    half = side_m / _metres_per_unit(raster, centre) / 2
+    bounds = np.hstack([centre - half, centre + half])
+    return RegionFrames(bounds, raster.crs, np.full(len(centre), side_m), shapely.points(centre))
+
+
 def polygon_mask(polygon: object, bounds: NDArray[np.float64], size_px: int) -> NDArray[np.bool_]:
     """Pixels of a frame whose centre lies in a polygon; all that it touches if it is too thin to hold one.
 

@@ -30,6 +30,11 @@ class Batches:
         self._device, self._rows, self._notes = device, rows, notes
         self._doing, self._noun = doing, noun
 
+    @property
+    def rows(self) -> int:
+        """Size of batch that is tried."""
+        return self._rows
+
     def run(self, count: int, function: Callable[[slice], None]) -> None:
         """Call function with slices that cover count rows; one that memory ran out on is tried again in halves.
 

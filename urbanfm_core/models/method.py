@@ -164,6 +164,28 @@ class RegionTexts:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class WindowFunction:
+    """How a network turns pictures from above into vectors, wherever they are taken.
+
+    Attributes:
+        size_px: Side of the pictures, pixels.
+        side_m: Their side on the ground in training, metres; None where the checkpoint does not tell.
+        width: D.
+        imagery: How imagery is read, as `Imagery.to_json` tells; None where the checkpoint does not tell.
+        at_once: Pictures to hand over at once.
+        encode: Pictures (B, 3, H, W) uint8, 0 where there are no data, and where there are, (B, H, W) bool ->
+            (B, D) float32.
+    """
+
+    size_px: int
+    side_m: float | None
+    width: int
+    imagery: Mapping[str, Any] | None
+    at_once: int
+    encode: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
 class Method(ABC):
     """The interface of all methods.
 
@@ -176,9 +198,10 @@ class Method(ABC):
         one_of: Inputs of which at least one must be given, to train and to embed; all that are given are used.
         may_use: Inputs that it makes use of in training where they are given.
         trains_on: What a sample is; for 'regions' the city that it prepares has them.
-        can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'text' (shares a space
-            with phrases), 'attention' (tells where points of interest look in the pictures of their regions), 'cities'
-            (learns from several cities together), 'captions' (writes what it sees in imagery).
+        can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'windows' (embeds any window
+            of imagery), 'text' (shares a space with phrases), 'attention' (tells where points of interest look in the
+            pictures of their regions), 'cities' (learns from several cities together), 'captions' (writes what it sees
+            in imagery).
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
         config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
         ablations: What the paper's tables leave out, by its own names: changes to the configuration.
@@ -263,6 +286,14 @@ class Method(ABC):
     def pixel_function(self, trained: Trained) -> PixelFunction:
         """For methods that can embed 'pixels': (N, C) float32 valid pixels -> (N, D) float32."""
         raise ConfigError(f"{self.title} does not embed single pixels.", "Use a method that can: see the README.")
+
+    def window_function(self, trained: Trained) -> WindowFunction:
+        """For methods that can embed 'windows' of imagery.
+
+        Raises:
+            ConfigError: the method cannot, or this network was trained without imagery.
+        """
+        raise ConfigError(f"{self.title} does not embed windows of imagery.", "Use a method that can: see the README.")
 
     def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> np.ndarray:
         """For methods that share a space with 'text': phrases -> (N, D) float32, unit length."""

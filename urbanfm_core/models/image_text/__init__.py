@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from urbanfm_core.models.image_text.augment import Augmentation, augmented, plain
-from urbanfm_core.models.image_text.pictures import Pictures, picture_inputs, region_vectors
+from urbanfm_core.models.image_text.pictures import Pictures, picture_inputs, region_vectors, window_function
 from urbanfm_core.models.image_text.samples import ImageTextSamples, caption_samples, captions_of
 from urbanfm_core.models.image_text.tokens import CaptionTokenizer, load_or_train
 
@@ -19,4 +19,5 @@ __all__ = [
     "picture_inputs",
     "plain",
     "region_vectors",
+    "window_function",
 ]

@@ -24,7 +24,7 @@ from urbanfm_core.data.streetview import StreetViews, stored_views
 from urbanfm_core.errors import NoOverlapError
 from urbanfm_core.models.batches import Batches
 from urbanfm_core.models.image_text.augment import plain
-from urbanfm_core.models.method import RegionVectors, Trained
+from urbanfm_core.models.method import RegionVectors, Trained, WindowFunction
 from urbanfm_core.progress import Progress
 
 View = Literal["imagery", "streetview"]
@@ -87,9 +87,7 @@ class Pictures:
 
     def take(self, rows: NDArray[np.int64], statistics: ImageStatistics) -> NDArray[np.uint8]:
         """Pictures, (B, 3, H, W); pixels without data take the mean colour, which a network reads as 0."""
-        rgb, valid = self.images.take(rows)
-        mean = np.rint(np.array(statistics.mean) * 255).astype(np.uint8)
-        return np.where(valid[:, None], rgb, mean[:, None, None])
+        return _filled(*self.images.take(rows), statistics)
 
     def coverage(self) -> NDArray[np.float32]:
         """(R,) share of valid pixels of the picture from above; for street views 1 where a region has one."""
@@ -129,7 +127,8 @@ def picture_inputs(
     with Imagery(path, bands) if settings is None else Imagery.open_like(path, settings) as raster:
         frames = raster.region_footprints(regions, config.image_size, config.pixel_m)
         images = stored_images(raster, frames, config.image_size, store, context=config.context, progress=progress)
-        kept = raster.to_json()
+        # The side that windows of imagery have where no region tells one.
+        kept = {**raster.to_json(), "side_m": float(np.median(frames.side_m))}
     rows = np.arange(len(regions))
     return Pictures(view, images, rows, rows, np.array(regions.ids, dtype=object), len(rows), kept, images.notes)
 
@@ -151,6 +150,47 @@ def _street_views(
     images = stored_views(views, size_px, store, progress.part(0.1, 1.0))
     region = np.repeat(np.arange(len(regions)), np.diff(starts))
     return Pictures("streetview", images, picture, region, views.key, len(regions), {}, [*images.notes, *notes])
+
+
+def window_function(
+    trained: Trained,
+    settings: Mapping[str, Any] | None,
+    statistics: ImageStatistics,
+    width: int,
+    encode: Callable[[Tensor], Tensor],
+) -> WindowFunction:
+    """How a network that reads pictures from above embeds windows of imagery.
+
+    Args:
+        trained: Device, precision, size of batch and notes.
+        settings: `Pictures.settings` of the training; None where nobody knows.
+        statistics: Of the pictures that the network learned from.
+        width: D.
+        encode: Normalised pictures (B, 3, H, W) to vectors (B, D).
+    """
+    at_once = trained.batch_size or _BATCH[trained.device.type]
+    batches = Batches(trained.device, at_once, trained.notes, doing="embedding", noun="window")
+    low = trained.precision == "bfloat16"
+
+    def vectors(rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        found = np.empty((len(rgb), width), np.float32)
+
+        def one(part: slice) -> None:
+            images = torch.from_numpy(_filled(rgb[part], valid[part], statistics)).to(trained.device)
+            with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=low):
+                found[part] = encode(plain(images, statistics)).float().cpu().numpy()
+
+        batches.run(len(rgb), one)
+        return found
+
+    config: PictureConfig = trained.config
+    fixed = config.image_size * config.pixel_m
+    return WindowFunction(config.image_size, fixed or (settings or {}).get("side_m"), width, settings, at_once, vectors)
+
+
+def _filled(rgb: NDArray[np.uint8], valid: NDArray[np.bool_], statistics: ImageStatistics) -> NDArray[np.uint8]:
+    mean = np.rint(np.array(statistics.mean) * 255).astype(np.uint8)
+    return np.where(valid[:, None], rgb, mean[:, None, None])
 
 
 def region_vectors(

@@ -18,7 +18,7 @@ from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import EmptyInputError, about
 from urbanfm_core.models.attention import RegionAttention
 from urbanfm_core.models.finetuning import Tuner
-from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained, TrainingCity
+from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained, TrainingCity, WindowFunction
 from urbanfm_core.models.refound.attention import attend
 from urbanfm_core.models.refound.bert import initialise_from_bert
 from urbanfm_core.models.refound.compute import compute_vectors, region_batches
@@ -35,6 +35,7 @@ from urbanfm_core.models.refound.network import RefoundModel
 from urbanfm_core.models.refound.samples import RefoundSamples, RegionInputs, join_inputs
 from urbanfm_core.models.refound.teaching import CityRegions, Teachers
 from urbanfm_core.models.refound.tokenizer import PoiTokenizer, PoiVocabulary
+from urbanfm_core.models.refound.windows import window_function
 from urbanfm_core.progress import Meter, Progress
 from urbanfm_core.result import said_by
 
@@ -58,7 +59,7 @@ class ReFound(Method):
     embeds_from: ClassVar[tuple[str, ...]] = ()
     one_of: ClassVar[tuple[str, ...]] = INPUTS
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
-    can: ClassVar[frozenset[str]] = frozenset({"attention", "cities"})
+    can: ClassVar[frozenset[str]] = frozenset({"attention", "cities", "windows"})
     config_class: ClassVar[type] = RefoundConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "w/o MoGE": {"experts": False},
@@ -205,6 +206,10 @@ class ReFound(Method):
         share = inputs.images.valid_share if inputs.images is not None else np.zeros(len(inputs))
         coverage = {"pois": inputs.has_pois.astype(np.float32), "imagery": share.astype(np.float32)}
         return RegionVectors(vectors, {name: coverage[name] for name in city.given(*self.one_of)}, notes)
+
+    def window_function(self, trained: Trained) -> WindowFunction:
+        """The vector of any window of imagery, read as a region without points of interest."""
+        return window_function(trained)
 
     def tuner(self) -> Tuner:
         """Fine-tuning as in section 4.3."""

@@ -34,8 +34,9 @@ from urbanfm_core.models.image_text import (
     load_or_train,
     picture_inputs,
     region_vectors,
+    window_function,
 )
-from urbanfm_core.models.method import Method, Prepared, RegionTexts, RegionVectors, Trained
+from urbanfm_core.models.method import Method, Prepared, RegionTexts, RegionVectors, Trained, WindowFunction
 from urbanfm_core.models.teachers import teacher_features
 from urbanfm_core.models.text import encode_whole, load_text_encoder
 from urbanfm_core.models.urbanclip.config import UrbanClipConfig
@@ -65,7 +66,7 @@ class UrbanClip(Method):
     embeds_from: ClassVar[tuple[str, ...]] = ("imagery",)
     may_use: ClassVar[tuple[str, ...]] = ("pois",)
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
-    can: ClassVar[frozenset[str]] = frozenset({"text", "captions"})
+    can: ClassVar[frozenset[str]] = frozenset({"text", "captions", "windows"})
     config_class: ClassVar[type] = UrbanClipConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "UrbanViT": {"objective": "views", "extra": ""},
@@ -146,9 +147,13 @@ class UrbanClip(Method):
             (R, E), with the coverage 'imagery', the share of valid pixels.
         """
         pictures, statistics = trained_pictures(trained, replace(city, regions=regions), store, progress.part(0.0, 0.4))
-        config: UrbanClipConfig = trained.config
-        width = config.embed_dim if config.compares else config.image_token_width
+        width = _width(trained.config)
         return region_vectors(trained, pictures, statistics, width, trained.model, store, progress.part(0.4, 1.0))
+
+    def window_function(self, trained: Trained) -> WindowFunction:
+        """The same vector of any window of imagery."""
+        settings, statistics = _kept(trained)
+        return window_function(trained, settings, statistics, _width(trained.config), trained.model)
 
     def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
         """Phrases in the space of the pictures, (N, E), unit length.
@@ -205,14 +210,23 @@ def trained_pictures(
     Raises:
         CheckpointError: the checkpoint does not tell how pictures are treated.
     """
+    settings, statistics = _kept(trained)
+    return picture_inputs(city, trained.config, "imagery", store, progress, settings), statistics
+
+
+def _kept(trained: Trained) -> tuple[Mapping[str, Any] | None, ImageStatistics]:
+    """How imagery is read, and its colours, as in training."""
     kept = trained.preprocessing
     missing = [name for name in ("imagery", "statistics") if name not in kept]
     if missing:
         raise CheckpointError(
             f"The checkpoint's preprocessing lacks {', '.join(missing)}.", "Train again, or import the weights again."
         )
-    pictures = picture_inputs(city, trained.config, "imagery", store, progress, kept["imagery"])
-    return pictures, ImageStatistics.from_json(kept["statistics"])
+    return kept["imagery"], ImageStatistics.from_json(kept["statistics"])
+
+
+def _width(config: UrbanClipConfig) -> int:
+    return config.embed_dim if config.compares else config.image_token_width
 
 
 def _partners(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -24,9 +24,10 @@ from urbanfm_core.models.image_text import (
     load_or_train,
     picture_inputs,
     region_vectors,
+    window_function,
 )
 from urbanfm_core.models.image_text.tokens import WORDPIECE
-from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained
+from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained, WindowFunction
 from urbanfm_core.models.urbanln.clip import find_clip, start_from
 from urbanfm_core.models.urbanln.config import UrbanLNConfig
 from urbanfm_core.models.urbanln.losses import pretraining_losses
@@ -61,7 +62,7 @@ class UrbanLN(Method):
     embeds_from: ClassVar[tuple[str, ...]] = ()
     one_of: ClassVar[tuple[str, ...]] = VIEWS
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
-    can: ClassVar[frozenset[str]] = frozenset({"text"})
+    can: ClassVar[frozenset[str]] = frozenset({"text", "windows"})
     config_class: ClassVar[type] = UrbanLNConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "w/o Consensus": {"captions": "random"},
@@ -166,6 +167,22 @@ class UrbanLN(Method):
             progress.part(0.5, 1.0),
         )
         return replace(found, notes=[*notes, *found.notes])
+
+    def window_function(self, trained: Trained) -> WindowFunction:
+        """The student's vector of any window of imagery.
+
+        Raises:
+            ConfigError: the network learned from street views.
+        """
+        config: UrbanLNConfig = trained.config
+        if config.view == "streetview":
+            raise ConfigError(
+                "This model was trained on street views, which have no place on a raster of pictures from above.",
+                "Take a model that was trained on imagery.",
+            )
+        kept, encoders = _kept(trained), cast(Any, trained.model).student
+        statistics = ImageStatistics.from_json(kept["statistics"])
+        return window_function(trained, kept["pictures"], statistics, config.embedding_dim, encoders.encode_images)
 
     def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
         """Phrases in the space of the pictures, (N, D) float32, unit length."""

@@ -1,0 +1,173 @@
+"""Transfer between cities as lines for a terminal, as Markdown, as JSON, and as a page: square tables of cities."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from urbanfm_core import report
+from urbanfm_core.evaluation.metrics import METRICS
+from urbanfm_core.evaluation.report import aligned, arrow, summary_dict, value_text
+from urbanfm_core.evaluation.transfer import Square, Transfer, TransferredTarget, across
+from urbanfm_core.files import atomic_path
+
+Table = tuple[str, list[str], list[list[str]]]
+
+
+def explanation(transfer: Transfer) -> list[str]:
+    """What the numbers are."""
+    settings = transfer.settings
+    seeds = len(settings.seeds)
+    said = [
+        "A row names the city that the model was trained on and whose labels the probes learned from, a column the city "
+        f"that they are scored in. The same probes, one for each of {settings.folds} folds, each without one fold of "
+        "neighbouring regions, are scored in that fold on the diagonal, and in all of another city beside it. The model "
+        "saw the regions of its own city, without their labels; it saw nothing of another.",
+        f"Each number is the mean over {seeds} seed{'s' if seeds > 1 else ''}"
+        + (", brackets are 95 % t intervals over them: what the choice of blocks does." if seeds > 1 else ".")
+        + " The better kind of probe is chosen in the city that it learned in.",
+    ]
+    if transfer.z_scores:
+        said.append(
+            "Numbers are predicted relative to their city: as deviations from its mean, in its standard deviations, both "
+            "from its own labels. So these scores say nothing of levels that differ between cities."
+        )
+    else:
+        said.append("Labels are taken as they are, and must mean the same in all cities.")
+    return said
+
+
+def lines(transfer: Transfer) -> list[str]:
+    """The tables as plain text, and what was not beaten."""
+    shown: list[str] = []
+    for target in transfer.targets:
+        shown += ["", f"{_title(target)} ({_counts(target)})"]
+        for title, headers, rows in _tables(transfer, target):
+            shown += [f"  {title}", *aligned([headers, *rows])]
+    verdicts = transfer.verdicts()
+    shown += ["", *(f"! {sentence}" for sentence in verdicts)] if verdicts else []
+    return [*shown, "", *explanation(transfer)]
+
+
+def write_report(path: str | Path, transfer: Transfer) -> None:
+    """A page for people, or tables in Markdown if the name ends in .md."""
+    if str(path).lower().endswith(".md"):
+        with atomic_path(path) as temporary:
+            temporary.write_text(markdown(transfer), encoding="utf-8")
+        return
+    parts = [f"<p>{html.escape(text)}</p>" for text in explanation(transfer)]
+    parts.append(report.notes("Floors that are not beaten", transfer.verdicts()))
+    for target in transfer.targets:
+        parts.append(f"<h2>{html.escape(_title(target))}</h2><p>{html.escape(_counts(target))}</p>")
+        for title, headers, rows in _tables(transfer, target):
+            parts.append(f"<p>{html.escape(title)}</p>" + report.table(headers, rows))
+    parts.append(report.notes("Notes", transfer.notes))
+    report.write_page(path, f"{transfer.model} from city to city", *parts)
+
+
+def markdown(transfer: Transfer) -> str:
+    """The tables in Markdown."""
+    parts = [f"# {transfer.model} from city to city", *explanation(transfer)]
+    for target in transfer.targets:
+        parts.append(f"## {_title(target)}\n\n{_counts(target)}")
+        for title, headers, rows in _tables(transfer, target):
+            body = [headers, ["---"] * len(headers), *rows]
+            parts.append(f"{title}\n\n" + "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in body))
+    for title, sentences in (("Floors that are not beaten", transfer.verdicts()), ("Notes", transfer.notes)):
+        if sentences:
+            parts.append(f"## {title}\n\n" + "\n".join(f"- {sentence}" for sentence in sentences))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_dict(transfer: Transfer) -> dict[str, Any]:
+    """Everything as plain data; numbers that do not exist are None."""
+    return {
+        "model": transfer.model,
+        "cities": list(transfer.cities),
+        "trained_on": list(transfer.sources),
+        "z_scores": transfer.z_scores,
+        "explanation": explanation(transfer),
+        "settings": asdict(transfer.settings),
+        "results": [_target_dict(target) for target in transfer.targets],
+        "checkpoints": transfer.checkpoints,
+        "verdicts": transfer.verdicts(),
+        "notes": transfer.notes,
+    }
+
+
+def write_json(path: str | Path, transfer: Transfer) -> None:
+    """Everything, seed by seed, for programs."""
+    with atomic_path(path) as temporary:
+        text = json.dumps(as_dict(transfer), indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _tables(transfer: Transfer, target: TransferredTarget) -> list[Table]:
+    """The method's square, that with labels of the city itself, those of the floors, and all in short."""
+    method, metric = target.squares[0], target.metric
+    tables = [_square(transfer, method, f"{method.features}:", metric)]
+    title = f"{method.features}, probes that learned from labels of the city that is scored in:"
+    tables.append(_square(transfer, target.local, title, metric))
+    tables += [_square(transfer, floor, f"Floor {floor.features}:", metric) for floor in target.squares[1:]]
+    rows = [[square.features, *(f"{value:.3f}" for value in across(square, metric))] for square in target.squares]
+    local = across(target.local, metric)
+    rows.insert(1, [f"{method.features}, labels of the scored city", *(f"{value:.3f}" for value in local)])
+    return [*tables, ("In short:", ["mean", "within the city", "in another city"], rows)]
+
+
+def _square(transfer: Transfer, square: Square, title: str, metric: str) -> Table:
+    rows = [
+        [source, *(value_text(square.cells[source, city][metric], interval=True) for city in transfer.cities)]
+        for source in transfer.sources
+    ]
+    return title, ["trained on \\ scored in", *transfer.cities], rows
+
+
+def _title(target: TransferredTarget) -> str:
+    return f"{target.target} ({target.task}): {arrow(target.metric)}"
+
+
+def _counts(target: TransferredTarget) -> str:
+    parts = []
+    for city, rows in target.rows.items():
+        missing = [f"{target.unlabelled[city]} without a label"] if target.unlabelled[city] else []
+        missing += [f"{target.uncovered[city]} without a vector of each kind"] if target.uncovered[city] else []
+        parts.append(f"{city}: {', '.join([f'{rows} regions', *missing])}")
+    return "; ".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _target_dict(target: TransferredTarget) -> dict[str, Any]:
+    return {
+        "target": target.target,
+        "task": target.task,
+        "metric": target.metric,
+        "rows": target.rows,
+        "unlabelled": target.unlabelled,
+        "uncovered": target.uncovered,
+        "squares": [_square_dict(target, square, "trained city") for square in target.squares]
+        + [_square_dict(target, target.local, "scored city")],
+    }
+
+
+def _square_dict(target: TransferredTarget, square: Square, labels: str) -> dict[str, Any]:
+    return {
+        "features": square.features,
+        "floor": square.floor,
+        "labels": labels,
+        "cells": [
+            {
+                "trained_on": source,
+                "scored_in": city,
+                "probe": square.probes[source, city],
+                "metrics": {name: summary_dict(metrics[name]) for name in METRICS[target.task]},
+            }
+            for (source, city), metrics in square.cells.items()
+        ],
+    }
