@@ -115,7 +115,7 @@ def _prediction_map(regions: RegionSet, found: Prediction) -> str:
     if found.target.task == "regression":
         number = np.asarray(found.fields()["pred"], np.float64)
         edges = np.unique(np.quantile(number[known], np.linspace(0, 1, len(SCORE_COLOURS) + 1)))
-        colours, legend = _stepped(number, edges, SCORE_COLOURS)
+        colours, legend = stepped(number, edges, SCORE_COLOURS)
     else:
         palette = class_colours(len(found.target.classes))
         best = np.nan_to_num(found.values).argmax(axis=1)
@@ -131,16 +131,16 @@ def _residual_map(regions: RegionSet, found: Prediction, residual: NDArray[np.fl
     if found.target.task in ("regression", "binary"):
         most = max(float(np.quantile(np.abs(residual[known]), 0.98)), 1e-12)
         edges = np.linspace(-most, most, len(_RESIDUAL_COLOURS) + 1)
-        colours, legend = _stepped(residual, edges, _RESIDUAL_COLOURS)
+        colours, legend = stepped(residual, edges, _RESIDUAL_COLOURS)
     else:
         edges = np.linspace(0.0, 1.0, len(SCORE_COLOURS) + 1)
-        colours, legend = _stepped(residual, edges, SCORE_COLOURS)
+        colours, legend = stepped(residual, edges, SCORE_COLOURS)
     if not known.all():
         legend = [*legend, ("no label or no vector", _GREY)]
     return map_svg(regions.geometry, regions.crs, colours, legend, f"Residuals of {found.target.name}")
 
 
-def _stepped(
+def stepped(
     number: NDArray[np.float64], edges: NDArray[np.float64], palette: tuple[str, ...]
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """Colours by class of the number, and the legend, highest first; numbers past the ends take the end's colour."""
