@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from urbanfm_core.parameters import EmbeddingsId, PoiInputs, RegionId, Stage, param
+from urbanfm_core.parameters import EmbeddingsId, PoiInputs, RegionId, param
 
 
 class ClusterStage(PoiInputs, EmbeddingsId, RegionId):

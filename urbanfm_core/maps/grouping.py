@@ -150,7 +150,7 @@ def group_regions(
 
 
 def _spread(values: np.ndarray, rows: npt.NDArray[np.int64], count: int, empty: float, dtype: type) -> np.ndarray:
-    whole = np.full(count, empty, dtype)
+    whole: np.ndarray = np.full(count, empty, dtype)
     whole[rows] = values
     return whole
 

@@ -86,7 +86,8 @@ def score_blocks(
         progress.update(done / max(count, 1), f"{done:,}/{count:,} regions")
     if done != count:
         raise ShapeError(f"{count:,} vectors were announced, {done:,} came.")
-    return np.clip(score, -1.0, 1.0)
+    np.clip(score, -1.0, 1.0, out=score)
+    return score
 
 
 def _highest(rows: npt.NDArray[np.floating], query: Array) -> Array:
