@@ -95,7 +95,7 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
     from urbanfm_core.evaluation.tables import label_columns, name_and_path, own_id, read_embeddings, vector_columns
     from urbanfm_core.maps.profile import field_columns
 
-    _, source = name_and_path(stage.embeddings)
+    _, source = name_and_path(str(stage.embeddings))
     if stage.regions is not None:
         regions = RegionSet.from_layer(stage.regions, stage.region_id)
     else:
@@ -103,7 +103,7 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
     labels = label_columns(regions)
     # A field that the user names is no part of the vector, whatever it looks like.
     named = set(stage.fields) if stage.regions is None else {str(name) for name in labels.columns}
-    features = read_embeddings(stage.embeddings, regions, stage.embeddings_id, named)
+    features = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, named)
     notes = [note for item in features for note in item.notes]
     if len(features) > 1:
         notes.append("The columns that look like coordinates are left out here.")
@@ -130,7 +130,7 @@ def similar(stage: SimilarStage, progress: Progress) -> Result:
     from urbanfm_core.maps.vector_table import read_vector_table, require_same_model
 
     progress.update(0.0, "Reading")
-    source = read_vector_table(stage.embeddings, stage.embeddings_id)
+    source = read_vector_table(str(stage.embeddings), stage.embeddings_id)
     ranked = source if stage.other is None else read_vector_table(stage.other, stage.other_id)
     notes = [*source.notes]
     if stage.other is not None:
@@ -209,26 +209,28 @@ def _write_similar(stage: SimilarStage, found: Any, ranked: VectorTable) -> None
     from urbanfm_core.errors import InputError
     from urbanfm_core.maps import similarity_report
 
+    regions, rows = None, np.empty(0, np.int64)
+    # Polygons are read first: where a layer cannot be written, nothing is.
+    if stage.out is not None or stage.report is not None:
+        try:
+            regions, rows = ranked.regions()
+        except InputError as error:
+            if stage.out is not None:
+                raise ConfigError(
+                    f"{ranked.name}: a layer of similar regions cannot be written, since the table has no polygons "
+                    f"({error.message})",
+                    "Ask for a table (table) instead, or give a layer or GeoParquet of embeddings.",
+                ) from error
+            found.notes.append("The table has no polygons, so the report has no map.")
     if stage.table is not None:
         similarity_report.write_table(stage.table, found)
-    if stage.out is None and stage.report is None:
-        return
-    regions, rows = None, np.empty(0, np.int64)
-    try:
-        regions, rows = ranked.regions()
-        found.notes.extend(regions.notes)
-    except InputError as error:
-        if stage.out is not None:
-            raise ConfigError(
-                f"{ranked.name}: a layer of similar regions cannot be written, since the table has no polygons "
-                f"({error.message})",
-                "Ask for a table (table) instead, or give a layer or GeoParquet of embeddings.",
-            ) from error
-        found.notes.append("The table has no polygons, so the report has no map.")
     if stage.out is not None and regions is not None:
+        found.notes.extend(regions.notes)
         similarity_report.write_similar(stage.out, found, regions, rows)
     if stage.report is not None:
         similarity_report.write_page(stage.report, found, stage.top, regions, rows)
+    if not any(getattr(stage, name) for name in ("out", "table", "report")):
+        found.notes.append("No output was named, so the scores were written nowhere; name --out or --table.")
 
 
 def _how_words(how: str, count: int) -> str:

@@ -17,8 +17,9 @@ class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
     interest and the fields that are over- or under-represented in it, gets a name from them, and always the same colour.
     """
 
-    embeddings: str = param(
-        help="What to cluster: what 'embed' wrote, or any table with an id and columns of numbers.",
+    embeddings: str | None = param(
+        None,
+        "What to cluster: what 'embed' wrote, or any table with an id and columns of numbers.",
         label="Region embeddings",
         kind="embeddings",
     )
@@ -100,6 +101,8 @@ class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
 
     @model_validator(mode="after")
     def _number_of_the_right_kind(self) -> ClusterStage:
+        if self.embeddings is None:
+            raise ValueError("give region embeddings (embeddings) to cluster")
         if self.algorithm == "hdbscan" and self.clusters is not None:
             raise ValueError(
                 "HDBSCAN finds the number of clusters (clusters) itself; give the fewest regions (min_size)"
@@ -116,8 +119,9 @@ class SimilarStage(EmbeddingsId):
     the nearest of them. All regions are scored, exactly; a table of a million vectors need not fit in memory.
     """
 
-    embeddings: str = param(
-        help="Vectors of the regions to choose from: what 'embed' wrote, or any table with columns of numbers.",
+    embeddings: str | None = param(
+        None,
+        "Vectors of the regions to choose from: what 'embed' wrote, or any table with columns of numbers.",
         label="Region embeddings",
         kind="embeddings",
     )
@@ -178,6 +182,8 @@ class SimilarStage(EmbeddingsId):
 
     @model_validator(mode="after")
     def _something_to_be_like(self) -> SimilarStage:
+        if self.embeddings is None:
+            raise ValueError("give region embeddings (embeddings) to compare")
         if not self.ids and self.selected is None:
             raise ValueError("choose regions: by their ids (ids), or as a layer (selected)")
         if self.table is not None and not self.table.lower().endswith((".parquet", ".csv")):

@@ -27,7 +27,7 @@ def table(city: Path, work: Path) -> Path:
     """Vectors of the sample city from what is hidden in it, with a region without; as GeoParquet and GeoPackage."""
     regions = RegionSet.from_layer(city / "regions.gpkg")
     truth = pd.read_parquet(city / "truth.parquet").set_index("region_id").loc[regions.ids]
-    vectors = truth.select_dtypes("number").to_numpy(np.float32)
+    vectors = truth.select_dtypes("number").to_numpy(np.float32).copy()
     vectors[11] = np.nan
     made = EmbeddingTable(regions, vectors, {}, {"model": "truth", "checkpoint": "0" * 64})
     made.to_parquet(work / "truth.parquet")

@@ -38,7 +38,7 @@ def copy_with_fields(source: str, target: str, fields: dict[str, object]) -> int
     from osgeo import ogr
 
     ogr.UseExceptions()
-    opened = ogr.Open(source)
+    opened = ogr.Open(source.rpartition("=")[2])  # tables of vectors may come as NAME=PATH
     layer = opened.GetLayer(0)
     made = ogr.GetDriverByName("GPKG").CreateDataSource(target)
     # As the library does when a field is called fid and cannot number the features.

@@ -27,6 +27,8 @@ COORDINATE = re.compile(
     r"^(x|y|lon|lng|lat|long|longitude|latitude|easting|northing|(x|y|lon|lat|centroid)_?(coord|centroid|wgs84|x|y)?)$",
     re.IGNORECASE,
 )
+# How programs write a number that is missing.
+_NO_NUMBER = ("", "nan", "na", "n/a", "null", "none")
 _OWN = re.compile(r"^(embedding|coverage_.*|emb_dim|emb_model|emb_pca\d|emb_\d+|fid|ogc_fid|score|rank|percentile)$")
 
 
@@ -74,6 +76,7 @@ def read_any_table(source: str | Path, notes: list[str]) -> pd.DataFrame:
 
 def _as_numbers(column: pd.Series) -> pd.Series:
     texts = column.dropna().astype(str).str.strip()
+    texts = texts[~texts.str.lower().isin(_NO_NUMBER)]
     if texts.str.match(r"^[+-]?0\d").any():
         return column
     numbers = pd.to_numeric(texts, errors="coerce")
