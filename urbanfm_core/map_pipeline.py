@@ -191,7 +191,7 @@ def chosen_rows(stage: SimilarStage, source: VectorTable, notes: list[str]) -> N
     from urbanfm_core.maps.vector_table import rows_at
 
     parts = [source.rows_of(stage.ids)] if stage.ids else []
-    if stage.selected is not None:
+    if stage.chosen is not None:
         try:
             regions, rows = source.regions()
         except InputError as error:
@@ -199,7 +199,7 @@ def chosen_rows(stage: SimilarStage, source: VectorTable, notes: list[str]) -> N
                 f"{source.name}: regions cannot be chosen on a map, since the table has no polygons ({error.message})",
                 "Choose them by id (ids), or give a layer or GeoParquet of embeddings.",
             ) from error
-        parts.append(rows[rows_at(regions, RegionSet.from_layer(stage.selected), notes)])
+        parts.append(rows[rows_at(regions, RegionSet.from_layer(stage.chosen), notes)])
     return np.unique(np.concatenate(parts))
 
 

@@ -126,7 +126,7 @@ class SimilarStage(EmbeddingsId):
         kind="embeddings",
     )
     ids: list[str] = param([], "Ids of the chosen regions.", label="Ids of the chosen regions", kind="list")
-    selected: str | None = param(
+    chosen: str | None = param(
         None,
         "The chosen regions as a layer: in QGIS the layer of the embeddings with 'selected features only', or drawn "
         "polygons, which choose the regions with their middle inside.",
@@ -184,8 +184,8 @@ class SimilarStage(EmbeddingsId):
     def _something_to_be_like(self) -> SimilarStage:
         if self.embeddings is None:
             raise ValueError("give region embeddings (embeddings) to compare")
-        if not self.ids and self.selected is None:
-            raise ValueError("choose regions: by their ids (ids), or as a layer (selected)")
+        if not self.ids and self.chosen is None:
+            raise ValueError("choose regions: by their ids (ids), or as a layer (chosen)")
         if self.table is not None and not self.table.lower().endswith((".parquet", ".csv")):
             raise ValueError("the table of scores (table) is written to a file that ends in .parquet or .csv")
         return self

@@ -22,13 +22,13 @@ class FindSimilarRegions(UrbanFMAlgorithm):
     TITLE = "Find similar regions"
     GROUP = ANALYSIS
     TAGS = ("similarity", "nearest", "like", "example", "query", "rank", "cosine", "other city", "transfer")
-    FIRST = ("embeddings", "selected", "ids", "how", "other")
+    FIRST = ("embeddings", "chosen", "ids", "how", "other")
     BY_DEFAULT = ("out", "report")
     SINK_SOURCE = "embeddings"
     NUMBERS = {
         "REGION_COUNT": ("regions", "Number of regions"),
         "RANKED": ("ranked", "Regions that are ranked"),
-        "CHOSEN": ("chosen", "Chosen regions"),
+        "CHOSEN_COUNT": ("chosen", "Chosen regions"),
         "WITHOUT_SCORE": ("without_score", "Regions without a vector"),
         "BEST_SCORE": ("", "Score of the most similar region"),
     }
@@ -37,7 +37,7 @@ class FindSimilarRegions(UrbanFMAlgorithm):
     def check_together(self, parameters: dict[str, Any]) -> str:
         if not given(parameters, "EMBEDDINGS"):
             return tr("Give the embeddings of the regions to choose from.")
-        if given(parameters, "SELECTED") or given(parameters, "IDS"):
+        if given(parameters, "CHOSEN") or given(parameters, "IDS"):
             return ""
         return tr(
             "Choose regions: take their layer as chosen regions with 'selected features only', or give ids or drawn polygons."

@@ -142,7 +142,7 @@ def similar_on_a_map_that_is_none(place):
 
 
 def similar_to_polygons_in_a_table_without(place):
-    return similar(place, "--selected", place / "many.gpkg")
+    return similar(place, "--chosen", place / "many.gpkg")
 
 
 def ablation_that_the_method_does_not_have(place):
@@ -250,7 +250,7 @@ CASES = {
     clusters_into_more_than_there_are: ["31 clusters", "30 different vectors", "2 to 30"],
     clusters_a_density_into_a_number: ["HDBSCAN finds the number of clusters", "min_size"],
     clusters_by_a_field_that_is_not_there: ["no field 'rent'", "region_id, price"],
-    similar_to_nothing: ["choose regions", "ids", "selected"],
+    similar_to_nothing: ["choose regions", "ids", "(chosen)"],
     similar_to_an_id_that_is_not_there: ["1 of 2 ids", "r99", "such as r0, r1"],
     similar_across_models: ["3-d vectors", "4-d", "different models", "same checkpoint"],
     similar_to_a_region_without_a_vector: ["None of the 1 chosen regions has a vector"],

@@ -106,16 +106,16 @@ def test_similar_regions_are_the_same_from_the_command_line_python_and_qgis(city
     drawn.to_file(work / "drawn.gpkg")
     outputs = ("--out", work / "s cli.gpkg", "--table", work / "s.parquet", "--report", work / "s.html")
     said = urbanfm("similar", "--embeddings", table, "--ids", *ids, "--top", "3", *outputs)
-    found = urbanfm_core.similar(embeddings=table, selected=work / "drawn.gpkg")
+    found = urbanfm_core.similar(embeddings=table, chosen=work / "drawn.gpkg")
     results = qgis.run(
         "urbanfm:findsimilarregions",
         EMBEDDINGS=work / "truth.gpkg",
-        SELECTED=work / "drawn.gpkg",
+        CHOSEN=work / "drawn.gpkg",
         OUT=work / "s qgis.gpkg",
         REPORT=work / "s qgis.html",
     )
     best, score = found.top(1)[0]
-    assert (results["BEST"], results["RANKED"], results["CHOSEN"]) == (best, 47, 2) and best in said
+    assert (results["BEST"], results["RANKED"], results["CHOSEN_COUNT"]) == (best, 47, 2) and best in said
     assert results["BEST_SCORE"] == pytest.approx(score, abs=1e-4)
     one, other = by_id(work / "s cli.gpkg"), by_id(work / "s qgis.gpkg")
     rows = pd.read_parquet(work / "s.parquet").set_index("region_id").sort_index()

@@ -76,18 +76,18 @@ def test_selected_regions_are_what_others_are_like(
     regions.selectByIds([2, 4])
     feedback = Feedback()
     parameters = {
-        "EMBEDDINGS": regions.id(), "SELECTED": QgsProcessingFeatureSourceDefinition(regions.id(), True), "HOW": "max",
+        "EMBEDDINGS": regions.id(), "CHOSEN": QgsProcessingFeatureSourceDefinition(regions.id(), True), "HOW": "max",
         "OUT": MEMORY, "TABLE": str(tmp_path / "t.csv"),
     }  # fmt: skip
     results = run(FindSimilarRegions, parameters, context, feedback)
     params = fake.job["params"]
-    assert params["embeddings"].startswith("layer=") and params["selected"].endswith("selected.gpkg")
+    assert params["embeddings"].startswith("layer=") and params["chosen"].endswith("chosen.gpkg")
     assert params["how"] == "max" and fake.job["outputs"]["table"] == str(tmp_path / "t.csv")
     layer = QgsProcessingUtils.mapLayerFromString(results["OUT"], context)
     assert layer.fields().names() == ["code", "people", "tags", "score", "rank", "percentile", "chosen"]
     assert layer.featureCount() == 5
-    said = {name: results[name] for name in ("BEST", "BEST_SCORE", "RANKED", "CHOSEN", "WITHOUT_SCORE")}
-    assert said == {"BEST": "a", "BEST_SCORE": 0.9, "RANKED": 3, "CHOSEN": 2, "WITHOUT_SCORE": 1}
+    said = {name: results[name] for name in ("BEST", "BEST_SCORE", "RANKED", "CHOSEN_COUNT", "WITHOUT_SCORE")}
+    assert said == {"BEST": "a", "BEST_SCORE": 0.9, "RANKED": 3, "CHOSEN_COUNT": 2, "WITHOUT_SCORE": 1}
     assert any("1. a: 0.9000" in info for info in feedback.infos)
 
 
