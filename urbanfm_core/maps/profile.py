@@ -21,6 +21,8 @@ _TYPICAL = 3
 _NAMED = 3
 # A category counts as over- or under-represented if its number is so many deviations from the city's share.
 _DEVIATIONS = 2.0
+# ... and so many points of it are there, or would be at the city's share.
+_LEAST_POINTS = 5
 # A field counts as high or low if a cluster's mean lies so many deviations of the city's regions from the city's mean.
 _FAR = 0.25
 _MOST_FIELDS, _MOST_VALUES, _MOST_CATEGORIES = 30, 12, 100
@@ -91,12 +93,13 @@ class Profile:
     @property
     def more(self) -> list[Share]:
         """Over-represented categories, the strongest first."""
-        return [one for one in self.shares if one.deviations >= _DEVIATIONS]
+        return [one for one in self.shares if one.deviations >= _DEVIATIONS and one.count >= _LEAST_POINTS]
 
     @property
     def less(self) -> list[Share]:
         """Under-represented categories, the strongest first."""
-        return [one for one in self.shares[::-1] if one.deviations <= -_DEVIATIONS]
+        enough = [one for one in self.shares if one.city * self.points >= _LEAST_POINTS]
+        return [one for one in enough[::-1] if one.deviations <= -_DEVIATIONS]
 
     @property
     def striking(self) -> list[Level]:

@@ -17,9 +17,10 @@ from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.vector import write_layer
 from urbanfm_core.maps.cluster_report import add_fields
 from urbanfm_core.maps.search import Ranking
-from urbanfm_core.maps.styles import SCORE_COLOURS, write_ranking_style
+from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, write_ranking_style
 from urbanfm_core.maps.svg import map_svg
 
+_GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 _CHOSEN_COLOUR = "#d62728"
 
 
@@ -118,6 +119,8 @@ def _map(found: Similar, regions: RegionSet, rows: NDArray[np.int64]) -> str:
     if chosen.any():
         colours = [_CHOSEN_COLOUR if one else colour for one, colour in zip(chosen, colours, strict=True)]
         legend = [("chosen", _CHOSEN_COLOUR), *legend]
+    if not known.all():
+        legend = [*legend, ("no score", _GREY)]
     return map_svg(regions.geometry, regions.crs, colours, legend, "Similarity")
 
 

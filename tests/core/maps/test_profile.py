@@ -52,21 +52,27 @@ def points(rows: list[tuple[int, str | None]]) -> PoiSet:
 
 def test_points_are_compared_with_the_city(regions, groups) -> None:
     rows = [(row, "bar") for row in range(10) for _ in range(3)] + [(row, "school") for row in range(10, 28)]
-    rows += [(row, "shop") for row in range(28)] + [(3, None), (40, "bar"), (29, "shop")]
+    rows += (
+        [(row, "shop") for row in range(28)]
+        + [(1, "pawn shop"), (2, "pawn shop")]
+        + [(3, None), (40, "bar"), (29, "shop")]
+    )
     notes: list[str] = []
     profiles = profile_clusters(groups, regions, pd.DataFrame(index=range(30)), points(rows), notes)
     small = profiles[1]
-    assert (small.number, small.regions, small.points) == (2, 10, 40)
+    assert (small.number, small.regions, small.points) == (2, 10, 42)
     bar, shop, school = (next(one for one in small.shares if one.name == name) for name in ("bar", "shop", "school"))
-    assert (bar.count, bar.share) == (30, pytest.approx(30 / 40))
-    assert bar.city == pytest.approx(30 / 77) and bar.times == pytest.approx((30 / 40) / (30 / 77))
-    expected = 40 * 30 / 77
-    assert bar.deviations == pytest.approx((30 - expected) / np.sqrt(expected * (1 - 30 / 77)))
+    assert (bar.count, bar.share) == (30, pytest.approx(30 / 42))
+    assert bar.city == pytest.approx(30 / 79) and bar.times == pytest.approx((30 / 42) / (30 / 79))
+    expected = 42 * 30 / 79
+    assert bar.deviations == pytest.approx((30 - expected) / np.sqrt(expected * (1 - 30 / 79)))
     assert (school.count, shop.count) == (0, 10)
+    pawn = next(one for one in small.shares if one.name == "pawn shop")
+    assert pawn.times == pytest.approx(79 / 42) and pawn.count == 2
     assert [one.name for one in small.more] == ["bar"] and small.less[0].name == "school"
     assert small.label == "bar"
     assert profiles[0].label == "school"
-    assert "1 of 79 points of interest lie in no region." in notes
+    assert "1 of 81 points of interest lie in no region." in notes
     assert any(note.startswith("1 points of interest have no category") for note in notes)
 
 
