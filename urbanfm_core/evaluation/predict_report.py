@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from urbanfm_core import report
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.evaluation.predict import INTERVAL, Prediction
 from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.maps.fields import add_fields
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, class_colours, write_class_style, write_ranking_style
-from urbanfm_core.maps.svg import map_svg
+from urbanfm_core.maps.svg import map_svg, stepped
 
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 # Blue over white to red, which all eyes tell apart: predicted too high to too low.
@@ -25,26 +24,7 @@ _LARGEST_LEGEND = 24
 
 def frame_of(regions: RegionSet, found: Prediction) -> gpd.GeoDataFrame:
     """The regions with all their fields, and the prediction's; a source field of the same name becomes `src_...`."""
-    frame = regions.to_frame()
-    fields = found.fields()
-    ours = {name.lower() for name in fields}
-    taken = {str(name).lower() for name in frame.columns} | ours
-    renamed = {}
-    for name in frame.columns:
-        if str(name).lower() in ours:
-            new = f"src_{name}"
-            while new.lower() in taken:
-                new = f"src_{new}"
-            taken.add(new.lower())
-            renamed[name] = new
-    made = pd.DataFrame(
-        {
-            name: np.asarray(values) if not isinstance(values, pd.Series) else values.array
-            for name, values in fields.items()
-        },
-        index=frame.index,
-    )
-    return frame.rename(columns=renamed).join(made)
+    return add_fields(regions.to_frame(), found.fields())
 
 
 def write_outputs(regions: RegionSet, found: Prediction, out: str | None, parquet: str | None) -> None:
@@ -138,17 +118,3 @@ def _residual_map(regions: RegionSet, found: Prediction, residual: NDArray[np.fl
     if not known.all():
         legend = [*legend, ("no label or no vector", _GREY)]
     return map_svg(regions.geometry, regions.crs, colours, legend, f"Residuals of {found.target.name}")
-
-
-def stepped(
-    number: NDArray[np.float64], edges: NDArray[np.float64], palette: tuple[str, ...]
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """Colours by class of the number, and the legend, highest first; numbers past the ends take the end's colour."""
-    classes = max(len(edges) - 1, 1)
-    taken = [palette[round(place / max(classes - 1, 1) * (len(palette) - 1))] for place in range(classes)]
-    place = np.clip(np.searchsorted(edges, np.nan_to_num(number), side="right") - 1, 0, classes - 1)
-    colours = [taken[at] if ok else _GREY for at, ok in zip(place, np.isfinite(number), strict=True)]
-    if len(edges) < 2:
-        return colours, [(f"{edges[0]:.4g}", taken[0])]
-    words = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
-    return colours, [*zip(words, taken, strict=True)][::-1]

@@ -18,6 +18,7 @@ from urbanfm_core.evaluation.picture import Series, line_plot
 from urbanfm_core.evaluation.results import Summary
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.maps.fields import add_fields
 from urbanfm_core.maps.grouping import Groups
 from urbanfm_core.maps.plot import GREY
 from urbanfm_core.maps.profile import Level, Profile, Share
@@ -47,21 +48,6 @@ class Clustering:
     vectors: str
     how: str
     notes: list[str] = field(default_factory=list)
-
-
-def add_fields(frame: gpd.GeoDataFrame, fields: dict[str, Any]) -> gpd.GeoDataFrame:
-    """A frame with more columns; one of its own that bears such a name is kept as `src_...`."""
-    ours = {name.lower() for name in fields}
-    taken = {str(name).lower() for name in frame.columns} | ours
-    renamed = {}
-    for name in frame.columns:
-        if str(name).lower() in ours:
-            new = f"src_{name}"
-            while new.lower() in taken:
-                new = f"src_{new}"
-            taken.add(new.lower())
-            renamed[name] = new
-    return frame.rename(columns=renamed).join(pd.DataFrame(fields, index=frame.index))
 
 
 def frame_of(found: Clustering) -> gpd.GeoDataFrame:

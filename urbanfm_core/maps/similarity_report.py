@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from urbanfm_core import report
 from urbanfm_core.data.regions import RegionSet
-from urbanfm_core.evaluation.predict_report import stepped
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.vector import write_layer
-from urbanfm_core.maps.cluster_report import add_fields
+from urbanfm_core.maps.fields import add_fields
 from urbanfm_core.maps.search import Ranking
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, write_ranking_style
-from urbanfm_core.maps.svg import map_svg
+from urbanfm_core.maps.svg import map_svg, stepped
 
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 _CHOSEN_COLOUR = "#d62728"
