@@ -7,11 +7,13 @@ from qgis.PyQt.QtGui import QIcon
 
 from .algorithms.attentionmaps import AttentionMaps
 from .algorithms.checkenvironment import CheckEnvironment
+from .algorithms.clusterregions import ClusterRegions
 from .algorithms.creategridregions import CreateGridRegions
 from .algorithms.describeregions import DescribeRegions
 from .algorithms.embedraster import EmbedRaster
 from .algorithms.embedregions import EmbedRegions
 from .algorithms.evaluateembeddings import EvaluateEmbeddings
+from .algorithms.findsimilarregions import FindSimilarRegions
 from .algorithms.importcheckpoint import ImportCheckpoint
 from .algorithms.inspectcheckpoint import InspectCheckpoint
 from .algorithms.predictindicators import PredictIndicators
@@ -27,6 +29,8 @@ ALGORITHMS = (
     InspectCheckpoint,
     EmbedRegions,
     EmbedRaster,
+    ClusterRegions,
+    FindSimilarRegions,
     SearchByText,
     PredictIndicators,
     EvaluateEmbeddings,

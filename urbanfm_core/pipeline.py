@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
 from urbanfm_core import analysis_pipeline as analysis
-from urbanfm_core import caption_pipeline, describe_pipeline, transferring
+from urbanfm_core import caption_pipeline, describe_pipeline, map_pipeline, transferring
 from urbanfm_core.cities import cities_to_train_on, data_fingerprint
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError, MissingDependencyError, OutputError
 from urbanfm_core.files import refusal
@@ -367,6 +367,8 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "embed": embed,
     "embedraster": embedraster,
     "describe": describe_pipeline.describe,
+    "cluster": map_pipeline.cluster,
+    "similar": map_pipeline.similar,
     "search": analysis.search,
     "attend": analysis.attend,
     "evaluate": analysis.evaluate,

@@ -29,6 +29,7 @@ from urbanfm_core.inputs import (
     sliding_of,
     training_settings,
 )
+from urbanfm_core.map_stages import ClusterStage, SimilarStage
 from urbanfm_core.parameters import Stage
 from urbanfm_core.progress import Progress, duration
 from urbanfm_core.stages import EmbedRasterStage, EmbedStage, PrepareStage, TrainStage
@@ -85,6 +86,7 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
         UrbanFMError: an input is not usable; the dry run finds it like the run would.
     """
     from urbanfm_core import planning_analyses as analyses
+    from urbanfm_core import planning_maps as maps
     from urbanfm_core.pipeline import check_outputs
 
     check_outputs(stage)
@@ -114,6 +116,10 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
         analyses.plan_attention(stage, made, progress)
     elif isinstance(stage, PredictStage):
         analyses.plan_prediction(stage, made, progress)
+    elif isinstance(stage, ClusterStage):
+        maps.plan_clusters(stage, made, progress)
+    elif isinstance(stage, SimilarStage):
+        maps.plan_similarity(stage, made, progress)
     return made
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError, model_validator
 from urbanfm_core.analysis_stages import AblateStage, AttendStage, EvaluateStage, PredictStage, SearchStage
 from urbanfm_core.caption_stages import CaptionStage, DescribeStage
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.map_stages import ClusterStage, SimilarStage
 from urbanfm_core.parameters import (
     CityParams,
     ComputeParams,
@@ -300,6 +301,8 @@ STAGES: dict[str, type[Stage]] = {
     "embed": EmbedStage,
     "embedraster": EmbedRasterStage,
     "describe": DescribeStage,
+    "cluster": ClusterStage,
+    "similar": SimilarStage,
     "search": SearchStage,
     "attend": AttendStage,
     "evaluate": EvaluateStage,

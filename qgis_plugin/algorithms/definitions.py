@@ -34,6 +34,8 @@ FILE_FILTERS = {
     "map": "PNG (*.png)",
     "report": "HTML (*.html)",
     "out": "JSON (*.json)",
+    "profile": "JSON (*.json)",
+    "table": "Parquet (*.parquet);;CSV (*.csv)",
     "descriptions_out": "CSV (*.csv);;Parquet (*.parquet)",
     "checkpoint": "PyTorch (*.pth *.pt);;* (*)",
 }

@@ -56,6 +56,17 @@ def worker_file(parameters: dict[str, Any], key: str) -> Optional[Path]:
     return None
 
 
+def named_source(
+    algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], key: str, path: str, context: QgsProcessingContext
+) -> str:
+    """NAME=PATH of a layer that reaches the worker as a temporary file, so that reports call it by its own name."""
+    if worker_file(parameters, key) is not None:
+        return path
+    source = algorithm.parameterAsSource(parameters, key, context)
+    name = "".join(" " if letter in "=/\\|" else letter for letter in source.sourceName())
+    return f"{name or key.lower()}={path}"
+
+
 def raster_problem(layer: Optional[QgsRasterLayer], label: str) -> str:
     """Why the worker cannot read a raster layer, with the remedy; empty if it can."""
     if layer is None:

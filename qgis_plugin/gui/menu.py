@@ -16,7 +16,7 @@ from ..i18n import tr
 from ..paths import metadata, resource
 
 TITLE = "UrbanFM"
-MODEL = "urbanfm_grid_then_embed.model3"
+MODELS = ("urbanfm_grid_then_embed.model3", "urbanfm_grid_embed_cluster.model3")
 
 
 class Menu:
@@ -35,7 +35,7 @@ class Menu:
         icon = QIcon(str(resource("icons", "urbanfm.svg")))
         self._add(tr("Set up environment…"), self.set_up, icon)
         self._add(tr("Open sample city"), self.open_sample_city, icon)
-        self._add(tr("Add example model to the toolbox"), self.add_example_model, icon)
+        self._add(tr("Add example models to the toolbox"), self.add_example_models, icon)
         self._add(tr("Help"), self.open_help, icon)
 
     def remove(self) -> None:
@@ -60,12 +60,13 @@ class Menu:
         except (SampleError, OSError) as error:
             self._iface.messageBar().pushMessage(TITLE, str(error), compat.CRITICAL)
 
-    def add_example_model(self) -> None:
-        """Copy the example model to where the toolbox looks for models."""
+    def add_example_models(self) -> None:
+        """Copy the example models to where the toolbox looks for models."""
         folder = Path(QgsApplication.qgisSettingsDirPath()) / "processing" / "models"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(resource("models", MODEL), folder / MODEL)
+            for name in MODELS:
+                shutil.copyfile(resource("models", name), folder / name)
         except OSError as error:
             self._iface.messageBar().pushMessage(TITLE, str(error), compat.CRITICAL)
             return
@@ -73,7 +74,7 @@ class Menu:
         if provider is not None:
             provider.refreshAlgorithms()
         self._iface.messageBar().pushMessage(
-            TITLE, tr("The model is in the Processing toolbox under Models > UrbanFM."), compat.SUCCESS
+            TITLE, tr("The models are in the Processing toolbox under Models > UrbanFM."), compat.SUCCESS
         )
 
     def open_help(self) -> None:

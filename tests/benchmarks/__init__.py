@@ -10,6 +10,7 @@ STAGES = {
     "tokens": "tests.benchmarks.tokens",
     "encode": "tests.benchmarks.encode",
     "cluster": "tests.benchmarks.cluster",
+    "similar": "tests.benchmarks.similar",
     "loss": "tests.benchmarks.loss",
     "urbanclip": "tests.benchmarks.urbanclip",
 }

@@ -74,6 +74,77 @@ def predict(place, target, count=30, **columns):
     return ["predict", *given, *outputs]
 
 
+def cluster(place, *more, vectors=None, **columns):
+    """A city of 30 regions and vectors for them, clustered."""
+    command = predict(place, "price", price=np.arange(30.0), **columns)
+    if vectors is not None:
+        lines = ["region_id,e0,e1,e2", *(f"r{row}," + ",".join(map(str, one)) for row, one in enumerate(vectors))]
+        (place / "vectors.csv").write_text("\n".join(lines))
+    made = place.parent / "made"
+    outputs = ("--out", made / "c.gpkg", "--profile", made / "c.json", "--report", made / "c.html")
+    return ["cluster", *command[1:5], *outputs, *more]
+
+
+def similar(place, *more):
+    """The vectors of `cluster`, compared."""
+    cluster(place)
+    made = place.parent / "made"
+    outputs = ("--table", made / "s.csv", "--report", made / "s.html")
+    return ["similar", "--embeddings", place / "vectors.csv", *outputs, *more]
+
+
+def clusters_what_is_all_the_same(place):
+    return cluster(place, vectors=np.ones((30, 3)))
+
+
+def clusters_one_region(place):
+    return cluster(place, vectors=[[1, 2, 3]])
+
+
+def clusters_what_is_not_finite(place):
+    return cluster(place, vectors=[["nan", 1, 2]] * 15 + [["inf", 1, 2]] * 15)
+
+
+def clusters_into_more_than_there_are(place):
+    return cluster(place, "--clusters", 31)
+
+
+def clusters_a_density_into_a_number(place):
+    return cluster(place, "--algorithm", "hdbscan", "--clusters", 3)
+
+
+def clusters_by_a_field_that_is_not_there(place):
+    return cluster(place, "--fields", "rent")
+
+
+def similar_to_nothing(place):
+    return similar(place)
+
+
+def similar_to_an_id_that_is_not_there(place):
+    return similar(place, "--ids", "r1", "r99")
+
+
+def similar_across_models(place):
+    command = similar(place, "--ids", "r1", "--other", place / "wide.csv")
+    (place / "wide.csv").write_text("region_id,e0,e1,e2,e3\na,1,2,3,4\nb,2,3,4,5")
+    return command
+
+
+def similar_to_a_region_without_a_vector(place):
+    command = similar(place, "--ids", "r0")
+    (place / "vectors.csv").write_text("region_id,e0,e1,e2\nr0,nan,1,2\nr1,1,2,3")
+    return command
+
+
+def similar_on_a_map_that_is_none(place):
+    return similar(place, "--ids", "r1", "--out", place.parent / "made" / "s.gpkg")
+
+
+def similar_to_polygons_in_a_table_without(place):
+    return similar(place, "--chosen", place / "many.gpkg")
+
+
 def ablation_that_the_method_does_not_have(place):
     return ablate(place, **{"--variants": "w/o text"})
 
@@ -180,6 +251,18 @@ def fine_tunes_another_method(place):
 
 
 CASES = {
+    clusters_what_is_all_the_same: ["nothing to cluster", "30 regions with a vector all have the same"],
+    clusters_one_region: ["one region has a vector"],
+    clusters_what_is_not_finite: ["None of the 30 regions has a vector"],
+    clusters_into_more_than_there_are: ["31 clusters", "30 different vectors", "2 to 30"],
+    clusters_a_density_into_a_number: ["HDBSCAN finds the number of clusters", "min_size"],
+    clusters_by_a_field_that_is_not_there: ["no field 'rent'", "region_id, price"],
+    similar_to_nothing: ["choose regions", "ids", "(chosen)"],
+    similar_to_an_id_that_is_not_there: ["1 of 2 ids", "r99", "such as r0, r1"],
+    similar_across_models: ["3-d vectors", "4-d", "different models", "same checkpoint"],
+    similar_to_a_region_without_a_vector: ["None of the 1 chosen regions has a vector"],
+    similar_on_a_map_that_is_none: ["no polygons", "table"],
+    similar_to_polygons_in_a_table_without: ["cannot be chosen on a map", "by id"],
     predicts_a_missing_field: ["no label column 'rent'", "region_id, price"],
     predicts_from_no_label: ["'price' has 0 different values", "two are needed"],
     predicts_a_single_class: ["1 classes", "two or more are needed"],

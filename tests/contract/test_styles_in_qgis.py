@@ -10,6 +10,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import shapely
@@ -80,7 +81,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     fields = {f"emb_pca{axis + 1}": components[:, axis] for axis in range(3)}
     zones = np.array([*CLASSES, None], dtype=object)[np.arange(ROWS * COLUMNS) % (len(CLASSES) + 1)]
     captions = np.array(["A <b>park</b> & a pond.", None], dtype=object)[np.arange(ROWS * COLUMNS) % 2]
-    fields |= {"score": ranking.score.astype(float), "my zone": zones, "caption": captions}
+    numbers = np.where(np.arange(ROWS * COLUMNS) % 12 == 11, np.nan, np.arange(ROWS * COLUMNS) % 12 + 1)
+    cluster = pd.array(numbers, dtype="Int32")
+    fields |= {"score": ranking.score.astype(float), "my zone": zones, "caption": captions, "cluster": cluster}
     frame = gpd.GeoDataFrame(fields, geometry=cells, crs="EPSG:32630")
     frame.to_file(folder / "regions.gpkg")
     array = rng.uniform(-1, 1, size=(4, ROWS, COLUMNS)).astype(np.float32)
@@ -102,6 +105,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     write_ranking_style(folder / "ranking.qml", ranking.score)
     write_class_style(folder / "classes.qml", CLASSES, "my zone", len(frame))
     write_caption_style(folder / "captions.qml", len(frame))
+    write_class_style(folder / "clusters.qml", list(map(str, range(1, 12))), "cluster", len(frame), ["it's"] * 11)
     write_raster_style(folder / "e.qml", folder / "e.tif")
     write_score_style(folder / "score.qml", folder / "e.tif")
     place = [[0, 0, COLUMNS, ROWS], [COLUMNS * 10, ROWS * 10]]
@@ -110,6 +114,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ["vector", str(folder / "regions.gpkg"), str(folder / "ranking.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "classes.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "captions.qml"), *place],
+        ["vector", str(folder / "regions.gpkg"), str(folder / "clusters.qml"), *place],
         ["raster", str(folder / "e.tif"), str(folder / "e.qml"), *place],
         ["raster", str(folder / "e.tif"), str(folder / "score.qml"), *place],
     ]
@@ -127,7 +132,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert lines, done.stderr
     results = json.loads(lines[0].removeprefix("RESULT"))
     return {
-        **dict(zip(("regions", "ranking", "classes", "captions", "raster", "score"), results, strict=True)),
+        **dict(zip(("regions", "ranking", "classes", "captions", "clusters", "raster", "score"), results, strict=True)),
         "rgb": rgb,
         "order": ranking.rank,
         "array": array,
@@ -145,6 +150,7 @@ def colours(result: dict[str, Any]) -> np.ndarray:
         ("ranking", "RuleRenderer"),
         ("classes", "RuleRenderer"),
         ("captions", "RuleRenderer"),
+        ("clusters", "RuleRenderer"),
         ("raster", "multibandcolor"),
         ("score", "singlebandpseudocolor"),
     ],
@@ -170,6 +176,12 @@ def test_qgis_draws_each_class_in_its_colour(seen: dict[str, Any]) -> None:
     palette = [tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)) for colour in class_colours(len(CLASSES))]
     expected = np.array([*palette, (204, 204, 204)])[np.arange(ROWS * COLUMNS) % (len(CLASSES) + 1)]
     np.testing.assert_array_equal(colours(seen["classes"]), expected)
+
+
+def test_qgis_draws_whole_numbers_as_classes(seen: dict[str, Any]) -> None:
+    palette = [tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)) for colour in class_colours(11)]
+    expected = np.array([*palette, (204, 204, 204)])[np.arange(ROWS * COLUMNS) % 12]
+    np.testing.assert_array_equal(colours(seen["clusters"]), expected)
 
 
 def test_qgis_draws_the_bands_and_leaves_nodata_open(seen: dict[str, Any]) -> None:

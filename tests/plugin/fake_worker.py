@@ -38,7 +38,7 @@ def copy_with_fields(source: str, target: str, fields: dict[str, object]) -> int
     from osgeo import ogr
 
     ogr.UseExceptions()
-    opened = ogr.Open(source)
+    opened = ogr.Open(source.rpartition("=")[2])  # tables of vectors may come as NAME=PATH
     layer = opened.GetLayer(0)
     made = ogr.GetDriverByName("GPKG").CreateDataSource(target)
     # As the library does when a field is called fid and cannot number the features.
@@ -108,6 +108,18 @@ def work(job: dict) -> dict:
         new = {"caption": "Low houses. " * 20, "caption_by": "fake"}
         count = copy_with_fields(params["regions"], outputs["out"], new)
         return {"regions": count, "described": 4, "without a caption": 1, "notes": []}
+    if job["stage"] == "cluster":
+        source = params.get("regions") or params["embeddings"]
+        new = {"cluster": 1, "silhouette": 0.5, "distance": 0.25}
+        count = copy_with_fields(source, outputs["out"], new) if "out" in outputs else 0
+        said = {"clusters": 2, "silhouette": 0.4, "without_vector": 1, "in_no_cluster": 0}
+        return {"regions": count, **said, "table": ["1. Retail: 3 regions, silhouette 0.50, typical: a"]}
+    if job["stage"] == "similar":
+        new = {"score": 0.1, "rank": 1, "percentile": 50.0, "chosen": 0}
+        source = params.get("other") or params["embeddings"]
+        count = copy_with_fields(source, outputs["out"], new) if "out" in outputs else 0
+        said = {"ranked": 3, "chosen": 2, "without_score": 1, "medoid": None}
+        return {"regions": count, **said, "top": [["a", 0.9], ["b", 0.8]]}
     if job["stage"] == "predict":
         source = params.get("regions") or params["embeddings"]
         new = {"pred": 1.5, "pred_lower": 1.0, "pred_upper": 2.0, "pred_residual": 0.5, "pred_outside": 0}

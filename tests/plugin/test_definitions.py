@@ -25,6 +25,8 @@ IDS = {
     "inspectcheckpoint",
     "embedregions",
     "embedraster",
+    "clusterregions",
+    "findsimilarregions",
     "searchbytext",
     "predictindicators",
     "evaluateembeddings",

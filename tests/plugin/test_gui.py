@@ -14,7 +14,7 @@ from qgis.PyQt.QtWidgets import QMessageBox
 
 from qgis_plugin import build, classFactory, settings
 from qgis_plugin.gui import sample, setup_dialog
-from qgis_plugin.gui.menu import MODEL, Menu
+from qgis_plugin.gui.menu import MODELS, Menu
 from qgis_plugin.gui.setup_dialog import SetupDialog
 from qgis_plugin.runtime.setup import Plan
 
@@ -102,13 +102,14 @@ def test_a_missing_sample_city_is_told_in_the_message_bar(tmp_path: Path, monkey
     assert "missing" in window.messages[0][1]
 
 
-def test_the_example_model_is_valid_and_chains_grid_and_embedding(
-    fake: Fake, raster: str, checkpoint: str, context: Any
+@pytest.mark.parametrize(("name", "stage"), zip(MODELS, ("embed", "cluster"), strict=True))
+def test_the_example_models_are_valid_and_chain(
+    fake: Fake, raster: str, checkpoint: str, context: Any, name: str, stage: str
 ) -> None:
     plugin = classFactory(None)
     plugin.initProcessing()
     model = QgsProcessingModelAlgorithm()
-    assert model.fromFile(str(ROOT / "resources" / "models" / MODEL))
+    assert model.fromFile(str(ROOT / "resources" / "models" / name))
     assert model.validate() == (True, [])
     out = next(name for name in (output.name() for output in model.outputDefinitions()))
     parameters = {"EMBEDDING_RASTER": raster, "CHECKPOINT": checkpoint, "GRID_SIZE": 100, out: "TEMPORARY_OUTPUT"}
@@ -116,14 +117,15 @@ def test_the_example_model_is_valid_and_chains_grid_and_embedding(
     results, fine = model.create({}).run(parameters, context, Feedback())
     plugin.unload()
     assert fine and results[out]
-    assert fake.job["stage"] == "embed"
-    assert Path(fake.job["params"]["regions"]).name == "regions.gpkg"
+    assert fake.job["stage"] == stage
+    chained = fake.job["params"]["regions" if stage == "embed" else "embeddings"]
+    assert Path(chained).suffix == ".gpkg"
 
 
-def test_the_example_model_reaches_the_toolbox(tmp_path: Path) -> None:
+def test_the_example_models_reach_the_toolbox(tmp_path: Path) -> None:
     window = Window()
-    Menu(window).add_example_model()
-    assert (tmp_path / "profile" / "processing" / "models" / MODEL).is_file()
+    Menu(window).add_example_models()
+    assert {path.name for path in (tmp_path / "profile" / "processing" / "models").iterdir()} == set(MODELS)
     assert window.messages
 
 

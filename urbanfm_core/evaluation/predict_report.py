@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,8 +12,9 @@ from urbanfm_core import report
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.evaluation.predict import INTERVAL, Prediction
 from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.maps.fields import add_fields
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, class_colours, write_class_style, write_ranking_style
-from urbanfm_core.maps.svg import map_svg
+from urbanfm_core.maps.svg import map_svg, stepped
 
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 # Blue over white to red, which all eyes tell apart: predicted too high to too low.
@@ -24,7 +24,7 @@ _LARGEST_LEGEND = 24
 
 def frame_of(regions: RegionSet, found: Prediction) -> gpd.GeoDataFrame:
     """The regions with all their fields, and the prediction's; a source field of the same name becomes `src_...`."""
-    return regions.with_fields(found.fields())
+    return add_fields(regions.to_frame(), found.fields())
 
 
 def write_outputs(regions: RegionSet, found: Prediction, out: str | None, parquet: str | None) -> None:
@@ -95,7 +95,7 @@ def _prediction_map(regions: RegionSet, found: Prediction) -> str:
     if found.target.task == "regression":
         number = np.asarray(found.fields()["pred"], np.float64)
         edges = np.unique(np.quantile(number[known], np.linspace(0, 1, len(SCORE_COLOURS) + 1)))
-        colours, legend = _stepped(number, edges, SCORE_COLOURS)
+        colours, legend = stepped(number, edges, SCORE_COLOURS)
     else:
         palette = class_colours(len(found.target.classes))
         best = np.nan_to_num(found.values).argmax(axis=1)
@@ -111,24 +111,10 @@ def _residual_map(regions: RegionSet, found: Prediction, residual: NDArray[np.fl
     if found.target.task in ("regression", "binary"):
         most = max(float(np.quantile(np.abs(residual[known]), 0.98)), 1e-12)
         edges = np.linspace(-most, most, len(_RESIDUAL_COLOURS) + 1)
-        colours, legend = _stepped(residual, edges, _RESIDUAL_COLOURS)
+        colours, legend = stepped(residual, edges, _RESIDUAL_COLOURS)
     else:
         edges = np.linspace(0.0, 1.0, len(SCORE_COLOURS) + 1)
-        colours, legend = _stepped(residual, edges, SCORE_COLOURS)
+        colours, legend = stepped(residual, edges, SCORE_COLOURS)
     if not known.all():
         legend = [*legend, ("no label or no vector", _GREY)]
     return map_svg(regions.geometry, regions.crs, colours, legend, f"Residuals of {found.target.name}")
-
-
-def _stepped(
-    number: NDArray[np.float64], edges: NDArray[np.float64], palette: tuple[str, ...]
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """Colours by class of the number, and the legend, highest first; numbers past the ends take the end's colour."""
-    classes = max(len(edges) - 1, 1)
-    taken = [palette[round(place / max(classes - 1, 1) * (len(palette) - 1))] for place in range(classes)]
-    place = np.clip(np.searchsorted(edges, np.nan_to_num(number), side="right") - 1, 0, classes - 1)
-    colours = [taken[at] if ok else _GREY for at, ok in zip(place, np.isfinite(number), strict=True)]
-    if len(edges) < 2:
-        return colours, [(f"{edges[0]:.4g}", taken[0])]
-    words = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
-    return colours, [*zip(words, taken, strict=True)][::-1]

@@ -23,10 +23,12 @@ from urbanfm_core.inference.table import stack_vectors
 
 Position = Literal["yes", "no", "unknown"]
 _NUMBERED = re.compile(r"^(.*?)[_\-]?(\d+)$")
-_COORDINATE = re.compile(
+COORDINATE = re.compile(
     r"^(x|y|lon|lng|lat|long|longitude|latitude|easting|northing|(x|y|lon|lat|centroid)_?(coord|centroid|wgs84|x|y)?)$",
     re.IGNORECASE,
 )
+# How programs write a number that is missing.
+_NO_NUMBER = ("", "nan", "na", "n/a", "null", "none")
 _OWN = re.compile(r"^(embedding|coverage_.*|emb_dim|emb_model|emb_pca\d|emb_\d+|fid|ogc_fid|score|rank|percentile)$")
 
 
@@ -74,6 +76,7 @@ def read_any_table(source: str | Path, notes: list[str]) -> pd.DataFrame:
 
 def _as_numbers(column: pd.Series) -> pd.Series:
     texts = column.dropna().astype(str).str.strip()
+    texts = texts[~texts.str.lower().isin(_NO_NUMBER)]
     if texts.str.match(r"^[+-]?0\d").any():
         return column
     numbers = pd.to_numeric(texts, errors="coerce")
@@ -113,10 +116,10 @@ def read_embeddings(text: str, regions: RegionSet, id_field: str | None, targets
         vectors = stack_vectors(table["embedding"], source).astype(np.float64)
         joined = join_rows(table[key], regions, f"embeddings ({source})", notes)
         return [Features(name, _take(vectors, joined), False, _position(source, table), notes)]
-    columns = _vector_columns(table, key, targets, name, notes)
+    columns = vector_columns(table, key, targets, name, notes)
     joined = join_rows(table[key], regions, f"embeddings ({source})", notes)
     values = _take(table[columns].to_numpy(np.float64, na_value=np.nan), joined)
-    places = [column for column in columns if _COORDINATE.match(column)]
+    places = [column for column in columns if COORDINATE.match(column)]
     if not places:
         return [Features(name, values, False, "unknown", notes)]
     notes.append(f"{name}: {', '.join(places)} look like coordinates; it is scored with and without them.")
@@ -148,14 +151,14 @@ def find_id(table: pd.DataFrame, regions: RegionSet, given: str | None, where: s
                 f"{where}: no column '{given}' for the region ids.", f"Its columns: {', '.join(map(str, table))}."
             )
         return given
-    wanted = set(_keys(regions.ids))
+    wanted = set(id_keys(regions.ids))
     best, most = "", 0.0
     names = [regions.id_name, *ID_COLUMNS, *map(str, table.columns)]
     for column in dict.fromkeys(name for name in names if name in table.columns and name != "embedding"):
         values = table[column]
         if pd.api.types.is_float_dtype(values.dtype) and not (values.dropna() % 1 == 0).all():
             continue
-        keys = _keys(values.dropna().to_numpy(dtype=object))
+        keys = id_keys(values.dropna().to_numpy(dtype=object))
         share = len(wanted.intersection(keys)) / len(wanted) if len(set(keys)) == len(keys) else 0.0
         if share > most:
             best, most = column, share
@@ -175,13 +178,13 @@ def join_rows(values: pd.Series, regions: RegionSet, where: str, notes: list[str
     Raises:
         InputError: an id twice, or none in common.
     """
-    keys = _keys(values.to_numpy(dtype=object))
+    keys = id_keys(values.to_numpy(dtype=object))
     rows: dict[str, int] = {}
     for row, key in enumerate(keys):
         if key in rows and key:
             raise InputError(f"{where}: the id {key!r} occurs twice.", "A table needs one row per region.")
         rows[key] = row
-    found = np.array([rows.get(key, -1) for key in _keys(regions.ids)], np.int64)
+    found = np.array([rows.get(key, -1) for key in id_keys(regions.ids)], np.int64)
     if not (found >= 0).any():
         raise InputError(
             f"{where}: none of its ids is one of the regions' ('{regions.id_name}', such as '{regions.ids[0]}').",
@@ -196,7 +199,7 @@ def join_rows(values: pd.Series, regions: RegionSet, where: str, notes: list[str
     return found
 
 
-def _keys(values: Sequence[Any] | NDArray[Any]) -> list[str]:
+def id_keys(values: Sequence[Any] | NDArray[Any]) -> list[str]:
     """Ids as comparable texts: 7, 7.0 and '7' are the same, '007' is not."""
     keys = []
     for value in values:
@@ -215,7 +218,8 @@ def _take(values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.fl
     return taken
 
 
-def _vector_columns(table: pd.DataFrame, key: str, targets: Collection[str], name: str, notes: list[str]) -> list[str]:
+def vector_columns(table: pd.DataFrame, key: str, targets: Collection[str], name: str, notes: list[str]) -> list[str]:
+    """The columns of a foreign table that are its vector; see `read_embeddings`."""
     numeric = [
         str(column)
         for column in table.columns
@@ -237,7 +241,7 @@ def _vector_columns(table: pd.DataFrame, key: str, targets: Collection[str], nam
     largest = max(stems.values(), key=len, default=[])
     chosen = numeric
     if len(largest) >= 3:
-        chosen = [column for column in numeric if column in largest or _COORDINATE.match(column)]
+        chosen = [column for column in numeric if column in largest or COORDINATE.match(column)]
     if not chosen:
         raise InputError(
             f"Embeddings '{name}': neither a list column 'embedding' nor columns of numbers.",
@@ -250,7 +254,8 @@ def _vector_columns(table: pd.DataFrame, key: str, targets: Collection[str], nam
     return chosen
 
 
-def _parquet_metadata(source: str | Path) -> dict[str, Any]:
+def parquet_metadata(source: str | Path) -> dict[str, Any]:
+    """What a GeoParquet of ours says of itself; empty for any other file."""
     path = LayerSource.parse(source).path
     if not path.lower().endswith(PARQUET_SUFFIXES):
         return {}
@@ -263,7 +268,7 @@ def _parquet_metadata(source: str | Path) -> dict[str, Any]:
 
 def own_id(source: str) -> str | None:
     """The id column that a table of ours names, if it has it."""
-    name = _parquet_metadata(source).get("region_id")
+    name = parquet_metadata(source).get("region_id")
     return name if isinstance(name, str) and name in pq.read_schema(LayerSource.parse(source).path).names else None
 
 
@@ -271,7 +276,7 @@ def _position(source: str, table: pd.DataFrame) -> Position:
     """Whether the method that made a table of ours was given positions, as its own interface says."""
     from urbanfm_core.models import METHODS, get_method, load_preset
 
-    name = _parquet_metadata(source).get("provenance", {}).get("method")
+    name = parquet_metadata(source).get("provenance", {}).get("method")
     models = list(table["emb_model"].dropna().unique()) if name is None and "emb_model" in table.columns else []
     if len(models) == 1:
         try:

@@ -59,11 +59,17 @@ def rank(vectors: npt.NDArray[np.floating], query: npt.NDArray[np.floating]) -> 
         lengths = np.sqrt(np.einsum("rd,rd->r", vectors, vectors, dtype=np.float64))
         dots = np.einsum("rd,d->r", vectors, direction / length, dtype=np.float64)
         score = dots / lengths
-    covered = np.isfinite(score)
-    score[~covered] = np.nan
+    score[~np.isfinite(score)] = np.nan
     np.clip(score, -1, 1, out=score)
+    return ranking_of(score)
 
-    order = np.argsort(-score, kind="stable")[: int(covered.sum())]
+
+def ranking_of(score: npt.NDArray[np.floating], takes_part: npt.NDArray[np.bool_] | None = None) -> Ranking:
+    """Ranks and percentiles of scores, (R,), NaN for a region without; those that take no part keep their score only."""
+    covered = np.isfinite(score)
+    if takes_part is not None:
+        covered &= takes_part
+    order = np.argsort(np.where(covered, -score, np.inf), kind="stable")[: int(covered.sum())]
     ranks = np.zeros(len(score), dtype=np.int64)
     ranks[order] = np.arange(1, len(order) + 1)
     percentile = np.full(len(score), np.nan, dtype=np.float32)

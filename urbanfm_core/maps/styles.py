@@ -147,20 +147,23 @@ def class_colours(count: int) -> list[str]:
     return found
 
 
-def write_class_style(path: str | Path, classes: Sequence[str], field: str, rows: int) -> None:
+def write_class_style(
+    path: str | Path, classes: Sequence[str], field: str, rows: int, labels: Sequence[str] | None = None
+) -> None:
     """Write the QGIS style of regions in classes, one colour each; the same classes always get the same colours.
 
     Args:
         path: The `.qml` file.
         classes: Values of the field, in the order of the legend.
-        field: Name of the field, which holds text.
+        field: Name of the field, which holds text, or whole numbers.
         rows: Number of regions: many are drawn without borders.
+        labels: Words of the legend; the values when not given.
     """
     name = '"' + field.replace('"', '""') + '"'
     rules: list[tuple[str, str, str, str | None]] = []
-    for value, colour in zip(classes, class_colours(len(classes)), strict=True):
+    for value, label, colour in zip(classes, labels or classes, class_colours(len(classes)), strict=True):
         quoted = value.replace("'", "''")
-        rules.append((f"{name} = '{quoted}'", value, colour, None))
+        rules.append((f"{name} = '{quoted}'", label, colour, None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
     _write(path, _vector_style(rules, borders=rows <= _BORDERS_UP_TO))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import geopandas as gpd
@@ -12,9 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from urbanfm_core.maps.plot import GREY
+
 _WIDTH, _TALLEST, _LEGEND = 620.0, 620.0, 22.0
 # Above so many regions, dots at their centres keep the page small.
 _SHAPES_UP_TO = 5000
+_GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 
 
 def map_svg(
@@ -53,6 +57,20 @@ def map_svg(
         f'role="img" font-family="system-ui,sans-serif" font-size="13"><title>{html.escape(title)}</title>'
         f"{body}{entries}</svg>"
     )
+
+
+def stepped(
+    number: npt.NDArray[np.float64], edges: npt.NDArray[np.float64], palette: tuple[str, ...]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Colours by class of the number, and the legend, highest first; numbers past the ends take the end's colour."""
+    classes = max(len(edges) - 1, 1)
+    taken = [palette[round(place / max(classes - 1, 1) * (len(palette) - 1))] for place in range(classes)]
+    place = np.clip(np.searchsorted(edges, np.nan_to_num(number), side="right") - 1, 0, classes - 1)
+    colours = [taken[at] if ok else _GREY for at, ok in zip(place, np.isfinite(number), strict=True)]
+    if len(edges) < 2:
+        return colours, [(f"{edges[0]:.4g}", taken[0])]
+    words = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
+    return colours, [*zip(words, taken, strict=True)][::-1]
 
 
 def _shapes(placed: npt.NDArray[np.object_], colours: Sequence[str]) -> str:

@@ -1,0 +1,242 @@
+"""The stages that group and compare regions by their vectors; see `pipeline`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from urbanfm_core.errors import ConfigError
+from urbanfm_core.inputs import city_of
+from urbanfm_core.map_stages import ClusterStage, SimilarStage
+from urbanfm_core.progress import Progress
+from urbanfm_core.result import Result
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.maps.vector_table import VectorTable
+
+
+def cluster(stage: ClusterStage, progress: Progress) -> Result:
+    from urbanfm_core.maps import cluster_report
+    from urbanfm_core.maps.grouping import group_regions
+    from urbanfm_core.maps.profile import profile_clusters
+
+    given = vectors_to_cluster(stage)
+    pois = city_of(stage).read_pois() if stage.pois is not None else None
+    progress.update(0.05, f"Clustering {len(given.regions):,} regions")
+    groups = group_regions(
+        given.vectors,
+        algorithm=stage.algorithm,
+        clusters=stage.clusters,
+        most_clusters=stage.most_clusters,
+        min_size=stage.min_size,
+        scaling=stage.scaling,
+        seed=stage.seed,
+        progress=progress.part(0.05, 0.85),
+    )
+    notes = [*given.regions.notes, *given.notes, *groups.notes, *(pois.notes if pois is not None else ())]
+    profiles = profile_clusters(groups, given.regions, given.columns, pois, notes, progress.part(0.85, 0.9))
+    how = "HDBSCAN" if stage.algorithm == "hdbscan" else "k-means"
+    how += {"none": "", "unit": ", of vectors made equally long", "standard": ", of standardised vectors"}[
+        stage.scaling
+    ]
+    found = cluster_report.Clustering(given.regions, groups, profiles, given.words, how, notes)
+    progress.update(0.9, "Writing")
+    if stage.out is not None:
+        cluster_report.write_clusters(stage.out, found)
+    if stage.profile is not None:
+        cluster_report.write_json(stage.profile, found)
+    if stage.report is not None:
+        cluster_report.write_page(stage.report, found)
+    if not any(getattr(stage, name) for name in ("out", "profile", "report")):
+        notes.append("No output was named, so the clusters were written nowhere; name --out.")
+    summary = {
+        "regions": len(given.regions),
+        "clusters": len(groups.sizes),
+        "silhouette": groups.mean_silhouette,
+        "without_vector": int((~groups.known).sum()),
+        "in_no_cluster": int((groups.known & (groups.labels < 0)).sum()),
+        "sizes": groups.sizes.tolist(),
+        "table": cluster_report.lines(found),
+        "region_id": given.regions.id_name,
+        **{name: getattr(stage, name) for name in ("out", "profile", "report")},
+    }
+    return Result(summary, found, notes)
+
+
+@dataclass(frozen=True)
+class ToCluster:
+    """What a clustering starts from.
+
+    Attributes:
+        vectors: (R, D).
+        columns: (R, F) fields that describe clusters.
+        words: What the vectors are.
+    """
+
+    regions: RegionSet
+    vectors: NDArray[np.float64]
+    columns: pd.DataFrame
+    words: str
+    notes: list[str] = field(default_factory=list)
+
+
+def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
+    """Read what `cluster` takes: polygons, their vectors, and the fields that describe them.
+
+    Raises:
+        InputError, ConfigError: the embeddings or the fields are not usable.
+    """
+    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.evaluation.tables import label_columns, name_and_path, own_id, read_embeddings, vector_columns
+    from urbanfm_core.maps.profile import field_columns
+
+    _, source = name_and_path(str(stage.embeddings))
+    if stage.regions is not None:
+        regions = RegionSet.from_layer(stage.regions, stage.region_id)
+    else:
+        regions = RegionSet.from_layer(source, stage.region_id or own_id(source))
+    labels = label_columns(regions)
+    # A field that the user names is no part of the vector, whatever it looks like.
+    named = set(stage.fields) if stage.regions is None else {str(name) for name in labels.columns}
+    features = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, named)
+    notes = [note for item in features for note in item.notes]
+    if len(features) > 1:
+        notes.append("The columns that look like coordinates are left out here.")
+    # Where columns look like coordinates, the first of two results holds them.
+    table = features[-1]
+    if stage.regions is None and "embedding" not in regions.attributes.columns:
+        parts = vector_columns(labels, regions.id_name, named, table.name, [])
+        labels = labels.drop(columns=[name for name in parts if name in labels.columns])
+    ours = {"cluster", "silhouette", "distance"}
+    if not stage.fields and ours <= set(labels.columns):
+        # What an earlier clustering said is no finding of this one.
+        labels = labels.drop(columns=sorted(ours))
+    columns = field_columns(labels, stage.fields, regions.id_name, notes)
+    words = f"{table.name}, {table.vectors.shape[1]} dimensions"
+    return ToCluster(regions, table.vectors, columns, words, notes)
+
+
+def similar(stage: SimilarStage, progress: Progress) -> Result:
+    import numpy as np
+
+    from urbanfm_core.maps import similarity_report
+    from urbanfm_core.maps.search import ranking_of
+    from urbanfm_core.maps.similarity import query_of, score_blocks
+    from urbanfm_core.maps.vector_table import read_vector_table, require_same_model
+
+    progress.update(0.0, "Reading")
+    source = read_vector_table(str(stage.embeddings), stage.embeddings_id)
+    ranked = source if stage.other is None else read_vector_table(stage.other, stage.other_id)
+    notes = [*source.notes]
+    if stage.other is not None:
+        notes += [*ranked.notes, *require_same_model(source, ranked)]
+    rows = chosen_rows(stage, source, notes)
+    vectors = source.take(rows)
+    query, medoid = query_of(vectors, stage.how)
+    silent = int((~(np.isfinite(vectors).all(axis=1) & (vectors != 0).any(axis=1))).sum())
+    if silent:
+        notes.append(f"{silent:,} of {len(rows):,} chosen regions have no vector and count for nothing.")
+    score = score_blocks(ranked.blocks(), query, len(ranked), progress.part(0.1, 0.8))
+    unscored = int(np.isnan(score).sum())
+    if unscored:
+        notes.append(
+            f"{unscored:,} of {len(ranked):,} regions have no vector of finite numbers, or only zeros: no score."
+        )
+    chosen = np.zeros(len(ranked), bool)
+    if stage.other is None:
+        chosen[rows] = True
+    found = similarity_report.Similar(
+        ranked.ids,
+        # A table without ids has row numbers, under a name that people can read.
+        ranked.id_name if not ranked.id_name.startswith("__") else "row",
+        ranking_of(score, ~chosen),
+        chosen,
+        source.ids[rows].tolist(),
+        None if medoid is None else source.ids[rows[medoid]],
+        _how_words(stage.how, len(query)),
+        ranked.name,
+        notes,
+    )
+    progress.update(0.8, "Writing")
+    _write_similar(stage, found, ranked)
+    summary = {
+        "regions": len(ranked),
+        "ranked": found.ranking.ranked,
+        "chosen": len(rows),
+        "without_score": unscored,
+        "medoid": None if found.medoid is None else str(found.medoid),
+        "top": [[_plain(name), round(score, 4)] for name, score in found.top(stage.top)],
+        "region_id": found.id_name,
+        **{name: getattr(stage, name) for name in ("out", "table", "report")},
+    }
+    return Result(summary, found, found.notes)
+
+
+def chosen_rows(stage: SimilarStage, source: VectorTable, notes: list[str]) -> NDArray[np.int64]:
+    """Rows of the chosen regions, by id and by place.
+
+    Raises:
+        ConfigError: an id is not there, or regions are chosen by place in a table without polygons.
+        InputError: the chosen polygons touch no region.
+    """
+    import numpy as np
+
+    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.errors import InputError
+    from urbanfm_core.maps.vector_table import rows_at
+
+    parts = [source.rows_of(stage.ids)] if stage.ids else []
+    if stage.chosen is not None:
+        try:
+            regions, rows = source.regions()
+        except InputError as error:
+            raise ConfigError(
+                f"{source.name}: regions cannot be chosen on a map, since the table has no polygons ({error.message})",
+                "Choose them by id (ids), or give a layer or GeoParquet of embeddings.",
+            ) from error
+        parts.append(rows[rows_at(regions, RegionSet.from_layer(stage.chosen), notes)])
+    return np.unique(np.concatenate(parts))
+
+
+def _write_similar(stage: SimilarStage, found: Any, ranked: VectorTable) -> None:
+    import numpy as np
+
+    from urbanfm_core.errors import InputError
+    from urbanfm_core.maps import similarity_report
+
+    regions, rows = None, np.empty(0, np.int64)
+    # Polygons are read first: where a layer cannot be written, nothing is.
+    if stage.out is not None or stage.report is not None:
+        try:
+            regions, rows = ranked.regions()
+        except InputError as error:
+            if stage.out is not None:
+                raise ConfigError(
+                    f"{ranked.name}: a layer of similar regions cannot be written, since the table has no polygons "
+                    f"({error.message})",
+                    "Ask for a table (table) instead, or give a layer or GeoParquet of embeddings.",
+                ) from error
+            found.notes.append("The table has no polygons, so the report has no map.")
+    if stage.table is not None:
+        similarity_report.write_table(stage.table, found)
+    if stage.out is not None and regions is not None:
+        found.notes.extend(regions.notes)
+        similarity_report.write_similar(stage.out, found, regions, rows)
+    if stage.report is not None:
+        similarity_report.write_page(stage.report, found, stage.top, regions, rows)
+    if not any(getattr(stage, name) for name in ("out", "table", "report")):
+        found.notes.append("No output was named, so the scores were written nowhere; name --out or --table.")
+
+
+def _how_words(how: str, count: int) -> str:
+    words = {"mean": "the mean of the chosen regions", "medoid": "the most typical of the chosen regions"}
+    return words.get(how, f"the nearest of the {count:,} chosen regions")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value

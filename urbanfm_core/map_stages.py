@@ -1,0 +1,191 @@
+"""Parameters of the stages that group and compare regions by their vectors; see `stages`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from urbanfm_core.parameters import EmbeddingsId, PoiInputs, RegionId, param
+
+
+class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
+    """Group regions whose vectors are alike, and say what makes each group differ from the city.
+
+    K-means puts every region into one of a number of clusters, by default the number with the best silhouette; HDBSCAN
+    finds dense groups, and leaves the regions between them out. Each cluster is described by the categories of points of
+    interest and the fields that are over- or under-represented in it, gets a name from them, and always the same colour.
+    """
+
+    embeddings: str | None = param(
+        None,
+        "What to cluster: what 'embed' wrote, or any table with an id and columns of numbers.",
+        label="Region embeddings",
+        kind="embeddings",
+    )
+    regions: str | None = param(
+        None,
+        "Polygons that the clusters are drawn on and described by. Without them, the layer of the embeddings.",
+        label="Regions",
+        kind="polygons",
+    )
+    algorithm: Literal["kmeans", "hdbscan"] = param(
+        "kmeans",
+        "'kmeans': every region in one of a number of round clusters. 'hdbscan': dense groups of any form, regions between "
+        "them in none.",
+        label="Algorithm",
+        kind="choice",
+    )
+    clusters: int | None = param(
+        None,
+        "Number of clusters of k-means. When not given, the number with the best mean silhouette.",
+        label="Number of clusters",
+        kind="integer",
+        ge=2,
+        le=1000,
+    )
+    most_clusters: int = param(
+        12,
+        "Highest number of clusters that is tried when none is given.",
+        label="Most clusters to try",
+        kind="integer",
+        ge=2,
+        le=100,
+        advanced=True,
+    )
+    min_size: int | None = param(
+        None,
+        "Fewest regions of a cluster of HDBSCAN. When not given, the best of several by silhouette.",
+        label="Fewest regions of a cluster",
+        kind="integer",
+        ge=2,
+        advanced=True,
+    )
+    scaling: Literal["none", "unit", "standard"] = param(
+        "none",
+        "What is done to the vectors first: 'none', as embeddings need; 'unit' makes them equally long; 'standard' gives "
+        "each dimension the same spread, for tables of other numbers.",
+        label="Scaling",
+        kind="choice",
+        advanced=True,
+    )
+    fields: list[str] = param(
+        [],
+        "Fields of the regions that describe the clusters: numbers by their mean, texts by how often each value occurs. "
+        "All fields of numbers when not given.",
+        label="Fields to describe by",
+        kind="list",
+    )
+    seed: int = param(
+        0,
+        "Start of all draws. The same seed gives the same clusters.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    out: str | None = param(
+        None,
+        "Layer to write (GeoPackage or GeoJSON): all source fields, the number of the cluster, the silhouette, and the "
+        "distance to the centre of the cluster.",
+        label="Clusters",
+        kind="polygons",
+        output=True,
+    )
+    profile: str | None = param(
+        None, "JSON file to write, with the profile of each cluster.", label="Profiles", kind="file", output=True
+    )
+    report: str | None = param(
+        None, "HTML report to write, with a map and the profiles.", label="Report", kind="file", output=True
+    )
+
+    @model_validator(mode="after")
+    def _number_of_the_right_kind(self) -> ClusterStage:
+        if self.embeddings is None:
+            raise ValueError("give region embeddings (embeddings) to cluster")
+        if self.algorithm == "hdbscan" and self.clusters is not None:
+            raise ValueError(
+                "HDBSCAN finds the number of clusters (clusters) itself; give the fewest regions (min_size)"
+            )
+        if self.algorithm == "kmeans" and self.min_size is not None:
+            raise ValueError("the fewest regions of a cluster (min_size) are for algorithm hdbscan")
+        return self
+
+
+class SimilarStage(EmbeddingsId):
+    """Find the regions that are most like chosen ones, in their city or in another.
+
+    The score of a region is the cosine between its vector and the mean of the chosen ones, the most typical of them, or
+    the nearest of them. All regions are scored, exactly; a table of a million vectors need not fit in memory.
+    """
+
+    embeddings: str | None = param(
+        None,
+        "Vectors of the regions to choose from: what 'embed' wrote, or any table with columns of numbers.",
+        label="Region embeddings",
+        kind="embeddings",
+    )
+    ids: list[str] = param([], "Ids of the chosen regions.", label="Ids of the chosen regions", kind="list")
+    chosen: str | None = param(
+        None,
+        "The chosen regions as a layer: in QGIS the layer of the embeddings with 'selected features only', or drawn "
+        "polygons, which choose the regions with their middle inside.",
+        label="Chosen regions",
+        kind="polygons",
+    )
+    how: Literal["mean", "medoid", "max"] = param(
+        "mean",
+        "What regions are compared with: the 'mean' of the chosen ones, their 'medoid' (the one most like the others), or "
+        "the nearest of them ('max').",
+        label="Compared with",
+        kind="choice",
+    )
+    other: str | None = param(
+        None,
+        "Embeddings of another city, made by the same model: its regions are ranked instead.",
+        label="Region embeddings of another city",
+        kind="embeddings",
+    )
+    other_id: str | None = param(
+        None,
+        "Column of the region ids in the embeddings of the other city. Guessed when not given.",
+        label="Id field of the other city",
+        kind="text",
+        advanced=True,
+    )
+    top: int = param(
+        20,
+        "Number of most similar regions that are listed.",
+        label="Regions to list",
+        kind="integer",
+        ge=1,
+        advanced=True,
+    )
+    out: str | None = param(
+        None,
+        "Layer to write (GeoPackage or GeoJSON): all source fields but the vectors of a GeoParquet, and score, rank, "
+        "percentile and whether the region was chosen.",
+        label="Similar regions",
+        kind="polygons",
+        output=True,
+    )
+    table: str | None = param(
+        None,
+        "Table to write, .parquet or .csv: id, score, rank, percentile and whether the region was chosen.",
+        label="Table of scores",
+        kind="file",
+        output=True,
+    )
+    report: str | None = param(
+        None, "HTML report to write, with a map and the most similar regions.", label="Report", kind="file", output=True
+    )
+
+    @model_validator(mode="after")
+    def _something_to_be_like(self) -> SimilarStage:
+        if self.embeddings is None:
+            raise ValueError("give region embeddings (embeddings) to compare")
+        if not self.ids and self.chosen is None:
+            raise ValueError("choose regions: by their ids (ids), or as a layer (chosen)")
+        if self.table is not None and not self.table.lower().endswith((".parquet", ".csv")):
+            raise ValueError("the table of scores (table) is written to a file that ends in .parquet or .csv")
+        return self

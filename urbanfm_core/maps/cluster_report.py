@@ -1,0 +1,205 @@
+"""What a clustering leaves: a layer with its style, JSON, lines for the terminal, and a page."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from urbanfm_core import report
+from urbanfm_core.data.regions import RegionSet
+from urbanfm_core.evaluation.picture import Series, line_plot
+from urbanfm_core.evaluation.results import Summary
+from urbanfm_core.files import atomic_path
+from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.maps.fields import add_fields
+from urbanfm_core.maps.grouping import Groups
+from urbanfm_core.maps.plot import GREY
+from urbanfm_core.maps.profile import Level, Profile, Share
+from urbanfm_core.maps.styles import class_colours, write_class_style
+from urbanfm_core.maps.svg import map_svg
+
+FIELD = "cluster"
+_GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
+_SHOWN = 4
+_LEGEND_CHARACTERS = 48
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Clusters of a city's regions, and what is known about them.
+
+    Attributes:
+        profiles: In the order of the clusters.
+        vectors: What was clustered, in words.
+        how: In words.
+        notes: Of inputs, clustering and profiles.
+    """
+
+    regions: RegionSet
+    groups: Groups
+    profiles: list[Profile]
+    vectors: str
+    how: str
+    notes: list[str] = field(default_factory=list)
+
+
+def frame_of(found: Clustering) -> gpd.GeoDataFrame:
+    """The regions with all their fields, the number of their cluster from 1, its silhouette and distance."""
+    groups = found.groups
+    number = pd.array(groups.labels + 1, dtype="Int32")
+    number[groups.labels < 0] = pd.NA
+    fields = {FIELD: number, "silhouette": groups.silhouette, "distance": groups.distance}
+    return add_fields(found.regions.to_frame(), fields)
+
+
+def write_clusters(path: str, found: Clustering) -> None:
+    """Write the layer and, beside it, its style: one colour a cluster, the same ones in every run."""
+    write_layer(frame_of(found), path)
+    numbers = [str(one.number) for one in found.profiles]
+    labels = [_legend(one) for one in found.profiles]
+    write_class_style(Path(path).with_suffix(".qml"), numbers, FIELD, len(found.regions), labels)
+
+
+def as_dict(found: Clustering) -> dict[str, Any]:
+    """Everything but the regions, as plain data; numbers that do not exist are None."""
+    groups = found.groups
+    return {
+        "vectors": found.vectors,
+        "how": found.how,
+        "regions": len(groups.labels),
+        "in_clusters": int((groups.labels >= 0).sum()),
+        "without_vector": int((~groups.known).sum()),
+        "silhouette": _plain(groups.mean_silhouette),
+        "tried": [{"value": value, "silhouette": _plain(mean)} for value, mean in groups.tried],
+        "clusters": [_profile_dict(one) for one in found.profiles],
+        "notes": found.notes,
+    }
+
+
+def write_json(path: str, found: Clustering) -> None:
+    """Write `as_dict`."""
+    with atomic_path(path) as temporary:
+        text = json.dumps(as_dict(found), indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def lines(found: Clustering) -> list[str]:
+    """A line for each cluster."""
+    return [
+        f"{one.number}. {one.label}: {one.regions:,} regions, silhouette {one.silhouette:.2f}, typical: "
+        f"{', '.join(map(str, one.typical))}"
+        for one in found.profiles
+    ]
+
+
+def write_page(path: str, found: Clustering) -> None:
+    """Write the report."""
+    groups = found.groups
+    inside = int((groups.labels >= 0).sum())
+    facts = [
+        ("Vectors", found.vectors),
+        ("Clustered by", found.how),
+        ("Regions", f"{len(groups.labels):,}, of which {inside:,} are in a cluster"),
+        ("Clusters", len(groups.sizes)),
+        ("Mean silhouette", f"{groups.mean_silhouette:.3f} (1: far apart; 0: they touch; below 0: in the wrong one)"),
+    ]
+    parts = [report.table(("What", "Value"), facts), report.picture("Map", _map(found))]
+    rows = [
+        (
+            one.number,
+            one.label,
+            f"{one.regions:,} ({100 * one.regions / max(inside, 1):.0f} %)",
+            f"{one.silhouette:.2f}",
+            "; ".join(_share_words(share) for share in one.more[:_SHOWN]) or "-",
+            "; ".join(_share_words(share) for share in one.less[:_SHOWN]) or "-",
+            "; ".join(_level_words(level) for level in one.striking[:_SHOWN]) or "-",
+            ", ".join(map(str, one.typical)),
+        )
+        for one in found.profiles
+    ]
+    headers = (
+        "Cluster", "Suggested name", "Regions", "Silhouette", "More points of", "Fewer points of", "Fields",
+        "Typical regions",
+    )  # fmt: skip
+    parts.append("<h2>What makes each cluster differ from the city</h2>" + report.table(headers, rows))
+    if any(one.shares or one.levels for one in found.profiles):
+        parts.append(
+            "<p>Points: how many times the city's share a category has here, if that is two standard deviations off "
+            "or more. Fields: mean here, and how many standard deviations of the city's regions it is from the city's "
+            "mean, from a quarter on. Points and neighbouring regions come in groups, so these are measures and no "
+            "tests.</p>"
+        )
+    if found.profiles[0].levels:
+        parts.append("<h2>Means of the fields</h2>" + _levels_table(found.profiles))
+    if len(groups.tried) > 1:
+        parts.append(report.picture("What was tried", _curve(found)))
+    parts.append(report.notes("Notes", found.notes))
+    report.write_page(path, f"Clusters of {found.vectors}", *parts)
+
+
+def _map(found: Clustering) -> str:
+    palette = class_colours(len(found.profiles))
+    colours = [palette[label] if label >= 0 else _GREY for label in found.groups.labels]
+    legend = [(_legend(one), colour) for one, colour in zip(found.profiles, palette, strict=True)]
+    if (found.groups.labels < 0).any():
+        legend.append(("in no cluster", _GREY))
+    return map_svg(found.regions.geometry, found.regions.crs, colours, legend, "Clusters")
+
+
+def _legend(profile: Profile) -> str:
+    words = f"{profile.number}: {profile.label}"
+    return words if len(words) <= _LEGEND_CHARACTERS else f"{words[: _LEGEND_CHARACTERS - 1]}…"
+
+
+def _curve(found: Clustering) -> str:
+    points = [(float(value), Summary((mean,))) for value, mean in found.groups.tried]
+    by_size = found.how.startswith("HDBSCAN")
+    x_title = "fewest regions of a cluster" if by_size else "number of clusters"
+    ticks = [(float(value), f"{value:,}") for value, _ in found.groups.tried]
+    return line_plot(
+        "Mean silhouette", [Series("silhouette", points)], ticks, x_title, "mean silhouette, higher is better"
+    )
+
+
+def _levels_table(profiles: list[Profile]) -> str:
+    headers = ("Field", "City", *(f"Cluster {one.number}" for one in profiles))
+    rows = [
+        (level.name, level.city, *(one.levels[at].mean for one in profiles))
+        for at, level in enumerate(profiles[0].levels)
+    ]
+    return report.table(headers, rows)
+
+
+def _share_words(share: Share) -> str:
+    return f"{share.name} ({share.times:.2g} x, {share.count:,})"
+
+
+def _level_words(level: Level) -> str:
+    return f"{level.name} {level.mean:.4g} ({level.deviations:+.1f} sd)"
+
+
+def _profile_dict(one: Profile) -> dict[str, Any]:
+    return {
+        "cluster": one.number,
+        "label": one.label,
+        "regions": one.regions,
+        "silhouette": _plain(one.silhouette),
+        "typical": [item.item() if isinstance(item, np.generic) else item for item in one.typical],
+        "points": one.points,
+        "categories": [
+            {**{name: _plain(value) for name, value in vars(share).items()}, "times": _plain(share.times)}
+            for share in one.shares
+        ],
+        "fields": [{name: _plain(value) for name, value in vars(level).items()} for level in one.levels],
+    }
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
