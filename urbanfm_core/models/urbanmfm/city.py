@@ -96,7 +96,7 @@ class MfmCity:
     """What is known of P places, G groups of street views and R regions; what the city lacks is None or empty.
 
     Attributes:
-        texts: Distinct texts: frozen vectors (U, T) float32, or tokens (U, L) int64 with 0 as padding.
+        texts: Distinct texts: frozen vectors (U, T) float32, or tokens (U, L) int64 with -1 as padding.
         place_text: (P,) row in `texts`.
         xy: (P, 2) metres, in the CRS of `groups`.
         shapes: Outlines of polygons.

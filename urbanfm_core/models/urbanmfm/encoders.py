@@ -31,13 +31,13 @@ class TextEncoder(nn.Module):
         self.project = nn.Linear(width, config.width)
 
     def forward(self, text: Tensor) -> Tensor:
-        """Frozen vectors (N, T) float, or tokens (N, L) int64 with 0 as padding, -> (N, D)."""
+        """Frozen vectors (N, T) float, or tokens (N, L) int64 with -1 as padding, -> (N, D)."""
         if self.trunk is None:
             projected: Tensor = self.project(text)
             return projected
-        longest = int((text != 0).sum(1).max()) if len(text) else 1
+        longest = int((text >= 0).sum(1).max()) if len(text) else 1
         ids = text[:, : max(longest, 1)]
-        states = self.trunk(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
+        states = self.trunk(input_ids=ids.clamp(min=0), attention_mask=(ids >= 0).long()).last_hidden_state
         first: Tensor = self.project(states[:, 0])
         return first
 
