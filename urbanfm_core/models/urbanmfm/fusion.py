@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that every reader of to
 from torch import Tensor, nn
 
 from urbanfm_core.models.urbanmfm.encoders import mean_by
+from urbanfm_core.objectives.masked import full_precision
 
 
 def spatial_consistency(
@@ -28,6 +29,7 @@ def spatial_consistency(
     Returns:
         (P, D); 0 for a place without a pair.
     """
+    text, views = full_precision(text), full_precision(views)
     bias = reach_m / (distance_m + reach_m)
     logits = F.cosine_similarity(text[place], views, dim=1) * bias / temperature
     # All logits lie within 1 / tau of 0, so their exponentials need nothing subtracted first.
