@@ -49,7 +49,8 @@ def starting_image_network(spec: str) -> StartingNetwork:
     else:
         if backbone.reads_language:
             raise ConfigError(
-                f"The image model '{spec}' has a text side too.", "Give one that reads pictures alone, such as a ResNet."
+                f"The image model '{spec}' has a text side too.",
+                "Give one that reads pictures alone, such as a ResNet.",
             )
         architecture = _architecture(find_model(spec, None, IMAGE_MODEL).folder)
     return StartingNetwork(architecture, backbone.network().state_dict(), backbone.identity, backbone.notes)

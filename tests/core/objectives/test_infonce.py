@@ -21,7 +21,10 @@ def test_further_negatives_but_for_those_of_ones_own():
     logits[:, 5:][own] = 0
     expected = -np.log(logits[np.arange(5), np.arange(5)] / logits.sum(axis=1)).mean()
     found = row_infonce(
-        *(torch.from_numpy(side) for side in (query, key)), 2.0, others=torch.from_numpy(others), own=torch.from_numpy(own)
+        *(torch.from_numpy(side) for side in (query, key)),
+        2.0,
+        others=torch.from_numpy(others),
+        own=torch.from_numpy(own),
     )
     assert float(found) == pytest.approx(expected, abs=1e-12)
 

@@ -80,7 +80,7 @@ class CityComputer:
         city, config = self.city, self.config
         ways = [self._region_values(kind) for kind in config.kinds]
         can = kinds_of(city, config)
-        shown = can.any(axis=1)
+        shown = np.asarray(can.any(axis=1))
         found = []
         for way in range(len(ways)):
             # Its own way first, then the others in their order.
@@ -91,7 +91,8 @@ class CityComputer:
             found.append(self._through_graphs(values, shown))
         if config.fusion == "concat":
             return np.concatenate(found, axis=1)
-        return np.mean(found, axis=0, dtype=np.float32)
+        mean: NDArray[np.float32] = np.mean(found, axis=0, dtype=np.float32)
+        return mean
 
     def places(self) -> PlaceVectors:
         """Vectors of all places."""
@@ -224,9 +225,7 @@ class CityComputer:
 
         def checked(part: slice) -> None:
             self.progress.check()
-            with torch.autocast(
-                trained.device.type, dtype=torch.bfloat16, enabled=trained.precision == "bfloat16"
-            ):
+            with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=trained.precision == "bfloat16"):
                 function(part)
 
         Batches(trained.device, size, trained.notes, doing="embedding", noun=noun).run(count, checked)

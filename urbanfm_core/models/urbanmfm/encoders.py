@@ -55,6 +55,12 @@ class PictureEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised (N, 3, H, W) -> (N, D)."""
+        if self.training and len(images) == 1:
+            # One picture has no deviation to be normalised by: those collected so far serve.
+            self.trunk.eval()
+            alone = self._features(images)
+            self.trunk.train()
+            return alone
         parts = -(-len(images) // _PICTURES_KEPT)
         if parts > 1 and torch.is_grad_enabled():
             # Made again on the way back, which moves the running statistics of batch normalisation a second time the same
@@ -86,7 +92,8 @@ class PolygonEncoder(nn.Module):
         """Outlines (N, S, S) of 0 and 1, and shares log(1 + m2) / log(1 + largest) (N,) -> (N, D)."""
         images = (2.0 * shapes.float() - 1.0)[:, None].expand(-1, 3, -1, -1)
         outlines: Tensor = self.outline(images)
-        return 0.5 * (outlines + self.area(area[:, None]))
+        halves: Tensor = 0.5 * (outlines + self.area(area[:, None]))
+        return halves
 
 
 class GraphEncoder(nn.Module):
@@ -104,7 +111,7 @@ class GraphEncoder(nn.Module):
         try:
             from torch_geometric.nn import GATConv
         except ImportError as error:
-            raise MissingDependencyError("torch-geometric", "The graph attention of UrbanMFM", "graphs") from error
+            raise MissingDependencyError("torch-geometric", "The graph attention of UrbanMFM", "graph") from error
         edges = 1 if edge_weights else None
         self.edge_weights = edge_weights
         self.conv1 = GATConv(width, hidden // heads, heads=heads, edge_dim=edges)

@@ -125,7 +125,9 @@ class CityReader:
             there = {name: column for column, name in enumerate(table.names)}
             missing = [name for name in told["names"] if name not in there]
             if missing:
-                self.notes.append(f"Features that the training had are missing and count as average: {', '.join(missing)}.")
+                self.notes.append(
+                    f"Features that the training had are missing and count as average: {', '.join(missing)}."
+                )
             values = np.column_stack(
                 [values[:, there[name]] if name in there else np.full(len(values), np.nan) for name in told["names"]]
             )
@@ -176,9 +178,7 @@ class CityReader:
         pois, texts = pois.take(told), texts[told]
         moved = pois.to_crs(crs)
         inside = regions.assign(moved.xy, crs, progress.part(0.0, 0.3))
-        found = replace(
-            found, xy=moved.xy, region_places=Lists.of_pairs(inside.region, inside.point, len(regions))
-        )
+        found = replace(found, xy=moved.xy, region_places=Lists.of_pairs(inside.region, inside.point, len(regions)))
         empty = int((found.region_places.counts() == 0).sum())
         if empty:
             self.notes.append(f"{empty:,} of {len(regions):,} regions have no point of interest.")

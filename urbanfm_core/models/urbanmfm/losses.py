@@ -54,8 +54,8 @@ def _poi_road(model: UrbanMfmModel, batch: Mapping[str, Tensor], config: UrbanMf
 def _street_view(model: UrbanMfmModel, batch: Mapping[str, Tensor], config: UrbanMfmConfig) -> Tensor:
     """A picture of a group against another of the same, and all pictures of other groups (eq. 9).
 
-    What is said of the scene is appended, both parts with the same length; a group of which nothing is said has zeros
-    there, as [CLS]-less text does, and is compared by its pictures alone.
+    What is said of the scene is appended, both parts with the same length; a group of which nothing is said is compared
+    by its pictures alone.
     """
     views = model.part("street")(batch["pictures"])
     if "scene" in batch:
@@ -90,7 +90,7 @@ def _satellite(model: UrbanMfmModel, batch: Mapping[str, Tensor], config: UrbanM
 
 def _global(model: UrbanMfmModel, batch: Mapping[str, Tensor], config: UrbanMfmConfig) -> Tensor:
     """The graph around a region against graphs whose regions show themselves in other ways (eq. 27)."""
-    like = model.part("around").conv2.bias.new_zeros(len(batch["kind"]), config.width)  # type: ignore[union-attr]
+    like = torch.zeros(len(batch["kind"]), config.width, device=batch["kind"].device)
     ways: list[Tensor] = []
     for kind in config.kinds:
         if kind == "macro":

@@ -63,8 +63,8 @@ class UrbanMfm(Method):
     paper: ClassVar[str] = "Zhang et al. 2025, UrbanMFM: Spatial Graph-based Multiscale Foundation Models"
     needs: ClassVar[tuple[str, ...]] = ()
     embeds_from: ClassVar[tuple[str, ...]] = ()
-    one_of: ClassVar[tuple[str, ...]] = ("pois", "imagery")
-    may_use: ClassVar[tuple[str, ...]] = ("buildings", "roads", "streetview", "features", "captions")
+    one_of: ClassVar[tuple[str, ...]] = ("pois", "imagery", "features")
+    may_use: ClassVar[tuple[str, ...]] = ("buildings", "roads", "streetview", "captions")
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
     config_class: ClassVar[type] = UrbanMfmConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -46,9 +46,7 @@ class UrbanMfmModel(nn.Module):
             for stage in ("local", "global")
         )
         fuses = "global" in config.stages and config.reads_pois
-        self.with_street = (
-            PairFusion(width, config.fusion_heads) if fuses and self.street_gate is not None else None
-        )
+        self.with_street = PairFusion(width, config.fusion_heads) if fuses and self.street_gate is not None else None
         self.with_polygon = PairFusion(width, config.fusion_heads) if fuses and self.polygon is not None else None
 
     def street_vectors(self, text: Tensor, views: Tensor, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -68,9 +66,7 @@ class UrbanMfmModel(nn.Module):
         groups = int(batch["view_group"].max()) + 1
         seen = self.street_gate(views, batch["view_group"], groups, batch["pair_group"], batch["pair_anchor"])
         config = self.config
-        found = spatial_consistency(
-            text, seen, batch["pair_m"], place, config.street_reach_m, config.temperature
-        )
+        found = spatial_consistency(text, seen, batch["pair_m"], place, config.street_reach_m, config.temperature)
         return found, torch.bincount(place, minlength=len(text)) > 0
 
     def fuse(self, text: Tensor, street: Tensor, has_street: Tensor, polygon: Tensor, has_polygon: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ several graphs of a batch share is gathered, and encoded, once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class StageSamples:
     city: MfmCity
     config: UrbanMfmConfig
     rows: NDArray[np.int64]
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -199,7 +199,7 @@ class GlobalSamples(StageSamples):
 
     @classmethod
     def of(cls, city: MfmCity, config: UrbanMfmConfig) -> GlobalSamples:
-        shown = kinds_of(city, config).any(axis=1)
+        shown = np.asarray(kinds_of(city, config).any(axis=1))
         adjacent = only(city.adjacent, shown)
         return cls(
             replace(city, adjacent=adjacent),

@@ -26,7 +26,9 @@ def losses():
 def encoder(found, variant):
     made = GraphEncoder(16, 12, 3, edge_weights=variant == "edge1")
     start = f"{variant}.w."
-    weights = {name.removeprefix(start): torch.from_numpy(found[name]) for name in found.files if name.startswith(start)}
+    weights = {
+        name.removeprefix(start): torch.from_numpy(found[name]) for name in found.files if name.startswith(start)
+    }
     made.load_state_dict(weights)
     return made.eval()
 
@@ -66,9 +68,7 @@ def test_infonce_by_rows_and_stacked(losses):
 
 @pytest.mark.parametrize("reach", [500, 1000])
 def test_street_views_by_fit_and_distance(losses, reach):
-    text, views, distance = (
-        torch.from_numpy(losses[f"att_{name}"]) for name in ("text", "streetview", "distance_m")
-    )
+    text, views, distance = (torch.from_numpy(losses[f"att_{name}"]) for name in ("text", "streetview", "distance_m"))
     place = torch.arange(len(text)).repeat_interleave(len(views))
     every = views.repeat(len(text), 1)
     found = spatial_consistency(text, every, distance.repeat(len(text)), place, float(reach), 0.5)
