@@ -3,7 +3,7 @@
 What counts as a meeting: two lines of one level that cross or touch, and the end of a line that comes within the
 tolerance of another line of its level, or of a vertex of any line. The level is the tag `layer`, else 1 for a bridge and -1
 for a tunnel, else 0; so a bridge does not meet what it crosses, but meets the road that it continues. Meetings and ends
-within the tolerance of each other are one node, in the middle of them.
+within the tolerance of each other are one node, at the mean of the ends that it joins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import scipy.spatial
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
-
 
 from urbanfm_core.data.poi_tags import Tags, read_tags
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError
@@ -92,9 +91,8 @@ class RoadNetwork:
             raise ConfigError(
                 f"Road ends cannot be joined within {snap_m:g} m.", "Give a tolerance above 0, such as 1."
             )
-        given = isinstance(source, geopandas.GeoDataFrame)
-        frame = source if given else read_layer(source)
-        where = "roads" if given else f"roads ({source})"
+        frame = source if isinstance(source, geopandas.GeoDataFrame) else read_layer(source)
+        where = "roads" if frame is source else f"roads ({source})"
         crs = require_crs(frame.crs, where)
         notes: list[str] = []
         tags = read_tags(frame)
@@ -250,7 +248,8 @@ def _end_points(stretches: NDArray[np.object_]) -> NDArray[np.object_]:
 
 
 def _ends(lines: NDArray[np.object_], which: int) -> NDArray[np.float64]:
-    return shapely.get_coordinates(shapely.get_point(lines, which)).reshape(-1, 2)
+    xy: NDArray[np.float64] = shapely.get_coordinates(shapely.get_point(lines, which)).reshape(-1, 2)
+    return xy
 
 
 def _cut(
