@@ -98,6 +98,7 @@ class MfmCity:
     Attributes:
         texts: Distinct texts: frozen vectors (U, T) float32, or tokens (U, L) int64 with -1 as padding.
         place_text: (P,) row in `texts`.
+        source: (P,) row of the layer that each place comes from.
         xy: (P, 2) metres, in the CRS of `groups`.
         shapes: Outlines of polygons.
         area: (B,) float32 share log(1 + m2) / log(1 + largest).
@@ -121,6 +122,7 @@ class MfmCity:
     regions: int
     region_places: Lists
     adjacent: NeighbourLists
+    source: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     shapes: PackedShapes | None = None
     area: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     polygon: NDArray[np.int64] | None = None

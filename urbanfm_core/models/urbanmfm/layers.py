@@ -178,7 +178,12 @@ class CityReader:
         pois, texts = pois.take(told), texts[told]
         moved = pois.to_crs(crs)
         inside = regions.assign(moved.xy, crs, progress.part(0.0, 0.3))
-        found = replace(found, xy=moved.xy, region_places=Lists.of_pairs(inside.region, inside.point, len(regions)))
+        found = replace(
+            found,
+            xy=moved.xy,
+            source=moved.index,
+            region_places=Lists.of_pairs(inside.region, inside.point, len(regions)),
+        )
         empty = int((found.region_places.counts() == 0).sum())
         if empty:
             self.notes.append(f"{empty:,} of {len(regions):,} regions have no point of interest.")

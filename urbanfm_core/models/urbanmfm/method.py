@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import CheckpointError, EmptyInputError
+from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError
 from urbanfm_core.models.method import Method, Phase, Prepared, RegionVectors, Trained
 from urbanfm_core.models.text import TextEncoder, load_text_encoder
 from urbanfm_core.models.trainable import starting_image_network, starting_text_network
@@ -182,6 +182,29 @@ class UrbanMfm(Method):
         if trained.precision == "bfloat16":
             notes.append("Vectors were computed in bfloat16; their third digit may differ from those in float32.")
         return RegionVectors(vectors, _coverage(read, trained.config), notes)
+
+
+def embed_places(
+    trained: Trained, city: CityInputs, regions: RegionSet, store: SampleStore, progress: Progress
+) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
+    """Vectors of the points of interest, with those around them (eq. 5): for what a single place or building is.
+
+    Args:
+        trained: A network that learned from points of interest.
+        city: Needs points of interest.
+        regions: The regions of the city; their place on earth decides the metric CRS.
+        store, progress: As for `UrbanMfm.embed`.
+    Returns:
+        (P, D), the row of the layer that each comes from (P,), and notes.
+    Raises:
+        ConfigError: there are no points of interest, or the network did not learn from any.
+    """
+    city.require("pois")
+    if not trained.config.reads_pois:
+        raise ConfigError("The model did not learn from points of interest.", "Train one with --pois.")
+    read, notes = read_trained(trained, replace(city, regions=regions), store, progress.part(0.0, 0.5))
+    computer = CityComputer(trained, read, store, progress.part(0.5, 1.0))
+    return computer.places_in_context(computer.places()), read.source, notes
 
 
 def read_trained(
