@@ -216,7 +216,8 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
     city = replace(city, regions=regions)
     used = inputs_used(method, method.embeds_from, city)
     made_from = {"weights": checkpoint.manifest["weights_sha256"], "rule": stage.rule, "precision": stage.precision}
-    store = store_of(stage, "embed", {**city.identity(*used), **made_from})
+    beside = city.given(*(name for name in method.may_use if name not in used))
+    store = store_of(stage, "embed", {**city.identity(*used, *beside), **made_from})
     made = method.embed(trained, city, regions, store, progress.part(share, 0.9), rule=stage.rule)
     provenance = {
         "model": model_name(checkpoint),

@@ -19,6 +19,7 @@ METHODS: dict[str, str] = {
     "refound": "urbanfm_core.models.refound.method:ReFound",
     "urbanclip": "urbanfm_core.models.urbanclip.method:UrbanClip",
     "urbanln": "urbanfm_core.models.urbanln.method:UrbanLN",
+    "urbanmfm": "urbanfm_core.models.urbanmfm.method:UrbanMfm",
 }
 
 

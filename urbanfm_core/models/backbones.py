@@ -135,6 +135,10 @@ class ImageBackbone:
             )
         return vectors
 
+    def network(self) -> Any:
+        """The network itself with its weights, to be trained on; `pooled_features` asks it."""
+        return self._load()
+
     def _load(self) -> Any:
         raise NotImplementedError
 
@@ -191,17 +195,23 @@ class TransformersBackbone(ImageBackbone):
         if self.reads_language:
             found = self._model.get_image_features(pixel_values=pixels)
             return found if isinstance(found, Tensor) else found.pooler_output  # by the version of transformers
-        output = self._model(pixel_values=pixels)
-        names = [name for name, _ in self._model.named_parameters()]
-        pooled = getattr(output, "pooler_output", None)
-        if pooled is not None and not any("pooler.dense" in name for name in names):
-            return torch.flatten(pooled, 1)
-        states: Tensor = output.last_hidden_state
-        if states.ndim == 4:
-            return states.mean((2, 3))
-        return (
-            states[:, 0] if any(name.endswith(("cls_token", "class_embedding")) for name in names) else states.mean(1)
-        )
+        return pooled_features(self._model, pixels)
+
+
+def pooled_features(network: Any, pixels: Tensor) -> Tensor:
+    """One vector per picture of a network of transformers or timm without a text side: (n, 3, H, W) -> (n, D)."""
+    if not hasattr(network, "main_input_name"):
+        found: Tensor = network(pixels)
+        return found
+    output = network(pixel_values=pixels)
+    names = [name for name, _ in network.named_parameters()]
+    pooled = getattr(output, "pooler_output", None)
+    if pooled is not None and not any("pooler.dense" in name for name in names):
+        return torch.flatten(pooled, 1)
+    states: Tensor = output.last_hidden_state
+    if states.ndim == 4:
+        return states.mean((2, 3))
+    return states[:, 0] if any(name.endswith(("cls_token", "class_embedding")) for name in names) else states.mean(1)
 
 
 def _processor_settings(folder: Path) -> tuple[dict[str, Any], bool]:
@@ -228,10 +238,13 @@ class TimmBackbone(ImageBackbone):
 
     Weights come as safetensors from timm's page on the Hugging Face hub, at a commit that the identity names, or from a
     folder of that layout (`config.json` with 'architecture' and 'pretrained_cfg', `model.safetensors`).
+
+    Attributes:
+        architecture, arguments: What timm builds the network from.
     """
 
     def __init__(self, spec: str, *, cache_dir: str | Path | None, device: str) -> None:
-        self._timm = _import_timm(spec)
+        self._timm = import_timm(spec)
         name = spec.removeprefix(TIMM_PREFIX).strip()
         source = find_model(self._on_the_hub(name), cache_dir, IMAGE_MODEL)
         self._settings = read_json(source.folder / "config.json")
@@ -241,8 +254,9 @@ class TimmBackbone(ImageBackbone):
                 f"The image model '{spec}' is not one of timm's: its config.json names no architecture and pretrained_cfg.",
                 "Without 'timm:' in front, the spec names a model of transformers.",
             )
-        self._trained, self._arguments = dict(trained), dict(self._settings.get("model_args") or {})
-        side = self._arguments.get("img_size") or self._trained.get("input_size", (3, _DEFAULT_SIDE, _DEFAULT_SIDE))
+        self.architecture = str(self._settings["architecture"])
+        self._trained, self.arguments = dict(trained), dict(self._settings.get("model_args") or {})
+        side = self.arguments.get("img_size") or self._trained.get("input_size", (3, _DEFAULT_SIDE, _DEFAULT_SIDE))
         super().__init__(
             spec,
             source,
@@ -277,11 +291,11 @@ class TimmBackbone(ImageBackbone):
             trained["num_classes"] = self._settings["num_classes"]
         try:
             return self._timm.create_model(
-                self._settings["architecture"],
+                self.architecture,
                 pretrained=True,
                 pretrained_cfg=trained,
                 num_classes=0,
-                **self._arguments,
+                **self.arguments,
             )
         except (RuntimeError, TypeError, ValueError, KeyError, OSError, SafetensorError) as error:
             raise ConfigError(
@@ -294,7 +308,7 @@ class TimmBackbone(ImageBackbone):
         return vectors
 
 
-def _import_timm(spec: str) -> Any:
+def import_timm(spec: str) -> Any:
     """The package timm.
 
     Raises:

@@ -115,6 +115,21 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A part of the training, with samples of its own; the next one starts from the weights that it leaves.
+
+    Attributes:
+        name: As folders, records and notes call it; empty where there is only one.
+        samples: What the loop draws from.
+        trains: Beginnings of the names of the parameters that are trained, up to a dot; all if there are none.
+    """
+
+    name: str
+    samples: Samples
+    trains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Trained:
     """A network with its weights, and all that belongs to them.
 
@@ -257,6 +272,10 @@ class Method(ABC):
         rule: str = "centre",
     ) -> RegionVectors:
         """One vector per region."""
+
+    def phases(self, prepared: Prepared) -> list[Phase]:
+        """What is trained one after another, each phase for all epochs of the settings; one of all samples if not said."""
+        return [Phase("", prepared.samples)]
 
     def parameter_groups(
         self, model: nn.Module, config: Any, learning_rate: float, weight_decay: float

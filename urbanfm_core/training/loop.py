@@ -80,6 +80,7 @@ def fit(
     data_fingerprint: str,
     progress: Progress,
     save_every_s: float = SAVE_EVERY_S,
+    keep: bool = False,
 ) -> Fitted:
     """Train a task to the end, going on where an earlier run of the same task stopped.
 
@@ -91,6 +92,7 @@ def fit(
         data_fingerprint: What the samples were made from; another one makes another run.
         progress: Where to report; asked at every step whether to stop.
         save_every_s: How often the state is written, seconds.
+        keep: Write the state at the end too: the same call then returns at once what this one did.
     Raises:
         Cancelled: the user asked to stop; the state is kept in the folder.
         TrainingError: a loss is not finite.
@@ -101,7 +103,7 @@ def fit(
     accelerator = make_accelerator(device)
     try:
         with own_randomness(accelerator.device):
-            return _Run(accelerator, task, training, folder, data_fingerprint, progress, save_every_s).finish()
+            return _Run(accelerator, task, training, folder, data_fingerprint, progress, save_every_s).finish(keep)
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, ResourceError) or not is_out_of_memory(error):
             raise
@@ -144,12 +146,15 @@ class _Run:
             self.notes.append(self._shrunk())
         self.save_every_s, self.saved_at = save_every_s, time.monotonic()
 
-    def finish(self) -> Fitted:
-        """Run to the end."""
+    def finish(self, keep: bool) -> Fitted:
+        """Run to the end, and write the state there too if it is to be kept."""
         self._rewrite_metrics()
         clock = _Clock(self)
+        unfinished = self.state.epoch < self.training.epochs
         while self.state.epoch < self.training.epochs:
             self._epoch(clock)
+        if keep and unfinished:
+            self._save()
         self.accelerator.wait_for_everyone()
         weights = {name: tensor.cpu() for name, tensor in self.state.best.items()}
         return Fitted(weights, self.state.history, self.state.best_epoch, self.notes, self.main)
@@ -194,7 +199,7 @@ class _Run:
         if not self.training.resume:
             return RunState()
         state, found = load_state(self.folder, self.identity, self.task.model, self.optimizer, self.rank)
-        if found:
+        if found and not (state and state.epoch == self.training.epochs):
             self.progress.log("info" if state else "warning", found)
             self.notes.append(found)
         if state is None:
@@ -315,7 +320,8 @@ class _Run:
     def _save(self) -> None:
         """Write the state, unless a loss since the last time is not finite."""
         started = time.monotonic()
-        self._mean_losses()
+        if self.state.losses is not None:
+            self._mean_losses()
         states = gather_object([random_state(self.device)])
         if self.main:
             save_state(self.folder, self.identity, self.state, self.task.model, self.optimizer, states)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from urbanfm_core.errors import MissingDependencyError
 
-_NOT_LOSSES = ("epoch", "learning_rate", "samples_per_s")
+_NOT_LOSSES = ("epoch", "learning_rate", "samples_per_s", "phase")
 
 
 def plot_losses(history: Sequence[Mapping[str, Any]], best_epoch: int = 0, title: str = "") -> str:
@@ -29,13 +30,14 @@ def plot_losses(history: Sequence[Mapping[str, Any]], best_epoch: int = 0, title
     except ImportError as error:
         raise MissingDependencyError("matplotlib", "The plot of the losses", "plots") from error
     epochs = [record["epoch"] for record in history]
-    names = [name for name in (history[0] if history else {}) if name not in _NOT_LOSSES]
+    # Phases have losses of their own; each line runs where its loss was learned.
+    names = [name for name in dict.fromkeys(name for record in history for name in record) if name not in _NOT_LOSSES]
     # Fixed salt and no date: the picture is a function of its numbers.
     with mpl.rc_context({"svg.hashsalt": "urbanfm", "svg.fonttype": "path"}):
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         axes = figure.add_subplot()
         for name in names:
-            values = [record[name] for record in history]
+            values = [record.get(name, math.nan) for record in history]
             heavy = name == "loss"
             axes.plot(
                 epochs,

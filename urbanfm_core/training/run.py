@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from torch import nn
 
 from urbanfm_core.errors import OutputError
 from urbanfm_core.files import remove_folder, remove_leftovers
-from urbanfm_core.models.method import Method, Prepared
+from urbanfm_core.models.method import Method, Phase, Prepared
 from urbanfm_core.progress import Progress
+from urbanfm_core.result import said_by
 from urbanfm_core.training.checkpoint import Checkpoint, guard_replacing
-from urbanfm_core.training.loop import SAVE_EVERY_S, fit
+from urbanfm_core.training.loop import SAVE_EVERY_S, Fitted, fit
 from urbanfm_core.training.plot import plot_losses
 from urbanfm_core.training.resume import FILE as STATE_FILE
 from urbanfm_core.training.task import Task, TrainingConfig
@@ -46,6 +48,9 @@ def train(
     same inputs and settings; on a CPU it ends with the same weights as an unbroken one. After success that folder is
     gone. Under several processes all call this; the first one writes.
 
+    A method with several phases trains them one after another, each in a folder of its own in that one; the best weights
+    of each are the start of the next, and those of the last are what the checkpoint holds.
+
     Args:
         method: The method.
         prepared: What its `prepare` made.
@@ -71,27 +76,34 @@ def train(
         raise OutputError(f"Cannot write {folder}: {error.strerror or error}.", "Choose another place.") from error
     started = time.monotonic()
     model, started_from = _start(method, prepared, training.seed)
-    task = Task(method, prepared.config, model, prepared.samples)
+    phases = method.phases(prepared)
     try:
-        fitted = fit(
-            task,
-            training,
-            device=device,
-            folder=folder,
-            data_fingerprint=data_fingerprint,
-            progress=progress,
-            save_every_s=save_every_s,
-        )
+        fitted = [
+            _fit_phase(
+                Task(method, prepared.config, model, phase.samples),
+                phase,
+                training,
+                device=device,
+                folder=folder / f"{number + 1}-{phase.name}" if phase.name else folder,
+                data_fingerprint=data_fingerprint,
+                progress=progress.part(number / len(phases), (number + 1) / len(phases)),
+                save_every_s=save_every_s,
+                keep=len(phases) > 1,
+            )
+            for number, phase in enumerate(phases)
+        ]
     except BaseException:
-        if not (folder / STATE_FILE).exists():
+        if not any(folder.rglob(STATE_FILE)):
             remove_folder(folder)
         raise
-    notes = [*prepared.notes, *started_from, *fitted.notes]
+    history, best_epoch = _joined(phases, fitted)
+    notes = [*prepared.notes, *started_from]
+    notes += said_by({phase.name: one.notes for phase, one in zip(phases, fitted, strict=True)})
     plot = None
     if importlib.util.find_spec("matplotlib") is None:
         notes.append("No loss plot was drawn: it needs matplotlib (pip install 'urbanfm[plots]').")
     else:
-        plot = plot_losses(fitted.history, fitted.best_epoch, method.title)
+        plot = plot_losses(history, best_epoch, method.title)
     manifest: dict[str, Any] = {
         "preset": preset,
         "seed": training.seed,
@@ -99,8 +111,9 @@ def train(
         "device": device.type,
         "samples": len(prepared.samples),
         "data_fingerprint": data_fingerprint,
-        "best_epoch": fitted.best_epoch,
-        "metrics": fitted.history[fitted.best_epoch - 1],
+        "best_epoch": best_epoch,
+        "metrics": history[best_epoch - 1],
+        **({"phases": {phase.name: len(phase.samples) for phase in phases}} if len(phases) > 1 else {}),
         "seconds": round(time.monotonic() - started, 2),
         "notes": notes,
     }
@@ -109,14 +122,35 @@ def train(
         config=asdict(prepared.config),
         preprocessing=prepared.preprocessing,
         manifest=manifest,
-        weights=fitted.weights,
-        history=fitted.history,
+        weights=fitted[-1].weights,
+        history=history,
         plot=plot,
     )
-    if fitted.writes:
+    if fitted[-1].writes:
         checkpoint.save(out)
         remove_folder(folder)
     return checkpoint
+
+
+def _fit_phase(task: Task, phase: Phase, training: TrainingConfig, *, folder: Path, **more: Any) -> Fitted:
+    """Train one phase; its best weights stay in the network."""
+    if phase.trains:
+        for name, parameter in task.model.named_parameters():
+            parameter.requires_grad_(any(name.startswith(f"{part}.") for part in phase.trains))
+    folder.mkdir(parents=True, exist_ok=True)
+    fitted = fit(task, training, folder=folder, **more)
+    task.model.load_state_dict(fitted.weights)
+    return fitted
+
+
+def _joined(phases: Sequence[Phase], fitted: Sequence[Fitted]) -> tuple[list[dict[str, Any]], int]:
+    """The records of all phases as one history, which counts on, and the epoch that is kept of the last one."""
+    if len(fitted) == 1:
+        return fitted[0].history, fitted[0].best_epoch
+    history: list[dict[str, Any]] = []
+    for phase, one in zip(phases, fitted, strict=True):
+        history += [{**record, "epoch": len(history) + record["epoch"], "phase": phase.name} for record in one.history]
+    return history, len(history) - len(fitted[-1].history) + fitted[-1].best_epoch
 
 
 def save_untrained(
