@@ -233,6 +233,7 @@ class RegionSet:
                     new = f"src_{new}"
                 taken.add(new.lower())
                 renamed[name] = new
+        # Row by row, whatever index a series has.
         made = {name: getattr(values, "array", values) for name, values in fields.items()}
         return frame.rename(columns=renamed).join(pd.DataFrame(made, index=frame.index))
 

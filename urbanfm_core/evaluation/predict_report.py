@@ -12,7 +12,6 @@ from urbanfm_core import report
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.evaluation.predict import INTERVAL, Prediction
 from urbanfm_core.geo.vector import write_layer
-from urbanfm_core.maps.fields import add_fields
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, class_colours, write_class_style, write_ranking_style
 from urbanfm_core.maps.svg import map_svg, stepped
 
@@ -24,7 +23,7 @@ _LARGEST_LEGEND = 24
 
 def frame_of(regions: RegionSet, found: Prediction) -> gpd.GeoDataFrame:
     """The regions with all their fields, and the prediction's; a source field of the same name becomes `src_...`."""
-    return add_fields(regions.to_frame(), found.fields())
+    return regions.with_fields(found.fields())
 
 
 def write_outputs(regions: RegionSet, found: Prediction, out: str | None, parquet: str | None) -> None:

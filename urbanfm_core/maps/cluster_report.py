@@ -18,7 +18,6 @@ from urbanfm_core.evaluation.picture import Series, line_plot
 from urbanfm_core.evaluation.results import Summary
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.vector import write_layer
-from urbanfm_core.maps.fields import add_fields
 from urbanfm_core.maps.grouping import Groups
 from urbanfm_core.maps.plot import GREY
 from urbanfm_core.maps.profile import Level, Profile, Share
@@ -56,7 +55,7 @@ def frame_of(found: Clustering) -> gpd.GeoDataFrame:
     number = pd.array(groups.labels + 1, dtype="Int32")
     number[groups.labels < 0] = pd.NA
     fields = {FIELD: number, "silhouette": groups.silhouette, "distance": groups.distance}
-    return add_fields(found.regions.to_frame(), fields)
+    return found.regions.with_fields(fields)
 
 
 def write_clusters(path: str, found: Clustering) -> None:

@@ -14,7 +14,6 @@ from urbanfm_core import report
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.vector import write_layer
-from urbanfm_core.maps.fields import add_fields
 from urbanfm_core.maps.search import Ranking
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, write_ranking_style
 from urbanfm_core.maps.svg import map_svg, stepped
@@ -75,7 +74,7 @@ def write_similar(path: str, found: Similar, regions: RegionSet, rows: NDArray[n
         regions: Those with a polygon.
         rows: Row of each in the ranking.
     """
-    frame = add_fields(regions.to_frame(), fields_of(found, rows))
+    frame = regions.with_fields(fields_of(found, rows))
     write_layer(frame, path)
     write_ranking_style(Path(path).with_suffix(".qml"), frame["score"].to_numpy(np.float64))
 
