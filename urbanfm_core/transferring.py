@@ -116,7 +116,7 @@ def run_transfer(stage: TransferStage, progress: Progress) -> Transfer:
         part.update(0.0, f"Training on {source} ({number + 1} of {len(sources)})")
         with about(source):
             folders[source] = run.train(cities[source], part)
-    vectors, said = {}, {}
+    vectors, said = {}, {source: list(_notes_of(folder)) for source, folder in folders.items()}
     pairs = [(source, city) for source in sources for city in cities]
     for number, (source, city) in enumerate(pairs):
         part = progress.part(*_share(_TRAINED, _EMBEDDED, number, len(pairs)))
@@ -124,7 +124,7 @@ def run_transfer(stage: TransferStage, progress: Progress) -> Transfer:
         with about(city):
             table = run.embed(folders[source], cities[city], part)
         vectors[source, city] = table.vectors.astype(np.float64)
-        said[f"{source} in {city}"] = table.provenance["notes"]
+        said[source] += [f"{city}: {note}" for note in table.provenance["notes"]]
     model = Path(stage.preset).stem
     found = transfer_targets(
         targets,
@@ -152,7 +152,7 @@ def run_transfer(stage: TransferStage, progress: Progress) -> Transfer:
             *first,
             *notes,
             *run.notes,
-            *said_by(said),
+            *said_by({f"Model of {source}": one for source, one in said.items()}),
         ],
     )
 
@@ -218,6 +218,14 @@ def _floors(
         CityVectors(floor, True, {(source, city): one[city] for source in sources for city in cities})
         for floor, one in floors.items()
     ], notes
+
+
+def _notes_of(folder: Path) -> list[str]:
+    """What the training said."""
+    from urbanfm_core.training.checkpoint import Checkpoint
+
+    notes: list[str] = Checkpoint.load(folder / "checkpoint").manifest["notes"]
+    return notes
 
 
 def _vectors(name: str, vectors: Mapping[tuple[str, str], Any]) -> CityVectors:
@@ -289,7 +297,7 @@ class _Run:
             "method": method.name,
             "checkpoint": weights,
             "urbanfm": urbanfm_core.__version__,
-            "notes": [*checkpoint.manifest["notes"], *made.notes, *trained.notes],
+            "notes": [*made.notes, *trained.notes],
         }
         table = EmbeddingTable(regions, made.vectors, made.coverage, provenance)
         table.to_parquet(path)

@@ -79,6 +79,7 @@ def test_the_square_holds_every_pair_of_cities_and_every_floor(first, work):
             assert np.isfinite(values).all() and np.shape(values) == (4, 2)
     notes = " ".join(told["notes"])
     assert "kinds of points" in notes and "no floors here" in notes
+    assert "Model of north: " in notes and "pictures have a caption and are trained on" in notes
     page = (work / "t.html").read_text()
     assert page.count("<th>north</th><th>south</th>") == 2 * 7 and "urbanclip-tiny from city to city" in page
 
