@@ -12,4 +12,5 @@ STAGES = {
     "cluster": "tests.benchmarks.cluster",
     "loss": "tests.benchmarks.loss",
     "urbanclip": "tests.benchmarks.urbanclip",
+    "graph": "tests.benchmarks.graph",
 }

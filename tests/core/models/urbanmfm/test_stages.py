@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from core.models.urbanmfm.fakes import GROUPS, INPUTS, PLACES, REGIONS, city, config
+from core.models.urbanmfm.fakes import REGIONS, city, config
 
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
