@@ -13,4 +13,5 @@ STAGES = {
     "similar": "tests.benchmarks.similar",
     "loss": "tests.benchmarks.loss",
     "urbanclip": "tests.benchmarks.urbanclip",
+    "graph": "tests.benchmarks.graph",
 }
