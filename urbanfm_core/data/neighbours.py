@@ -117,11 +117,11 @@ class PointIndex:
             raise ShapeError(f"Points have shape {points.shape}; expected finite (P, 2).")
         self.xy = points
         # Points on one spot are one place: a tree of a thousand equal points would search all of them each time.
-        places, self._place_of = np.unique(points, axis=0, return_inverse=True)
-        self._members = np.argsort(self._place_of, kind="stable")
-        self._size = np.bincount(self._place_of, minlength=len(places))
+        places, place_of = np.unique(points[:, 0] + 1j * points[:, 1], return_inverse=True)
+        self._members = np.argsort(place_of, kind="stable")
+        self._size = np.bincount(place_of, minlength=len(places))
         self._first = np.cumsum(self._size) - self._size
-        self._tree = scipy.spatial.cKDTree(places) if len(places) else None
+        self._tree = scipy.spatial.cKDTree(np.column_stack([places.real, places.imag]))
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -135,7 +135,7 @@ class PointIndex:
     ) -> NeighbourLists:
         """The nearest points around some places, at most `limit` of those no farther than `radius_m`.
 
-        Of points on one spot, those that fit are taken in turn, beginning with another one for each query.
+        Of points on one spot that do not all fit, different queries are given different ones.
 
         Args:
             xy: (Q, 2) places in the same CRS.
@@ -152,20 +152,21 @@ class PointIndex:
                 "Give a radius above 0 and a limit of at least 1.",
             )
         queries = np.asarray(xy, np.float64)
-        counts, index, distance = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-        for start in range(0, len(queries) if self._tree is not None else 0, _CHUNK):
-            part = slice(start, min(start + _CHUNK, len(queries)))
-            found = self._near(queries[part], radius_m, limit, start, None if without is None else without[part])
-            for whole, piece in zip((counts, index, distance), found, strict=True):
-                whole.append(piece)
-        lengths = np.concatenate(counts) if self._tree is not None else np.zeros(len(queries), np.int64)
-        return NeighbourLists(starts_of(lengths), np.concatenate(index), np.concatenate(distance))
+        if not len(self) or not len(queries):
+            return NeighbourLists(np.zeros(len(queries) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        numbers = np.arange(len(queries)) if without is None else without
+        parts = [
+            self._near(queries[part], radius_m, limit, numbers[part], without is not None)
+            for part in (slice(start, start + _CHUNK) for start in range(0, len(queries), _CHUNK))
+        ]
+        counts, index, distance = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+        return NeighbourLists(starts_of(counts), index, distance)
 
     def _near(
-        self, xy: NDArray[np.float64], radius_m: float, limit: int, number: int, without: NDArray[np.int64] | None
+        self, xy: NDArray[np.float64], radius_m: float, limit: int, number: NDArray[np.int64], are_points: bool
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
         """Numbers of neighbours (Q,), and the neighbours of all queries in turn with their distances."""
-        most = limit if without is None else limit + 1
+        most = limit + are_points
         # The tree leaves out what is exactly at the bound.
         bound = np.nextafter(radius_m, np.inf)
         columns = list(range(1, min(most, self._tree.n) + 1))
@@ -174,11 +175,11 @@ class PointIndex:
         place = place[query, column]
         held = np.minimum(self._size[place], most)
         pair = np.repeat(np.arange(len(place)), held)
-        turn = np.arange(len(pair)) - np.repeat(np.cumsum(held) - held, held) + number + query[pair]
+        turn = np.arange(len(pair)) - np.repeat(np.cumsum(held) - held, held) + number[query[pair]]
         point = self._members[self._first[place[pair]] + turn % self._size[place[pair]]]
         owner, metres = query[pair], distance[query, column][pair]
-        if without is not None:
-            others = point != without[owner]
+        if are_points:
+            others = point != number[owner]
             owner, point, metres = owner[others], point[others], metres[others]
         counts = np.bincount(owner, minlength=len(xy))
         rank = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)

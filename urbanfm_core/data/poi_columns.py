@@ -48,7 +48,7 @@ OSM_KEYS = (
     "railway", "aeroway", "emergency", "sport", "man_made", "natural", "place", "landuse", "building", "highway",
 )  # fmt: skip
 _OSM_SIGNS = OSM_KEYS[:7]
-_OSM_TAG_COLUMNS = ("other_tags", "tags")
+OSM_TAG_COLUMNS = ("other_tags", "tags")
 _HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"\s*=>\s*"((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
 _BETWEEN_LABELS = re.compile(r"""['"]\s*,?\s*['"]""")
@@ -149,7 +149,7 @@ def _guess(frame: pd.DataFrame, lower: Mapping[str, str], columns: PoiColumns, n
         return _guess_overture(frame, lower)
     if "fsq_category_labels" in lower:
         return _guess_foursquare(frame, lower)
-    tags = [name for name in _OSM_TAG_COLUMNS if name in lower]
+    tags = [name for name in OSM_TAG_COLUMNS if name in lower]
     if "category" not in lower and (tags or any(key in lower for key in _OSM_SIGNS)):
         return _guess_osm(frame, lower, tags)
     return _guess_generic(frame, lower, columns, notes)
@@ -168,7 +168,7 @@ def _guess_generic(
         for column in (lower[name] for name in candidates if name in lower):
             if column in taken or not frame[column].notna().any():
                 continue
-            if role != "name" and _is_codes(frame[column]):
+            if role != "name" and is_codes(frame[column]):
                 notes.append(f"Column {column!r} holds numbers and is not taken for the {role}.")
                 continue
             found[role] = frame[column], repr(column)
@@ -247,7 +247,7 @@ def _guess_osm(frame: pd.DataFrame, lower: Mapping[str, str], tag_columns: list[
         value[hit] = texts.to_numpy(dtype=object)[hit]
     for column in tag_columns:
         for row, packed in enumerate(frame[lower[column]]):
-            tags = _tags(packed)
+            tags = unpack_tags(packed)
             if _absent(name[row]):
                 name[row] = tags.get("name")
             for rank in range(int(ranks[row])):
@@ -264,7 +264,7 @@ def _guess_osm(frame: pd.DataFrame, lower: Mapping[str, str], tag_columns: list[
     }
 
 
-def _tags(packed: Any) -> dict[str, str]:
+def unpack_tags(packed: Any) -> dict[str, str]:
     """Tags of a map, a list of pairs, JSON text or hstore text."""
     if isinstance(packed, str):
         if packed.lstrip().startswith("{"):
@@ -321,7 +321,8 @@ def _absent(value: Any) -> bool:
     return value is None or value is pd.NA or value != value or value == ""
 
 
-def _is_codes(values: pd.Series) -> bool:
+def is_codes(values: pd.Series) -> bool:
+    """Whether most values are numbers, which mean nothing to a text encoder."""
     known = values.dropna()
     return bool(pd.to_numeric(known, errors="coerce").notna().mean() > 0.5) if len(known) else False
 
