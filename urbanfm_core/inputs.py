@@ -38,6 +38,9 @@ def city_of(stage: Any) -> CityInputs:
             region=getattr(stage, "region_id", None), text=getattr(stage, "caption_column", None)
         ),
         streetview=getattr(stage, "streetview", None),
+        roads=getattr(stage, "roads", None),
+        buildings=getattr(stage, "buildings", None),
+        features=getattr(stage, "features", None),
     )
 
 

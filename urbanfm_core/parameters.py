@@ -164,6 +164,30 @@ class CaptionInputs(Stage):
     )
 
 
+class NetworkInputs(Stage):
+    roads: str | None = param(
+        None,
+        "Roads: any line layer, in OpenStreetMap's scheme or not. Lines are cut where they meet on one level.",
+        label="Roads",
+        kind="layer",
+    )
+    buildings: str | None = param(
+        None,
+        "Outlines of points of interest, such as buildings: a polygon layer. Shapes and areas are read, and the tags of "
+        "OpenStreetMap; other columns are not.",
+        label="Buildings",
+        kind="polygons",
+    )
+    features: str | None = param(
+        None,
+        "More about the regions, such as flows of people: a table or layer with the ids of the regions and columns of "
+        "numbers, or of lists of numbers.",
+        label="Further features of regions",
+        kind="file",
+        advanced=True,
+    )
+
+
 GridShape = Literal["square", "hexagon"]
 
 
@@ -217,7 +241,7 @@ class RegionInputs(RegionId):
     grid_shape: GridShape = cell_shape("Shape of the grid's cells.", advanced=True)
 
 
-class CityParams(CaptionInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
+class CityParams(CaptionInputs, NetworkInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
     """The layers of one city."""
 
 

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
+import rasterio.features
+import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from urbanfm_core.data.poi_tags import Tags
+from urbanfm_core.data.poi_tags import Tags, osm_columns, read_tags
+from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
+from urbanfm_core.errors import ConfigError
+from urbanfm_core.geo.assign import assign_to_polygons
+from urbanfm_core.geo.crs import metric_crs, require_crs, transform_xy
+from urbanfm_core.geo.vector import read_layer
 from urbanfm_core.progress import Progress
+
+ID_COLUMNS = ("building_id", "polygon_id", "osm_id", "osm_way_id")
+_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -45,22 +58,93 @@ class BuildingSet:
 
     @classmethod
     def read(
-        cls, source: str | Path, id_field: str | None = None, tag_columns: Sequence[str] | None = None
+        cls,
+        source: str | Path | geopandas.GeoDataFrame,
+        id_field: str | None = None,
+        tag_columns: Sequence[str] | None = None,
     ) -> BuildingSet:
         """Buildings from a polygon layer.
 
         Columns are tags only where they are OpenStreetMap's keys, or named: a column such as 'function' may be the
         very thing that is to be predicted.
-        """
-        raise NotImplementedError
 
-    def holding(self, xy: NDArray[np.float64], crs: Any) -> NDArray[np.int64]:
-        """The smallest building that holds each point, (P,); -1 for none."""
-        raise NotImplementedError
+        Args:
+            source: Path (see `geo.vector`) or frame.
+            id_field: Column of the ids; one of `ID_COLUMNS` if its values are unique, else as for regions.
+            tag_columns: Columns that hold tags.
+
+        Raises:
+            CRSError, EmptyInputError, InputError: as `RegionSet.from_layer`.
+            ConfigError: a column that does not exist.
+        """
+        frame = source if isinstance(source, geopandas.GeoDataFrame) else read_layer(source)
+        unique = (name for name in ID_COLUMNS if name in frame and frame[name].notna().all() and frame[name].is_unique)
+        outlines = RegionSet.from_layer(frame, id_field or next(unique, None))
+        columns = osm_columns(outlines.attributes) if tag_columns is None else tag_columns
+        tags = read_tags(outlines.attributes, columns)
+        crs = metric_crs(outlines.crs, outlines.bounds())
+        notes = [f"Buildings: {note}" for note in (*outlines.notes, *tags.notes)]
+        return cls(
+            outlines.ids,
+            outlines.id_name,
+            outlines.to_crs(crs).geometry,
+            crs,
+            outlines.area_m2(),
+            outlines.centroid_xy(crs),
+            tags,
+            notes,
+        )
+
+    def holding(self, xy: NDArray[np.float64], crs: Any, progress: Progress | None = None) -> NDArray[np.int64]:
+        """The smallest building that holds each point.
+
+        Args:
+            xy: (P, 2) points.
+            crs: Their CRS.
+            progress: Reports and cancels.
+
+        Returns:
+            (P,) row of the building; -1 for none.
+        """
+        found = assign_to_polygons(transform_xy(xy, require_crs(crs, "points"), self.crs), self.geometry, progress)
+        held = np.full(len(xy), -1, np.int64)
+        # The smallest is written last.
+        order = np.argsort(-self.area_m2[found.region], kind="stable")
+        held[found.point[order]] = found.region[order]
+        return held
 
     def shapes(self, size_px: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
-        """Outlines as pictures (UrbanMFM, eq. 4): (n, size_px, size_px), aspect kept, filling the longer side, north up."""
-        raise NotImplementedError
+        """Outlines as pictures (UrbanMFM, eq. 4), north up and undistorted, filling the picture along their longer side.
+
+        Pixels whose centre lies inside are true; of an outline too thin to hold one, all that it touches.
+
+        Args:
+            size_px: Side of the pictures, 2 or more.
+            rows: Which buildings; all if None.
+
+        Returns:
+            (n, size_px, size_px) bool, row 0 in the north.
+
+        Raises:
+            ConfigError: a side that shows nothing.
+        """
+        if size_px < 2:
+            raise ConfigError(f"A shape cannot be drawn in {size_px} pixels.", "Give a side of at least 2.")
+        geometry = self.geometry if rows is None else self.geometry[rows]
+        bounds = shapely.bounds(geometry).reshape(-1, 4)
+        middle, side = (bounds[:, :2] + bounds[:, 2:]) / 2, (bounds[:, 2:] - bounds[:, :2]).max(axis=1, initial=0)
+        pictures = np.zeros((len(geometry), size_px, size_px), bool)
+        for picture, shape, (x, y), metres in zip(pictures, geometry, middle, side, strict=True):
+            pixel = metres / size_px
+            transform = Affine(pixel, 0, x - metres / 2, 0, -pixel, y + metres / 2)
+            for touched in (False, True):
+                burnt = rasterio.features.rasterize(
+                    [(shape, 1)], (size_px, size_px), transform=transform, all_touched=touched, dtype="uint8"
+                )
+                if burnt.any():
+                    break
+            picture[:] = burnt
+        return pictures
 
 
 @dataclass(frozen=True)
@@ -75,13 +159,32 @@ class PackedShapes:
     bits: NDArray[np.uint8]
     size_px: int
 
+    def __len__(self) -> int:
+        return len(self.bits)
+
     def batch(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Some of the pictures, (n, size_px, size_px) of 0 and 1."""
-        raise NotImplementedError
+        pixels = np.unpackbits(self.bits[rows], axis=1, count=self.size_px**2)
+        return pixels.reshape(-1, self.size_px, self.size_px)
 
 
 def stored_shapes(
     buildings: BuildingSet, size_px: int, store: SampleStore, progress: Progress | None = None
 ) -> PackedShapes:
-    """Pictures of all buildings: from the store, or made and kept there."""
-    raise NotImplementedError
+    """Pictures of all buildings: from the store, or made and kept there; finished parts are not made again.
+
+    Raises:
+        ConfigError, OutputError, Cancelled: as `BuildingSet.shapes` and `SampleStore.save`; the caller asked to stop.
+    """
+    digest = hashlib.sha256()
+    for wkb in shapely.to_wkb(buildings.geometry):
+        digest.update(wkb)
+
+    def make(rows: slice) -> dict[str, np.ndarray]:
+        (progress or Progress()).check()
+        pictures = buildings.shapes(size_px, np.arange(rows.start, rows.stop))
+        return {"bits": np.packbits(pictures.reshape(len(pictures), -1), axis=1)}
+
+    folder = f"shapes/{digest.hexdigest()[:16]}-{size_px}"
+    parts = [arrays["bits"] for _, arrays in store.partitions(folder, len(buildings), _AT_ONCE, make)]
+    return PackedShapes(np.concatenate(parts), size_px)

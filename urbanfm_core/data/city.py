@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from urbanfm_core.data.buildings import BuildingSet
 from urbanfm_core.data.captions import CaptionColumns, CaptionSet
 from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.poi import PoiColumns, PoiSet
+from urbanfm_core.data.poi_table import read_poi_table
+from urbanfm_core.data.poi_tags import Tags, read_tags
+from urbanfm_core.data.region_features import RegionFeatures
 from urbanfm_core.data.regions import RegionSet
+from urbanfm_core.data.roads import RoadNetwork
 from urbanfm_core.data.store import file_identity
 from urbanfm_core.data.streetview import StreetViews, picture_identity
 from urbanfm_core.errors import ConfigError
@@ -31,6 +36,9 @@ class CityInputs:
         captions: Captions of pictures, in a table or layer.
         caption_columns: Which of its columns hold what; unset ones are guessed.
         streetview: Point layer or table that names picture files.
+        roads: Line layer.
+        buildings: Polygons of points of interest.
+        features: Table or layer with more numbers about the regions.
         regions: What is embedded, or trained on.
     """
 
@@ -43,6 +51,9 @@ class CityInputs:
     captions: str | Path | None = None
     caption_columns: CaptionColumns = field(default_factory=CaptionColumns)
     streetview: str | Path | None = None
+    roads: str | Path | None = None
+    buildings: str | Path | None = None
+    features: str | Path | None = None
     regions: RegionSet | None = None
 
     def given(self, *names: str) -> tuple[str, ...]:
@@ -92,6 +103,14 @@ class CityInputs:
     def read_pois(self) -> PoiSet:
         return PoiSet.from_source(self.require_path("pois"), self.poi_columns)
 
+    def read_tagged_pois(self) -> tuple[PoiSet, Tags]:
+        """The points, and the free tags of each."""
+        notes: list[str] = []
+        frame = read_poi_table(self.require_path("pois"), notes)
+        pois = PoiSet.from_source(frame, self.poi_columns)
+        pois.notes[:0] = notes
+        return pois, read_tags(frame).take(pois.index)
+
     def open_embedding_raster(self) -> EmbeddingRaster:
         return EmbeddingRaster.open(self.require_path("embedding_raster"), quantization=self.quantization)
 
@@ -100,6 +119,15 @@ class CityInputs:
 
     def read_streetview(self, progress: Progress | None = None) -> StreetViews:
         return StreetViews.read(self.require_path("streetview"), progress)
+
+    def read_roads(self, progress: Progress | None = None) -> RoadNetwork:
+        return RoadNetwork.read(self.require_path("roads"), progress=progress)
+
+    def read_buildings(self) -> BuildingSet:
+        return BuildingSet.read(self.require_path("buildings"))
+
+    def read_features(self) -> RegionFeatures:
+        return RegionFeatures.read(self.require_path("features"), self.require_regions())
 
     def identity(self, *names: str) -> dict[str, Any]:
         """What the named inputs, and the regions, are, for a fingerprint.

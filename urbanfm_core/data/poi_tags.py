@@ -31,7 +31,7 @@ _NOT_ABOUT_THE_PLACE = re.compile(
     re.IGNORECASE,
 )
 _ROAD_KEYS = ("highway", "railway", "waterway")
-_SAYS_NOTHING = ("", "nan", "none", "null")
+_SAYS_NOTHING = ("", "nan", "none", "null", "<na>")
 _PAIRS = re.compile(r"\s*([^=;]+?)\s*=\s*([^;]*?)\s*(?:;|$)")
 
 
@@ -101,11 +101,9 @@ def read_tags(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> Tags
                 else:
                     tags[key] = " ".join(text.split())
     for name in plain:
-        values = frame[name]
-        for row in np.flatnonzero(values.notna().to_numpy()):
-            text = _as_text(values.iat[row])
-            if text.lower() not in _SAYS_NOTHING:
-                rows[row][name] = text
+        codes, distinct = pd.factorize(frame[name].map(_as_text))
+        for row in np.flatnonzero(codes >= 0):
+            rows[row][name] = distinct[codes[row]]
     notes = [f"Tags are taken from {_listed(chosen)}."] if chosen else ["No column holds tags."]
     if passed_over:
         notes.append(f"Columns of numbers hold codes and are no tags: {_listed(passed_over)}.")
@@ -135,7 +133,12 @@ def _tag_columns(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
     osm = bool({"other_tags", "osm_id", "full_id", "@id"} & {str(name).lower() for name in frame.columns})
     chosen, passed_over = [], []
     for name in map(str, frame.columns):
-        if name == geometry or name.lower() in places or _NOT_ABOUT_THE_PLACE.fullmatch(name) or not frame[name].notna().any():
+        if (
+            name == geometry
+            or name.lower() in places
+            or _NOT_ABOUT_THE_PLACE.fullmatch(name)
+            or not frame[name].notna().any()
+        ):
             continue
         codes = not osm and name.lower() not in OSM_TAG_COLUMNS and is_codes(frame[name])
         (passed_over if codes else chosen).append(name)
@@ -156,10 +159,12 @@ def _unpacked(value: Any) -> dict[str, str]:
     return {key: text for key, text in tags.items() if key and text.strip().lower() not in _SAYS_NOTHING}
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: Any) -> str | None:
+    """A value of a column as text; None where it says nothing."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
-    return " ".join(str(value).split())
+    text = " ".join(str(value).split())
+    return None if text.lower() in _SAYS_NOTHING else text
 
 
 def _objects(values: Iterable[str]) -> NDArray[np.object_]:

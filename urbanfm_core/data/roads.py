@@ -89,7 +89,9 @@ class RoadNetwork:
         """
         progress = progress or Progress()
         if not snap_m > 0:
-            raise ConfigError(f"Road ends cannot be joined within {snap_m:g} m.", "Give a tolerance above 0, such as 1.")
+            raise ConfigError(
+                f"Road ends cannot be joined within {snap_m:g} m.", "Give a tolerance above 0, such as 1."
+            )
         given = isinstance(source, geopandas.GeoDataFrame)
         frame = source if given else read_layer(source)
         where = "roads" if given else f"roads ({source})"
@@ -252,7 +254,11 @@ def _ends(lines: NDArray[np.object_], which: int) -> NDArray[np.float64]:
 
 
 def _cut(
-    lines: NDArray[np.object_], road: NDArray[np.int64], line: NDArray[np.int64], along: NDArray[np.float64], snap_m: float
+    lines: NDArray[np.object_],
+    road: NDArray[np.int64],
+    line: NDArray[np.int64],
+    along: NDArray[np.float64],
+    snap_m: float,
 ) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
     """Lines cut at the given places; places within the tolerance of an end, or of the place before, make no cut.
 
