@@ -170,14 +170,17 @@ class PointIndex:
         # The tree leaves out what is exactly at the bound.
         bound = np.nextafter(radius_m, np.inf)
         columns = list(range(1, min(most, self._tree.n) + 1))
-        distance, place = self._tree.query(xy, k=columns, distance_upper_bound=bound)
-        query, column = np.nonzero(np.isfinite(distance))
-        place = place[query, column]
+        found = self._tree.query(xy, k=columns, distance_upper_bound=bound)
+        distance, place = np.asarray(found[0]), np.asarray(found[1])
+        size = np.where(np.isfinite(distance), np.append(self._size, 0)[place], 0)
+        # Places after those that fill a query's list are not opened.
+        query, column = np.nonzero((size > 0) & (np.cumsum(size, axis=1) - size < most))
+        place, distance = place[query, column], distance[query, column]
         held = np.minimum(self._size[place], most)
         pair = np.repeat(np.arange(len(place)), held)
         turn = np.arange(len(pair)) - np.repeat(np.cumsum(held) - held, held) + number[query[pair]]
         point = self._members[self._first[place[pair]] + turn % self._size[place[pair]]]
-        owner, metres = query[pair], distance[query, column][pair]
+        owner, metres = query[pair], distance[pair]
         if are_points:
             others = point != number[owner]
             owner, point, metres = owner[others], point[others], metres[others]

@@ -131,7 +131,8 @@ def _tag_columns(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
     geometry = frame.geometry.name if isinstance(frame, geopandas.GeoDataFrame) else None
     places = {name for pair in XY_COLUMNS for name in pair}
     osm = bool({"other_tags", "osm_id", "full_id", "@id"} & {str(name).lower() for name in frame.columns})
-    chosen, passed_over = [], []
+    chosen: list[str] = []
+    passed_over: list[str] = []
     for name in map(str, frame.columns):
         if (
             name == geometry

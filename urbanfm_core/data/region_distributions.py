@@ -179,10 +179,10 @@ def similar_regions(
     # Squared distances of unit vectors are 2 - 2 cosine, so both conditions together lie within this ball.
     bound = math.sqrt(2 * (1 - threshold) * len(both)) * (1 + 1e-9) + 1e-9
     joint = np.hstack(unit)
-    near = np.zeros((len(known), 0), np.int64)
+    near: NDArray[np.signedinteger] = np.zeros((len(known), 0), np.int64)
     if len(known) > 1:
         columns = list(range(1, min(limit + 1, len(known)) + 1))
-        _, near = scipy.spatial.cKDTree(joint).query(joint, k=columns, distance_upper_bound=bound)
+        near = np.asarray(scipy.spatial.cKDTree(joint).query(joint, k=columns, distance_upper_bound=bound)[1])
     first, column = np.nonzero(near < len(known))
     second = near[first, column]
     cosines = [np.einsum("ij,ij->i", one[first], one[second]) for one in unit]

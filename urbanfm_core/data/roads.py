@@ -21,7 +21,6 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-
 from urbanfm_core.data.poi_tags import Tags, read_tags
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError
 from urbanfm_core.geo.crs import layer_bounds, metric_crs, require_crs, transform_geometry, transform_xy
@@ -92,9 +91,8 @@ class RoadNetwork:
             raise ConfigError(
                 f"Road ends cannot be joined within {snap_m:g} m.", "Give a tolerance above 0, such as 1."
             )
-        given = isinstance(source, geopandas.GeoDataFrame)
-        frame = source if given else read_layer(source)
-        where = "roads" if given else f"roads ({source})"
+        frame = source if isinstance(source, geopandas.GeoDataFrame) else read_layer(source)
+        where = "roads" if frame is source else f"roads ({source})"
         crs = require_crs(frame.crs, where)
         notes: list[str] = []
         tags = read_tags(frame)
@@ -250,7 +248,8 @@ def _end_points(stretches: NDArray[np.object_]) -> NDArray[np.object_]:
 
 
 def _ends(lines: NDArray[np.object_], which: int) -> NDArray[np.float64]:
-    return shapely.get_coordinates(shapely.get_point(lines, which)).reshape(-1, 2)
+    xy: NDArray[np.float64] = shapely.get_coordinates(shapely.get_point(lines, which)).reshape(-1, 2)
+    return xy
 
 
 def _cut(
