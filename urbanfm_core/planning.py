@@ -106,6 +106,7 @@ def plan(name: str, stage: Stage, progress: Progress) -> Plan:
 
 def _describe_inputs(stage: Any, made: Plan, whose: str) -> None:
     from urbanfm_core.data.poi import PoiSet
+    from urbanfm_core.data.region_features import RegionFeatures
     from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.geo.raster import inspect_raster
     from urbanfm_core.training.checkpoint import Checkpoint
@@ -124,6 +125,15 @@ def _describe_inputs(stage: Any, made: Plan, whose: str) -> None:
     if isinstance(getattr(stage, "streetview", None), str):
         views = city_of(stage).read_streetview()
         made.reads.append((f"{whose}streetview", f"{len(views):,} views, {views.crs.name}"))
+    if isinstance(getattr(stage, "roads", None), str):
+        roads = city_of(stage).read_roads()
+        made.reads.append((f"{whose}roads", f"{len(roads):,} segments, {len(roads.intersections()):,} intersections"))
+    if isinstance(getattr(stage, "buildings", None), str):
+        buildings = city_of(stage).read_buildings()
+        made.reads.append((f"{whose}buildings", f"{len(buildings):,} outlines, {buildings.crs.name}"))
+    if isinstance(getattr(stage, "features", None), str) and isinstance(regions, str):
+        features = RegionFeatures.read(stage.features, found)
+        made.reads.append((f"{whose}features", f"{len(features.names):,} numbers per region"))
     for name in ("embedding_raster", "imagery"):
         path = getattr(stage, name, None)
         if isinstance(path, str):

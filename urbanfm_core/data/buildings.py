@@ -116,7 +116,7 @@ class BuildingSet:
     def shapes(self, size_px: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
         """Outlines as pictures (UrbanMFM, eq. 4), north up and undistorted, filling the picture along their longer side.
 
-        Pixels whose centre lies inside are true; of an outline too thin to hold one, all that it touches.
+        Pixels whose centre lies inside are true; of an outline too thin to hold one, those that its border touches.
 
         Args:
             size_px: Side of the pictures, 2 or more.
@@ -137,9 +137,10 @@ class BuildingSet:
         for picture, shape, (x, y), metres in zip(pictures, geometry, middle, side, strict=True):
             pixel = metres / size_px
             transform = Affine(pixel, 0, x - metres / 2, 0, -pixel, y + metres / 2)
-            for touched in (False, True):
+            # What is too thin to hold the centre of a pixel is drawn as its border.
+            for drawn in (shape, shapely.boundary(shape)):
                 burnt = rasterio.features.rasterize(
-                    [(shape, 1)], (size_px, size_px), transform=transform, all_touched=touched, dtype="uint8"
+                    [(drawn, 1)], (size_px, size_px), transform=transform, all_touched=drawn is not shape, dtype="uint8"
                 )
                 if burnt.any():
                     break

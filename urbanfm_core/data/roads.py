@@ -3,7 +3,7 @@
 What counts as a meeting: two lines of one level that cross or touch, and the end of a line that comes within the
 tolerance of another line of its level, or of a vertex of any line. The level is the tag `layer`, else 1 for a bridge and -1
 for a tunnel, else 0; so a bridge does not meet what it crosses, but meets the road that it continues. Meetings and ends
-within the tolerance of each other are one node, in the middle of them.
+within the tolerance of each other are one node, at the mean of the ends that it joins.
 """
 
 from __future__ import annotations

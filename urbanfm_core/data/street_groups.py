@@ -56,14 +56,14 @@ class StreetGroups:
         told, _ = pd.factorize(views.group)
         _, first = np.unique(told, return_index=True)
         square = np.rint((xy - xy[first[told]]) / spot_m).astype(np.int64)
-        _, group = np.unique(np.column_stack([told, square]), axis=0, return_inverse=True)
+        spots, group = np.unique(np.column_stack([told, square]), axis=0, return_inverse=True)
         heading = np.asarray(views.heading, np.float64)
         order = np.lexsort((heading, group))
         size = np.bincount(group).astype(np.int64)
         centre = np.column_stack([np.bincount(group, column) / size for column in xy.T]).reshape(-1, 2)
         notes = [f"{len(views):,} street views are {len(size):,} groups of one spot each."]
-        if len(size) > told.max(initial=-1) + 1:
-            notes.append(f"{told.max() + 1:,} groups of the layer reach over more than {spot_m:g} m and were divided.")
+        if divided := int((np.bincount(spots[:, 0]) > 1).sum()):
+            notes.append(f"{divided:,} groups of the layer reach over more than {spot_m:g} m and were divided.")
         unknown = int(np.isnan(heading).sum())
         if unknown:
             notes.append(f"{unknown:,} of {len(views):,} street views do not tell their heading.")
