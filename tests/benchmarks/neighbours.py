@@ -1,4 +1,4 @@
-"""Sampling for UrbanMFM in cities of growing size: seconds, memory, and how fast both grow with the points.
+"""Sampling for UrbanMFM in cities of growing size: seconds of one core, memory, and how fast both grow with the points.
 
     python -m tests.benchmarks.neighbours                           1e4 and 1e5 points
     python -m tests.benchmarks.neighbours --points 1e4,1e5,1e6
@@ -74,9 +74,9 @@ def measure(points: int) -> dict[str, Any]:
     seconds: dict[str, float] = {}
 
     def timed(work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
+        start = time.process_time()
         found = work()
-        seconds[STEPS[len(seconds)]] = time.perf_counter() - start
+        seconds[STEPS[len(seconds)]] = time.process_time() - start
         return found
 
     def graphs() -> int:

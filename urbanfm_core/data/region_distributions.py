@@ -28,6 +28,8 @@ from urbanfm_core.progress import Progress
 _KM2 = 1e6
 # Points clustered at once; DBSCAN holds the neighbours of all of them.
 _AT_ONCE = 1 << 15
+# Regions compared with each other; a search tree in so many dimensions looks at a good part of them.
+_COMPARED = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ def similar_regions(
     """Positive partners of each region (UrbanMFM, eq. 21): those whose both cosines are at least the threshold.
 
     Of each region, the `limit` others that are most alike are looked at, by the sum of both cosines: all partners, where
-    there are no more; otherwise the most alike of them, none falsely.
+    there are no more; otherwise the most alike of them, none falsely. More than 8,192 regions are dealt into random shares
+    of at most so many, and each is compared with those of its share, so that the cost stays linear.
 
     Args:
         pois: Distribution of the points, R regions.
@@ -178,15 +181,13 @@ def similar_regions(
     unit = [one.values[known] / norm[known] for one, norm in zip(both, norms, strict=True)]
     # Squared distances of unit vectors are 2 - 2 cosine, so both conditions together lie within this ball.
     bound = math.sqrt(2 * (1 - threshold) * len(both)) * (1 + 1e-9) + 1e-9
-    joint = np.hstack(unit)
-    near: NDArray[np.signedinteger] = np.zeros((len(known), 0), np.int64)
-    if len(known) > 1:
-        columns = list(range(1, min(limit + 1, len(known)) + 1))
-        near = np.asarray(scipy.spatial.cKDTree(joint).query(joint, k=columns, distance_upper_bound=bound)[1])
-    first, column = np.nonzero(near < len(known))
-    second = near[first, column]
+    shares = _shares(len(known))
+    pairs = [_near_pairs(np.hstack([one[share] for one in unit]), limit, bound) for share in shares]
+    first, second = np.hstack([share[pair] for share, pair in zip(shares, pairs, strict=True)])
     cosines = [np.einsum("ij,ij->i", one[first], one[second]) for one in unit]
-    alike = (first != second) & np.all([cosine >= threshold for cosine in cosines], axis=0)
+    alike = np.flatnonzero((first != second) & np.all([cosine >= threshold for cosine in cosines], axis=0))
+    # By region; the nearest stay first.
+    alike = alike[np.argsort(first[alike], kind="stable")]
     first, second = first[alike], second[alike]
     apart = np.sum([1 - cosine[alike] for cosine in cosines], axis=0).astype(np.float32)
     # Among equals a region need not find itself, and has one too many.
@@ -194,6 +195,8 @@ def similar_regions(
     first, second, apart = first[rank < limit], second[rank < limit], apart[rank < limit]
     counts = np.bincount(known[first], minlength=rows).astype(np.int64)
     notes = []
+    if len(shares) > 1:
+        notes.append(f"{len(known):,} regions are compared within {len(shares)} shares of them, drawn at random.")
     if roads is None:
         notes.append("Without roads, regions are alike by their points of interest alone.")
     if len(known) < rows:
@@ -203,6 +206,23 @@ def similar_regions(
     if alone := int((counts[known] == 0).sum()):
         notes.append(f"{alone:,} regions have no other that is alike by {threshold:g}.")
     return NeighbourLists(starts_of(counts), known[second], apart, notes)
+
+
+def _shares(rows: int) -> list[NDArray[np.int64]]:
+    """Rows dealt at random, always in the same way, into shares of about equal size."""
+    order = np.random.default_rng(0).permutation(rows)
+    return [np.sort(share) for share in np.array_split(order, max(1, -(-rows // _COMPARED)))]
+
+
+def _near_pairs(points: NDArray[np.float64], limit: int, bound: float) -> NDArray[np.int64]:
+    """Pairs of a row and one of the `limit` nearest to it within the bound, (2, K), by row, itself among them."""
+    if not len(points):
+        return np.zeros((2, 0), np.int64)
+    columns = list(range(1, min(limit + 1, len(points)) + 1))
+    found = scipy.spatial.cKDTree(points).query(points, k=columns, distance_upper_bound=bound)
+    near = np.asarray(found[1])
+    row, column = np.nonzero(near < len(points))
+    return np.stack([row, near[row, column]]).astype(np.int64)
 
 
 def _radii(

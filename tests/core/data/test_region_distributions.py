@@ -160,6 +160,20 @@ def test_partners_are_those_of_all_cosines(limit: int) -> None:
     assert found.notes[0].startswith("1 of 300 regions lack points of interest or roads")
 
 
+def test_many_regions_are_compared_within_random_shares(monkeypatch) -> None:
+    monkeypatch.setattr("urbanfm_core.data.region_distributions._COMPARED", 40)
+    rng = np.random.default_rng(0)
+    made = Distribution(rng.lognormal(0, 0.2, (100, 3)), list("abc"))
+    shared = similar_regions(made, None, 0.99, 100)
+    monkeypatch.undo()
+    whole = similar_regions(made, None, 0.99, 100)
+    assert shared.notes[0] == "100 regions are compared within 3 shares of them, drawn at random."
+    for row in range(100):
+        assert set(shared.of(row)) <= set(whole.of(row))
+        assert (np.diff(shared.distance_m[shared.starts[row] : shared.starts[row + 1]]) >= -1e-6).all()
+    assert 0.2 < len(shared.index) / len(whole.index) < 0.5
+
+
 def test_without_roads_the_points_decide() -> None:
     pois = Distribution(np.array([[1.0, 2], [2, 4], [2, -1]]), ["a", "b"])
     found = similar_regions(pois, None)
