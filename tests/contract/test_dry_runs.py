@@ -122,3 +122,14 @@ def test_ablation(layers, work):
     assert all(found.seconds[step] > 0 for step in ("preparing", "training", "embedding", "scoring"))
     assert any(note.startswith("4 trainings: full, w/o CMSA, 2 times each") for note in found.notes)
     assert found.device
+
+
+def test_roads_buildings_and_features_are_told(layers: dict[str, Any], city: Path, work: Path) -> None:
+    regions = gpd.read_file(city / "regions.gpkg")
+    regions[["region_id", "price", "population"]].to_csv(work / "dry-extra.csv", index=False)
+    given = {"roads": city / "roads.gpkg", "buildings": city / "buildings.gpkg", "features": work / "dry-extra.csv"}
+    found = plan("train", preset="refound-tiny", epochs=1, out=work / "dry-none", overrides=QUICK, **layers, **given)
+    assert " segments, " in read(found, "roads")
+    assert f"{len(gpd.read_file(city / 'buildings.gpkg')):,} outlines" in read(found, "buildings")
+    assert read(found, "features") == "2 numbers per region"
+    assert not (work / "dry-none").exists()

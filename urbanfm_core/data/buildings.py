@@ -133,18 +133,23 @@ class BuildingSet:
         geometry = self.geometry if rows is None else self.geometry[rows]
         bounds = shapely.bounds(geometry).reshape(-1, 4)
         middle, side = (bounds[:, :2] + bounds[:, 2:]) / 2, (bounds[:, 2:] - bounds[:, :2]).max(axis=1, initial=0)
-        pictures = np.zeros((len(geometry), size_px, size_px), bool)
-        for picture, shape, (x, y), metres in zip(pictures, geometry, middle, side, strict=True):
-            pixel = metres / size_px
-            transform = Affine(pixel, 0, x - metres / 2, 0, -pixel, y + metres / 2)
-            # What is too thin to hold the centre of a pixel is drawn as its border.
-            for drawn in (shape, shapely.boundary(shape)):
-                burnt = rasterio.features.rasterize(
-                    [(drawn, 1)], (size_px, size_px), transform=transform, all_touched=drawn is not shape, dtype="uint8"
-                )
-                if burnt.any():
-                    break
-            picture[:] = burnt
+        corner = np.column_stack([middle[:, 0] - side / 2, middle[:, 1] + side / 2])
+        # All shapes are drawn below each other on one strip of pixels.
+        xy, owner = shapely.get_coordinates(geometry, return_index=True)
+        strip = (xy - corner[owner]) * (np.array([1, -1]) * size_px / side[owner, None])
+        strip[:, 1] += owner * size_px
+        drawn = shapely.set_coordinates(geometry.copy(), strip)
+        if not len(drawn):
+            return np.zeros((0, size_px, size_px), bool)
+        shape = (len(drawn) * size_px, size_px)
+        burnt = rasterio.features.rasterize(drawn, shape, dtype="uint8")
+        pictures: NDArray[np.bool_] = burnt.astype(bool).reshape(-1, size_px, size_px)
+        # What is too thin to hold the centre of a pixel is drawn as its border.
+        for row in np.flatnonzero(~pictures.any(axis=(1, 2))).tolist():
+            border, place = shapely.boundary(drawn[row]), Affine.translation(0, row * size_px)
+            pictures[row] = rasterio.features.rasterize(
+                [border], pictures[row].shape, transform=place, all_touched=True
+            )
         return pictures
 
 

@@ -200,9 +200,8 @@ def similar_regions(
     if roads is None:
         notes.append("Without roads, regions are alike by their points of interest alone.")
     if len(known) < rows:
-        notes.append(
-            f"{rows - len(known):,} of {rows:,} regions lack points of interest or roads and are like no other."
-        )
+        lacking = "points of interest" if roads is None else "points of interest or roads"
+        notes.append(f"{rows - len(known):,} of {rows:,} regions lack {lacking} and are like no other.")
     if alone := int((counts[known] == 0).sum()):
         notes.append(f"{alone:,} regions have no other that is alike by {threshold:g}.")
     return NeighbourLists(starts_of(counts), known[second], apart, notes)
