@@ -16,10 +16,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from urbanfm_core.data.poi_tags import Tags, osm_columns, read_tags
+from urbanfm_core.data.poi_columns import OSM_KEYS
+from urbanfm_core.data.poi_tags import AREA_KEYS, Tags, osm_columns, read_tags
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import ConfigError
+from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.geo.assign import assign_to_polygons
 from urbanfm_core.geo.crs import metric_crs, require_crs, transform_xy
 from urbanfm_core.geo.vector import read_layer
@@ -66,7 +67,8 @@ class BuildingSet:
         """Buildings from a polygon layer.
 
         Columns are tags only where they are OpenStreetMap's keys, or named: a column such as 'function' may be the
-        very thing that is to be predicted.
+        very thing that is to be predicted. Polygons that these keys call ground only, such as a landuse or a boundary, are
+        left out.
 
         Args:
             source: Path (see `geo.vector`) or frame.
@@ -82,8 +84,17 @@ class BuildingSet:
         outlines = RegionSet.from_layer(frame, id_field or next(unique, None))
         columns = osm_columns(outlines.attributes) if tag_columns is None else tag_columns
         tags = read_tags(outlines.attributes, columns)
-        crs = metric_crs(outlines.crs, outlines.bounds())
         notes = [f"Buildings: {note}" for note in (*outlines.notes, *tags.notes)]
+        ground = _is_ground(tags)
+        if ground.all():
+            raise EmptyInputError(
+                f"buildings: all of {len(ground):,} polygons are ground (landuse, boundaries, ...).",
+                "Choose another layer.",
+            )
+        if ground.any():
+            notes.append(f"Buildings: {int(ground.sum()):,} polygons of landuse, boundaries and the like are left out.")
+            outlines, tags = outlines.take(np.flatnonzero(~ground)), tags.take(np.flatnonzero(~ground))
+        crs = metric_crs(outlines.crs, outlines.bounds())
         return cls(
             outlines.ids,
             outlines.id_name,
@@ -172,6 +183,17 @@ class PackedShapes:
         """Some of the pictures, (n, size_px, size_px) of 0 and 1."""
         pixels = np.unpackbits(self.bits[rows], axis=1, count=self.size_px**2)
         return pixels.reshape(-1, self.size_px, self.size_px)
+
+
+def _is_ground(tags: Tags) -> NDArray[np.bool_]:
+    """Rows that have a tag of ground, and none of a place."""
+    row = np.repeat(np.arange(len(tags)), np.diff(tags.starts))
+    places = [key for key in OSM_KEYS if key not in AREA_KEYS]
+    of_ground, of_places = (
+        np.bincount(row[np.isin(tags.key, keys)], minlength=len(tags)) for keys in (AREA_KEYS, places)
+    )
+    ground: NDArray[np.bool_] = (of_ground > 0) & (of_places == 0)
+    return ground
 
 
 def stored_shapes(

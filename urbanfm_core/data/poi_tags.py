@@ -30,7 +30,8 @@ _NOT_ABOUT_THE_PLACE = re.compile(
     r"|(.*:)?(wikidata|wikipedia|wikimedia_commons|website|url|phone|fax|email|image|facebook)|contact:.*|addr:.*|ref(:.*)?",
     re.IGNORECASE,
 )
-_ROAD_KEYS = ("highway", "railway", "waterway")
+# Keys that describe ground and not a place to go to.
+AREA_KEYS = ("boundary", "landuse", "natural", "place", "waterway", "highway")
 _SAYS_NOTHING = ("", "nan", "none", "null", "<na>")
 _PAIRS = re.compile(r"\s*([^=;]+?)\s*=\s*([^;]*?)\s*(?:;|$)")
 
@@ -122,7 +123,7 @@ def read_tags(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> Tags
 
 def osm_columns(frame: pd.DataFrame) -> list[str]:
     """Columns of a layer that OpenStreetMap's tags are in, for certain: packed ones, and keys of its own."""
-    known = {*OSM_TAG_COLUMNS, *OSM_KEYS, *_ROAD_KEYS}
+    known = {*OSM_TAG_COLUMNS, *OSM_KEYS, *AREA_KEYS}
     return [str(name) for name in frame.columns if str(name).lower() in known or ":" in str(name)]
 
 

@@ -9,7 +9,7 @@ import shapely
 
 from urbanfm_core.data.buildings import BuildingSet, stored_shapes
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import ConfigError, InputError
+from urbanfm_core.errors import ConfigError, EmptyInputError, InputError
 from urbanfm_core.geo.crs import WGS84, transform_xy
 
 X, Y = 500_000.0, 4_000_000.0
@@ -50,6 +50,20 @@ def test_only_tags_of_openstreetmap_are_read_unasked() -> None:
     assert found.tags.texts() == ["levels: 3, building: yes", "building: hut"]
     assert BuildingSet.read(layer, tag_columns=["function"]).tags.texts() == ["function: office", "function: home"]
     assert BuildingSet.read(layer, id_field="function").ids.tolist() == ["office", "home"]
+
+
+def test_polygons_of_the_ground_are_no_buildings() -> None:
+    columns = {
+        "building": [None, "yes", None, None],
+        "landuse": ["retail", "retail", None, None],
+        "other_tags": [None, None, '"boundary"=>"city"', None],
+    }
+    found = buildings([BAR, TOWER, BAR, BAR], **columns)
+    assert found.ids.tolist() == [1, 3]
+    assert len(found.tags) == len(found.area_m2) == len(found.geometry) == 2
+    assert found.notes[-1] == "Buildings: 2 polygons of landuse, boundaries and the like are left out."
+    with pytest.raises(EmptyInputError, match="all of 1 polygons are ground"):
+        buildings([BAR], natural=["water"])
 
 
 def test_shapes_keep_their_aspect_and_fill_their_longer_side() -> None:
