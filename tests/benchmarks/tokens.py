@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REGIONS, BATCH = 256, 16
 MAX_TOKENS, WORDS, CATEGORIES, GRID = 512, 4000, 60, 16
-# The network of the preset refound-small, but for the length of its sequences.
+# A network of a size that a laptop trains.
 WIDTH, LAYERS, HEADS, INNER = 192, 4, 6, 768
 # Tokens of a region: a log-normal distribution cut at the longest sequence. New York's census tracts with the public
 # points of interest have a median of 53, a deviation of the logarithm of 0.99, and 3 in 797 of them are cut.
