@@ -102,7 +102,7 @@ def test_a_missing_sample_city_is_told_in_the_message_bar(tmp_path: Path, monkey
     assert "missing" in window.messages[0][1]
 
 
-@pytest.mark.parametrize(("name", "stage"), zip(MODELS, ("embed", "cluster"), strict=True))
+@pytest.mark.parametrize(("name", "stage"), list(zip(MODELS, ("embed", "cluster"), strict=True)))
 def test_the_example_models_are_valid_and_chain(
     fake: Fake, raster: str, checkpoint: str, context: Any, name: str, stage: str
 ) -> None:
