@@ -268,7 +268,7 @@ CASES = {
     predicts_a_single_class: ["1 classes", "two or more are needed"],
     predicts_from_few_labels: ["9 regions have a label and vectors", "20 are needed", "21 have no label"],
     predicts_texts_as_numbers: ["'zone'", "not numbers", "column of numbers"],
-    fine_tunes_another_method: ["'aether'", "cannot be fine-tuned", "checkpoint of ReFound"],
+    fine_tunes_another_method: ["model of AETHER", "cannot be fine-tuned", "checkpoint of ReFound or UrbanCLIP"],
     ablation_that_the_method_does_not_have: ["no ablation 'w/o text'", "'w/o aug'"],
     sweep_of_a_number_that_is_none: ["no number 'lambda'", "lambda_image"],
     sweep_to_a_value_that_is_refused: ["lambda_image must lie in [0, 1]", "7"],
