@@ -1,6 +1,6 @@
 """ReFound on the sample city: what its parts are worth, how few labels do, and where points look.
 
-    python -m tests.benchmarks.refound [--work FOLDER] [--epochs 8] [--training-seeds 3]
+    python -m tests.benchmarks.refound [--work FOLDER] [--epochs 8] [--training-seeds 3] [--variants NAME ...]
 
 Prints the tables of tests/benchmarks/RESULTS.md under "ReFound on the sample city": the ablation with floors at each share
 of the labels, and the attention of points to their own patches with and without CMSA. What an earlier run finished in
@@ -25,7 +25,7 @@ REGIONS = 2000
 COMPARED = ("full", "w/o CMSA", "untrained")
 
 
-def ablation(city: Path, work: Path, epochs: int, training_seeds: int) -> dict:
+def ablation(city: Path, work: Path, epochs: int, training_seeds: int, variants: list[str]) -> dict:
     """Print the table; what it was made of, as JSON."""
     out = work / "ablation.json"
     found = urbanfm_core.ablate(
@@ -36,6 +36,7 @@ def ablation(city: Path, work: Path, epochs: int, training_seeds: int) -> dict:
         label_shares=[1, 0.75, 0.5, 0.25, 0.1],
         seeds=3,
         probes="linear",
+        variants=variants,
         training_seeds=training_seeds,
         cache=work / "cache",
         out=out,
@@ -50,7 +51,8 @@ def attention(city: Path, work: Path, found: dict) -> None:
     folders = {item["name"]: item["folders"] for item in found["variants"]}
     ratios: dict[str, list[float]] = {}
     by_region: dict[str, list[np.ndarray]] = {}
-    for name in COMPARED:
+    compared = [name for name in COMPARED if name in folders]
+    for name in compared:
         for seed, folder in enumerate(folders[name]):
             out = work / f"attention-{name.replace('/', '')}-{seed}.gpkg"
             urbanfm_core.attend(
@@ -63,9 +65,9 @@ def attention(city: Path, work: Path, found: dict) -> None:
             print(f"{name}, training {seed}: {ratio:.3f} times uniform attention, {known.sum():,} regions", flush=True)
             ratios.setdefault(name, []).append(ratio)
             by_region.setdefault(name, []).append(own)
-    for name in COMPARED:
+    for name in compared:
         print(f"{name}: {interval(np.array(ratios[name]))} times uniform")
-    for other in COMPARED[1:]:
+    for other in compared[1:]:
         print(f"full less {other}: {interval(np.subtract(ratios['full'], ratios[other]))} over trainings")
         more = np.nanmean(np.array(by_region["full"]) - np.array(by_region[other]), axis=0)
         print(f"    the same by region, mean of trainings, share of attention: {interval(more[np.isfinite(more)])}")
@@ -88,12 +90,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=None)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--training-seeds", type=int, default=3)
+    parser.add_argument("--variants", nargs="*", default=[], help="Ablations; all if not given.")
     given = parser.parse_args()
     work = given.work or Path(tempfile.mkdtemp())
     city = work / "city"
     if not city.exists():
         urbanfm_core.samplecity(out=city, regions=REGIONS, seed=0)
-    attention(city, work, ablation(city, work, given.epochs, given.training_seeds))
+    attention(city, work, ablation(city, work, given.epochs, given.training_seeds, given.variants))
 
 
 if __name__ == "__main__":
