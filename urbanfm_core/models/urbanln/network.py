@@ -90,9 +90,9 @@ def clip_model(config: UrbanLNConfig) -> Any:
         "intermediate_size": config.text_mlp,
         "max_position_embeddings": config.text_length,
         # The ends of a caption are found here by `encode_texts`.
-        "bos_token_id": None,
+        "bos_token_id": None,  # nosec B105: the number of a word, not a password
         "eos_token_id": config.end_id,
-        "pad_token_id": None,
+        "pad_token_id": None,  # nosec B105: likewise
     }
     vision = {
         **both,
