@@ -163,6 +163,8 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
 
     RasterReader.read = counted  # type: ignore[assignment]
     if request["file_bytes"] is not None:
+        # Python keeps what fits of a compiled module, which no later run could import.
+        sys.dont_write_bytecode = True
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"], resource.RLIM_INFINITY))
     if request["count"] or kill_at is not None:
         sys.setprofile(called)
