@@ -68,7 +68,9 @@ def test_a_model_describes_what_it_sees(city, few, writer, urbanfm, tmp_path):
     assert set(frame["caption_by"].dropna()) == {"urbanclip-tiny"} and frame["caption"].str.len().min() > 5
     assert frame["src_Caption"].tolist() == [*range(6)], "the field that was there gives way and stays"
     assert "1 of 6 regions have no caption" in said
-    assert run("inspect", {"checkpoint": writer}, Progress()).summary["summary"]["can also"] == "captions, text, windows"
+    assert (
+        run("inspect", {"checkpoint": writer}, Progress()).summary["summary"]["can also"] == "captions, text, windows"
+    )
     one = run("describe", {**flags, "beams": 1, "max_new_tokens": 3}, Progress())
     assert one.value["caption"].dropna().str.split().str.len().max() <= 4
     assert not list((tmp_path / "cache" / "describe").glob("*"))
