@@ -30,6 +30,7 @@ from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, I
 from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.geo.windows import Disk, Square
 from urbanfm_core.geo.zonal import zonal_mean
+from urbanfm_core.models import checks
 from urbanfm_core.models.batches import PixelBatches
 from urbanfm_core.models.device import single_threads
 from urbanfm_core.models.method import Method, PixelFunction, Prepared, RegionVectors, Trained, TrainingCity
@@ -50,6 +51,17 @@ from urbanfm_core.result import said_by
 
 # Rows whose intermediate results stay in a CPU's caches.
 _CPU_ROWS = 2048
+# Smallest value that makes sense, for every whole number.
+_LOWEST = {
+    "hidden_dim": 1,
+    "post_dim": 1,
+    "embedding_dim": 1,
+    "bands": 0,
+    "text_dim": 0,
+    "poi_seed": 0,
+    "base_px": 0,
+    "augmented_px": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -96,24 +108,13 @@ class AetherConfig:
     min_valid: float = 0.0
 
     def __post_init__(self) -> None:
-        lowest = {"bands": 0, "text_dim": 0, "poi_seed": 0, "base_px": 0, "augmented_px": 1}
-        for name in ("hidden_dim", "post_dim", "embedding_dim", *lowest):
-            value, low = getattr(self, name), lowest.get(name, 1)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ConfigError(f"{name} must be a whole number of at least {low}, found {value!r}.")
-        for name in ("gate_init", "base_m", "augmented_m", "temperature_image", "temperature_text"):
-            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int | float):
-                raise ConfigError(f"{name} must be a number, found {getattr(self, name)!r}.")
-        for name in ("lambda_image", "dropout", "poi_share", "min_valid"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise ConfigError(f"{name} must lie in [0, 1], found {value!r}.")
+        checks.whole_numbers(self, _LOWEST)
+        checks.numbers(self, ("gate_init", "base_m", "augmented_m", "temperature_image", "temperature_text"))
+        checks.shares(self, ("lambda_image", "dropout", "poi_share", "min_valid"))
         logit_scale(self.temperature_image)
         logit_scale(self.temperature_text)
-        if self.window not in ("disk", "square"):
-            raise ConfigError(f"There is no window {self.window!r}.", "Choose disk or square.")
-        if not isinstance(self.text_encoder, str):
-            raise ConfigError(f"text_encoder must be a text, found {self.text_encoder!r}.")
+        checks.choices(self, {"window": ("disk", "square")})
+        checks.texts(self, ("text_encoder",))
         small, large = (self.base_m, self.augmented_m) if self.window == "disk" else (self.base_px, self.augmented_px)
         if not 0 <= small < large or (self.window == "disk" and small == 0):
             raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from urbanfm_core.models.image_text.augment import Augmentation, augmented, plain
+from urbanfm_core.models.image_text.phrases import phrase_vectors
 from urbanfm_core.models.image_text.pictures import Pictures, picture_inputs, region_vectors, window_function
 from urbanfm_core.models.image_text.samples import ImageTextSamples, caption_samples, captions_of
 from urbanfm_core.models.image_text.tokens import CaptionTokenizer, load_or_train
@@ -16,6 +17,7 @@ __all__ = [
     "caption_samples",
     "captions_of",
     "load_or_train",
+    "phrase_vectors",
     "picture_inputs",
     "plain",
     "region_vectors",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.models import checks
 
 # Smallest value that makes sense, for every whole number.
 _LOWEST = {
@@ -123,32 +123,14 @@ class RefoundConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in _LOWEST.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ConfigError(f"{name} must be a whole number of at least {low}, found {value!r}.")
-        for name in ("dropout", "mask_tokens", "mask_patches"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value < 1:
-                raise ConfigError(f"{name} must lie in [0, 1), found {value!r}.")
-        if not _is_number(self.temperature) or not 0 < self.temperature < math.inf:
-            raise ConfigError(f"temperature must be a number above 0, found {self.temperature!r}.")
-        if not _is_number(self.cmsa_weight) or not 0 < self.cmsa_weight < math.inf:
-            raise ConfigError(f"cmsa_weight must be a number above 0, found {self.cmsa_weight!r}.")
-        if not _is_number(self.pixel_m) or not 0 <= self.pixel_m < math.inf:
-            raise ConfigError(f"pixel_m must be a number of at least 0, found {self.pixel_m!r}.")
-        for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} must be true or false, found {getattr(self, name)!r}.")
-        for name in _TEXTS:
-            if not isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name} must be a text, found {getattr(self, name)!r}.")
-        if self.fusion not in ("average", "attention"):
-            raise ConfigError(f"There is no fusion {self.fusion!r}.", "Choose average or attention.")
-        if self.hidden_size % self.heads:
-            raise ConfigError(f"hidden_size {self.hidden_size} is no multiple of heads {self.heads}.")
-        if self.image_size % self.patch_size:
-            raise ConfigError(f"image_size {self.image_size} is no multiple of patch_size {self.patch_size}.")
+        checks.whole_numbers(self, _LOWEST)
+        checks.shares(self, ("dropout", "mask_tokens", "mask_patches"), below_one=True)
+        checks.positive(self, ("temperature", "cmsa_weight"))
+        checks.not_negative(self, ("pixel_m",))
+        checks.switches(self, _SWITCHES)
+        checks.texts(self, _TEXTS)
+        checks.choices(self, {"fusion": ("average", "attention")})
+        checks.multiples(self, [("hidden_size", "heads"), ("image_size", "patch_size")])
         if self.shared_layers > self.layers:
             raise ConfigError(f"shared_layers {self.shared_layers} is more than the {self.layers} layers.")
         for name in ("mask_id", "separator_id"):
@@ -159,7 +141,3 @@ class RefoundConfig:
     def patches(self) -> int:
         """Patches N of an image."""
         return (self.image_size // self.patch_size) ** 2
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -14,7 +14,8 @@ from urbanfm_core.data.imagery import Imagery
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import CheckpointError, about
+from urbanfm_core.errors import about
+from urbanfm_core.models.checks import require_kept
 from urbanfm_core.models.method import Trained, TrainingCity
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.samples import RegionInputs
@@ -64,12 +65,7 @@ def seen_inputs(preprocessing: Mapping[str, Any]) -> list[str]:
     Raises:
         CheckpointError: the checkpoint does not tell all that new data need to be treated as in training.
     """
-    missing = [name for name in _KEPT if name not in preprocessing]
-    if missing:
-        raise CheckpointError(
-            f"The checkpoint's preprocessing lacks {', '.join(missing)}.", "Train again, or import the weights again."
-        )
-    return list(preprocessing["sees"])
+    return list(require_kept(preprocessing, _KEPT)["sees"])
 
 
 def load_tokenizer(preprocessing: Mapping[str, Any]) -> PoiTokenizer:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.models import checks
 from urbanfm_core.models.image_text.augment import Augmentation
 
 Objective = Literal["captions", "views", "similar captions"]
@@ -40,6 +40,12 @@ _LOWEST = {
     "seed": 0,
 }
 _NOT_NEGATIVE = ("contrastive_weight", "caption_weight", "extra_weight", "pixel_m")
+_MULTIPLES = (
+    ("image_width", "image_heads"),
+    ("width", "text_heads"),
+    ("width", "decoder_heads"),
+    ("image_size", "patch_size"),
+)
 _SWITCHES = ("flips", "turns", "context", "gradient_checkpointing")
 _TEXTS = ("tokenizer", "initialise", "extra", "extra_encoder", "similarity_encoder")
 
@@ -125,35 +131,18 @@ class UrbanClipConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in _LOWEST.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ConfigError(f"{name} must be a whole number of at least {low}, found {value!r}.")
-        for name in _NOT_NEGATIVE:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise ConfigError(f"{name} must be a number of at least 0, found {value!r}.")
-        for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} must be true or false, found {getattr(self, name)!r}.")
-        for name in _TEXTS:
-            if not isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name} must be a text, found {getattr(self, name)!r}.")
-        if self.objective not in get_args(Objective):
-            raise ConfigError(
-                f"There is no objective {self.objective!r}.", f"Choose one of: {', '.join(get_args(Objective))}."
-            )
+        checks.whole_numbers(self, _LOWEST)
+        checks.not_negative(self, _NOT_NEGATIVE)
+        checks.switches(self, _SWITCHES)
+        checks.texts(self, _TEXTS)
+        checks.choices(self, {"objective": get_args(Objective)})
         if self.objective == "captions" and not self.contrastive_weight and not self.caption_weight:
             raise ConfigError("contrastive_weight and caption_weight are both 0: there is nothing to learn.")
-        for width, heads in (("image_width", "image_heads"), ("width", "text_heads"), ("width", "decoder_heads")):
-            if getattr(self, width) % getattr(self, heads):
-                raise ConfigError(f"{width} {getattr(self, width)} is no multiple of {heads} {getattr(self, heads)}.")
-        if self.image_size % self.patch_size:
-            raise ConfigError(f"image_size {self.image_size} is no multiple of patch_size {self.patch_size}.")
+        checks.multiples(self, _MULTIPLES)
         if self.pooler_queries == 1:
             raise ConfigError("pooler_queries must be 0 or at least 2: one for the vector, the rest for the decoder.")
-        if self.pooler_queries and self.embed_dim % self.pooler_heads:
-            raise ConfigError(f"embed_dim {self.embed_dim} is no multiple of pooler_heads {self.pooler_heads}.")
+        if self.pooler_queries:
+            checks.multiples(self, [("embed_dim", "pooler_heads")])
         if self.width != self.image_token_width:
             raise ConfigError(
                 f"The decoder has width {self.width}, but image tokens have {self.image_token_width}.",

@@ -15,8 +15,8 @@ from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.image_store import ImageStatistics
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import CheckpointError, ConfigError
-from urbanfm_core.models.batches import Batches
+from urbanfm_core.errors import ConfigError
+from urbanfm_core.models.checks import require_kept
 from urbanfm_core.models.descriptions import (
     COLUMN_PREFIX,
     TABLE_PREFIX,
@@ -32,6 +32,7 @@ from urbanfm_core.models.image_text import (
     caption_samples,
     captions_of,
     load_or_train,
+    phrase_vectors,
     picture_inputs,
     region_vectors,
     window_function,
@@ -45,7 +46,6 @@ from urbanfm_core.models.urbanclip.network import UrbanClipModel
 from urbanfm_core.models.urbanclip.start import Start
 from urbanfm_core.progress import Progress
 
-_TEXT_BATCH = {"cpu": 32, "cuda": 512, "mps": 128}
 # Captions compared with all others at a time.
 _ALIKE_ROWS = 1024
 
@@ -167,17 +167,8 @@ class UrbanClip(Method):
         tokenizer = CaptionTokenizer.of(trained.preprocessing)
         tokens = tokenizer.encode(list(texts), config.context_length)
         trained.notes.extend(tokens.notes)
-        found = np.empty((len(texts), config.embed_dim), np.float32)
         model: Any = trained.model
-
-        def one(part: slice) -> None:
-            progress.check()
-            ids = torch.from_numpy(tokens.ids[part]).long().to(trained.device)
-            found[part] = model.encode_texts(ids)[0].float().cpu().numpy()
-
-        at_once = trained.batch_size or _TEXT_BATCH[trained.device.type]
-        Batches(trained.device, at_once, trained.notes, doing="reading", noun="text").run(len(texts), one)
-        return found
+        return phrase_vectors(trained, tokens.ids, config.embed_dim, lambda ids: model.encode_texts(ids)[0], progress)
 
     def describe(
         self,
@@ -216,12 +207,7 @@ def trained_pictures(
 
 def _kept(trained: Trained) -> tuple[Mapping[str, Any] | None, ImageStatistics]:
     """How imagery is read, and its colours, as in training."""
-    kept = trained.preprocessing
-    missing = [name for name in ("imagery", "statistics") if name not in kept]
-    if missing:
-        raise CheckpointError(
-            f"The checkpoint's preprocessing lacks {', '.join(missing)}.", "Train again, or import the weights again."
-        )
+    kept = require_kept(trained.preprocessing, ("imagery", "statistics"))
     return kept["imagery"], ImageStatistics.from_json(kept["statistics"])
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.models import checks
 from urbanfm_core.models.image_text.augment import Augmentation
 from urbanfm_core.models.urbanln.positions import stretched_length
 
@@ -117,41 +117,18 @@ class UrbanLNConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in _LOWEST.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ConfigError(f"{name} must be a whole number of at least {low}, found {value!r}.")
-        for name in ("mu", "momentum"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value <= 1:
-                raise ConfigError(f"{name} must lie in [0, 1], found {value!r}.")
-        for name in ("temperature", "norm_eps"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 < value < math.inf:
-                raise ConfigError(f"{name} must be a number above 0, found {value!r}.")
-        if not _is_number(self.pixel_m) or not 0 <= self.pixel_m < math.inf:
-            raise ConfigError(f"pixel_m must be a number of at least 0, found {self.pixel_m!r}.")
-        for name in ("crop", "jitter"):
-            if not _is_number(getattr(self, name)):
-                raise ConfigError(f"{name} must be a number, found {getattr(self, name)!r}.")
-        for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} must be true or false, found {getattr(self, name)!r}.")
-        for name in _TEXTS:
-            if not isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name} must be a text, found {getattr(self, name)!r}.")
-        for name, kind in (("view", View), ("captions", Captions), ("activation", Activation)):
-            if getattr(self, name) not in get_args(kind):
-                raise ConfigError(
-                    f"There is no value {getattr(self, name)!r} of {name}.",
-                    f"Choose one of: {', '.join(get_args(kind))}.",
-                )
-        for side in ("vision", "text"):
-            width, heads = getattr(self, f"{side}_width"), getattr(self, f"{side}_heads")
-            if width % heads:
-                raise ConfigError(f"{side}_width {width} is no multiple of {side}_heads {heads}.")
-        if self.image_size % self.patch_size:
-            raise ConfigError(f"image_size {self.image_size} is no multiple of patch_size {self.patch_size}.")
+        checks.whole_numbers(self, _LOWEST)
+        checks.shares(self, ("mu", "momentum"))
+        checks.positive(self, ("temperature", "norm_eps"))
+        checks.not_negative(self, ("pixel_m",))
+        checks.numbers(self, ("crop", "jitter"))
+        checks.switches(self, _SWITCHES)
+        checks.texts(self, _TEXTS)
+        kinds = {"view": View, "captions": Captions, "activation": Activation}
+        checks.choices(self, {name: get_args(kind) for name, kind in kinds.items()})
+        checks.multiples(
+            self, [("vision_width", "vision_heads"), ("text_width", "text_heads"), ("image_size", "patch_size")]
+        )
         if self.kept_positions > self.positions - 2:
             raise ConfigError(f"kept_positions {self.kept_positions} leave nothing of {self.positions} to stretch.")
         self.augmentation  # noqa: B018 - checks its numbers
@@ -169,7 +146,3 @@ class UrbanLNConfig:
     def augmentation(self) -> Augmentation:
         """How much pictures are changed while training."""
         return Augmentation(self.crop, self.flips, self.turns, self.jitter)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -15,13 +15,14 @@ from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.image_store import ImageStatistics
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import CheckpointError, ConfigError
-from urbanfm_core.models.batches import Batches
+from urbanfm_core.errors import ConfigError
+from urbanfm_core.models.checks import require_kept
 from urbanfm_core.models.image_text import (
     CaptionTokenizer,
     caption_samples,
     captions_of,
     load_or_train,
+    phrase_vectors,
     picture_inputs,
     region_vectors,
     window_function,
@@ -35,8 +36,6 @@ from urbanfm_core.models.urbanln.network import UrbanLNModel
 from urbanfm_core.progress import Progress
 
 VIEWS: tuple[Literal["imagery", "streetview"], ...] = ("imagery", "streetview")
-# Phrases encoded at once where nobody chose.
-_PHRASES = 64
 # What a checkpoint must say of its training.
 _KEPT = ("tokenizer", "pictures", "statistics")
 
@@ -150,7 +149,7 @@ class UrbanLN(Method):
             (R, D), with the coverage of 'imagery' (share of valid pixels) or 'streetview' (1 where a region has one).
         """
         config: UrbanLNConfig = trained.config
-        kept, view = _kept(trained), _view(config, city)
+        kept, view = require_kept(trained.preprocessing, _KEPT), _view(config, city)
         other = [name for name in city.given(*VIEWS) if name != view]
         notes = [f"The layer {name} is left out: the model was trained on {view}." for name in other]
         city = replace(city, regions=regions)
@@ -180,27 +179,20 @@ class UrbanLN(Method):
                 "This model was trained on street views, which have no place on a raster of pictures from above.",
                 "Take a model that was trained on imagery.",
             )
-        kept, encoders = _kept(trained), cast(Any, trained.model).student
+        kept, encoders = require_kept(trained.preprocessing, _KEPT), cast(Any, trained.model).student
         statistics = ImageStatistics.from_json(kept["statistics"])
         return window_function(trained, kept["pictures"], statistics, config.embedding_dim, encoders.encode_images)
 
     def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
         """Phrases in the space of the pictures, (N, D) float32, unit length."""
         config: UrbanLNConfig = trained.config
-        tokens = CaptionTokenizer.of(_kept(trained)).encode(texts, config.text_length)
+        tokenizer = CaptionTokenizer.of(require_kept(trained.preprocessing, _KEPT))
+        tokens = tokenizer.encode(texts, config.text_length)
         trained.notes.extend(tokens.notes)
-        found = np.empty((len(texts), config.embedding_dim), np.float32)
         # Behind its end nothing of a phrase counts.
         ids = tokens.ids[:, : (tokens.ids == config.end_id).argmax(axis=1).max(initial=0) + 1]
         encoders: Any = trained.model.student
-        batches = Batches(trained.device, _PHRASES, trained.notes, doing="encoding", noun="phrase")
-
-        def one(part: slice) -> None:
-            progress.check()
-            found[part] = encoders.encode_texts(torch.from_numpy(ids[part]).long().to(trained.device)).cpu().numpy()
-
-        batches.run(len(texts), one)
-        return found
+        return phrase_vectors(trained, ids, config.embedding_dim, encoders.encode_texts, progress)
 
 
 def _view(config: UrbanLNConfig, city: CityInputs) -> Literal["imagery", "streetview"]:
@@ -248,17 +240,3 @@ def _with_words(config: UrbanLNConfig, tokenizer: CaptionTokenizer) -> UrbanLNCo
             )
         words = config.vocab_size
     return replace(config, vocab_size=words, end_id=tokenizer.end)
-
-
-def _kept(trained: Trained) -> Mapping[str, Any]:
-    """What the checkpoint says of its training.
-
-    Raises:
-        CheckpointError: it does not tell all that new data need to be treated as in training.
-    """
-    missing = [name for name in _KEPT if name not in trained.preprocessing]
-    if missing:
-        raise CheckpointError(
-            f"The checkpoint's preprocessing lacks {', '.join(missing)}.", "Train again, or import the weights again."
-        )
-    return trained.preprocessing

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.models import checks
 
 # In the order in which they are trained.
 STAGES = ("poi_road", "street_view", "local", "satellite", "global")
@@ -114,34 +114,16 @@ class UrbanMfmConfig:
     max_area_log: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, low in _WHOLE.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ConfigError(f"{name} must be a whole number of at least {low}, found {value!r}.")
-        for name in (*_POSITIVE, "pixel_m", "max_area_log"):
-            value = getattr(self, name)
-            low_enough = _is_number(value) and 0 <= value < math.inf and (value > 0 or name not in _POSITIVE)
-            if not low_enough:
-                raise ConfigError(f"{name} must be a number above 0, found {value!r}.")
-        for name in ("drop", "swap", "similarity"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value <= 1:
-                raise ConfigError(f"{name} must lie in [0, 1], found {value!r}.")
-        for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} must be true or false, found {getattr(self, name)!r}.")
-        for name in ("text_encoder", "text_model", "image_model"):
-            if not isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name} must be a text, found {getattr(self, name)!r}.")
-        for name, choices in (("objective", ("rows", "stacked")), ("fusion", ("average", "concat"))):
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"There is no {name} {getattr(self, name)!r}.", f"Choose {' or '.join(choices)}.")
+        checks.whole_numbers(self, _WHOLE)
+        checks.positive(self, _POSITIVE)
+        checks.not_negative(self, ("pixel_m", "max_area_log"))
+        checks.shares(self, ("drop", "swap", "similarity"))
+        checks.switches(self, _SWITCHES)
+        checks.texts(self, ("text_encoder", "text_model", "image_model"))
+        checks.choices(self, {"objective": ("rows", "stacked"), "fusion": ("average", "concat")})
         if self.drop == 1:
             raise ConfigError("drop must be below 1, else no graph has a neighbour left.")
-        if self.graph_hidden % self.heads:
-            raise ConfigError(f"graph_hidden {self.graph_hidden} is no multiple of heads {self.heads}.")
-        if self.width % self.fusion_heads:
-            raise ConfigError(f"width {self.width} is no multiple of fusion_heads {self.fusion_heads}.")
+        checks.multiples(self, [("graph_hidden", "heads"), ("width", "fusion_heads")])
         sizes = (self.image_depths, self.image_widths)
         if not len(sizes[0]) == len(sizes[1]) > 0 or not all(
             isinstance(size, int) and size > 0 for side in sizes for size in side
@@ -169,7 +151,3 @@ class UrbanMfmConfig:
         """Which of `KINDS` regions can have."""
         inputs = {"macro": "imagery", "features": "features", "micro": "pois"}
         return tuple(kind for kind in KINDS if inputs[kind] in self.sees)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -15,6 +15,7 @@ from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError
+from urbanfm_core.models.checks import require_kept
 from urbanfm_core.models.method import Method, Phase, Prepared, RegionVectors, Trained
 from urbanfm_core.models.text import TextEncoder, load_text_encoder
 from urbanfm_core.models.trainable import starting_image_network, starting_text_network
@@ -217,9 +218,7 @@ def read_trained(
         ConfigError: no layer is given that the network reads.
     """
     config: UrbanMfmConfig = trained.config
-    kept = trained.preprocessing
-    if "layers" not in kept:
-        raise CheckpointError("The checkpoint's preprocessing lacks layers.", "Train again.")
+    kept = require_kept(trained.preprocessing, ("layers",))
     usable = [name for name in ("pois", "imagery", "features") if name in config.sees]
     city.require_one_of(*usable)
     sees = [name for name in config.sees if name in city.given(*INPUTS)]
