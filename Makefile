@@ -56,7 +56,7 @@ lint: setup ## style, types and the import order
 format: setup ## write the style
 	$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
 
-contract: setup ## write resources/contract.json from urbanfm_core/stages.py
+contract: setup ## write resources/contract.json from urbanfm_core/stages
 	$(PY) -c "from urbanfm_core.contract import contract_text; open('resources/contract.json', 'w').write(contract_text())"
 
 zip: setup ## the plugin as a zip for QGIS, in dist/

@@ -12,9 +12,9 @@ from vision import serving
 import urbanfm_core
 from urbanfm_core.data.captions import CaptionSet
 from urbanfm_core.data.regions import RegionSet
-from urbanfm_core.describe_pipeline import captions_of_regions
 from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.pipeline import run
+from urbanfm_core.pipeline.descriptions import captions_of_regions
 from urbanfm_core.progress import Progress
 
 REFUSAL = "I'm sorry, I can't help with identifying locations in images."

@@ -13,7 +13,8 @@ import pytest
 import urbanfm_core
 from urbanfm_core import planning
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.planning import Plan, scaled
+from urbanfm_core.planning import Plan, pilots
+from urbanfm_core.planning.pilots import scaled
 from urbanfm_core.progress import Progress
 from urbanfm_core.stages import make_stage
 
@@ -54,7 +55,7 @@ def read(found: Plan, name: str) -> str:
 
 def test_few_and_more_rows_tell_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(planning.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(pilots.time, "perf_counter", lambda: now[0])
 
     def run(rows: Any) -> None:
         now[0] += 3 + 0.5 * len(rows)

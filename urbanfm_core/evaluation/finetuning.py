@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from urbanfm_core.analysis_stages import PredictStage
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.splits import Folds
@@ -29,6 +28,7 @@ from urbanfm_core.models.device import describe_device, resolve_device
 from urbanfm_core.models.finetuning import KEY, Choice, Tuner, TuningInputs, fine_tuning, predict_rows
 from urbanfm_core.models.method import Trained
 from urbanfm_core.progress import Progress
+from urbanfm_core.stages.evaluation import PredictStage
 from urbanfm_core.training.checkpoint import Checkpoint, restore
 from urbanfm_core.training.run import train
 from urbanfm_core.training.task import TrainingConfig

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from urbanfm_core.analysis_stages import EvaluateStage, PredictStage
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.regions import RegionSet
@@ -28,6 +27,7 @@ from urbanfm_core.evaluation.tables import (
 from urbanfm_core.evaluation.targets import Target, read_targets
 from urbanfm_core.parameters import LabelInputs, LabelTables, ProbeParams
 from urbanfm_core.progress import Progress
+from urbanfm_core.stages.evaluation import EvaluateStage, PredictStage
 
 
 def read_labelled_regions(

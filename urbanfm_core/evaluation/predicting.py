@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from urbanfm_core.analysis_stages import PredictStage
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.evaluation.floors import centres_m
@@ -17,6 +16,7 @@ from urbanfm_core.evaluation.predict import Prediction, Settings, predict, probe
 from urbanfm_core.evaluation.tables import read_embeddings
 from urbanfm_core.evaluation.targets import Target, read_targets
 from urbanfm_core.progress import Progress
+from urbanfm_core.stages.evaluation import PredictStage
 
 _HEADS = {
     ("linear", "regression"): "ridge regression",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import urbanfm_core
-from urbanfm_core.analysis_stages import AblateStage
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.inputs import (
     cache_of,
@@ -21,7 +20,8 @@ from urbanfm_core.inputs import (
     training_settings,
 )
 from urbanfm_core.progress import Progress
-from urbanfm_core.result import said_by
+from urbanfm_core.result import Result, said_by
+from urbanfm_core.stages.evaluation import AblateStage
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +35,26 @@ if TYPE_CHECKING:
     from urbanfm_core.training.task import TrainingConfig
 
 _CHECKPOINT = "checkpoint"
+
+
+def ablate(stage: AblateStage, progress: Progress) -> Result:
+    from urbanfm_core.evaluation import ablation_report
+
+    found = run_ablation(stage, progress)
+    if stage.out is not None:
+        ablation_report.write_json(stage.out, found)
+    if stage.report is not None:
+        ablation_report.write_page(stage.report, found, f"Ablation of {Path(stage.preset).stem}")
+    for sentence in found.verdicts():
+        progress.log("warning", sentence)
+    summary = {
+        "variants": [variant.name for variant in found.variants],
+        "training_seeds": list(found.seeds),
+        "table": ablation_report.lines(found),
+        "out": stage.out,
+        "report": stage.report,
+    }
+    return Result(summary, found, found.notes)
 
 
 def planned_variants(stage: AblateStage, method: Method, config: Any) -> list[Variant]:

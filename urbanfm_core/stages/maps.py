@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from urbanfm_core.parameters import EmbeddingsId, PoiInputs, RegionId, param
+from urbanfm_core.parameters import ComputeParams, EmbeddingRasterInputs, EmbeddingsId, PoiInputs, RegionId, param
 
 
 class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
@@ -188,4 +188,69 @@ class SimilarStage(EmbeddingsId):
             raise ValueError("choose regions: by their ids (ids), or as a layer (chosen)")
         if self.table is not None and not self.table.lower().endswith((".parquet", ".csv")):
             raise ValueError("the table of scores (table) is written to a file that ends in .parquet or .csv")
+        return self
+
+
+class SearchStage(ComputeParams, EmbeddingRasterInputs):
+    """Rank regions or pixels by a phrase.
+
+    The phrase goes through the text side of the model; the score is the cosine between it and each vector.
+    """
+
+    query: str = param(
+        help="What to look for, in words, such as: quiet streets near a park.",
+        label="Phrase",
+        kind="text",
+        min_length=1,
+    )
+    checkpoint: str = param(
+        help="Trained model with a text side; the one that made the embeddings.", label="Checkpoint", kind="checkpoint"
+    )
+    embeddings: str | None = param(
+        None,
+        "Region embeddings written by 'embed': the GeoParquet, or the layer.",
+        label="Region embeddings",
+        kind="embeddings",
+    )
+    text_encoder: str | None = param(
+        None,
+        "Text encoder that the model was trained with, if the checkpoint does not name one, or names a service on the "
+        "network, which is used only when it is named here.",
+        label="Text encoder",
+        kind="text",
+        advanced=True,
+    )
+    top: int = param(
+        20,
+        "Number of best regions listed in the log.",
+        label="Best regions to list",
+        kind="integer",
+        ge=1,
+        advanced=True,
+    )
+    out: str | None = param(
+        None,
+        "Layer to write: the regions with the fields score, rank and percentile.",
+        label="Ranked regions",
+        kind="polygons",
+        output=True,
+    )
+    raster: str | None = param(
+        None,
+        "GeoTIFF to write: the score of each pixel of the embedding raster.",
+        label="Score raster",
+        kind="raster",
+        output=True,
+    )
+
+    @model_validator(mode="after")
+    def _something_to_rank(self) -> SearchStage:
+        if self.embeddings is None and self.embedding_raster is None:
+            raise ValueError("give region embeddings (embeddings) or an embedding raster (embedding_raster)")
+        if self.raster is not None and self.embedding_raster is None:
+            raise ValueError("a score raster (raster) needs an embedding raster (embedding_raster)")
+        if self.out is not None and self.embeddings is None:
+            raise ValueError("ranked regions (out) need region embeddings (embeddings)")
+        if self.embeddings is None and self.raster is None:
+            raise ValueError("a search in the pixels of a raster writes their scores: name a score raster (raster)")
         return self

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from urbanfm_core.caption_stages import CaptionStage, DescribingParams
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.inputs import cache_of, city_of, regions_of, store_of
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result
+from urbanfm_core.stages.captions import CaptionStage, DescribingParams
 
 if TYPE_CHECKING:
     from urbanfm_core.captions.captioners import Captioner

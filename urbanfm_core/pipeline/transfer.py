@@ -25,7 +25,7 @@ from urbanfm_core.inputs import (
 )
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result, said_by
-from urbanfm_core.transfer_stages import TransferStage
+from urbanfm_core.stages.transfer import TransferStage
 
 if TYPE_CHECKING:
     import torch

@@ -7,10 +7,11 @@ from itertools import islice
 
 import numpy as np
 
-from urbanfm_core.map_pipeline import chosen_rows, vectors_to_cluster
-from urbanfm_core.map_stages import ClusterStage, SimilarStage
-from urbanfm_core.planning import Plan, name_device, peak_bytes, scaled
+from urbanfm_core.pipeline.maps import chosen_rows, vectors_to_cluster
+from urbanfm_core.planning.pilots import scaled
+from urbanfm_core.planning.plans import Plan, name_device, peak_bytes
 from urbanfm_core.progress import Progress
+from urbanfm_core.stages.maps import ClusterStage, SimilarStage
 
 # Samples that choose the number of clusters are at most so large, so that from here on time grows with the rows.
 _PILOT_VECTORS = (3000, 6000)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from urbanfm_core.caption_pipeline import captioner_of, pictures_of
-from urbanfm_core.caption_stages import DescribeStage
 from urbanfm_core.errors import EmptyInputError
 from urbanfm_core.inputs import city_of, load_model, model_name, regions_of, store_of
+from urbanfm_core.pipeline.captions import captioner_of, pictures_of
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result
+from urbanfm_core.stages.captions import DescribeStage
 
 if TYPE_CHECKING:
     from urbanfm_core.data.captions import CaptionSet

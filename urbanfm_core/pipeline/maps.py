@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.inputs import city_of
-from urbanfm_core.map_stages import ClusterStage, SimilarStage
+from urbanfm_core.inputs import city_of, load_model
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result
+from urbanfm_core.stages.maps import ClusterStage, SearchStage, SimilarStage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.inference.table import EmbeddingTable
+    from urbanfm_core.maps.search import Ranking
     from urbanfm_core.maps.vector_table import VectorTable
 
 
@@ -236,6 +239,67 @@ def _write_similar(stage: SimilarStage, found: Any, ranked: VectorTable) -> None
 def _how_words(how: str, count: int) -> str:
     words = {"mean": "the mean of the chosen regions", "medoid": "the most typical of the chosen regions"}
     return words.get(how, f"the nearest of the {count:,} chosen regions")
+
+
+def search(stage: SearchStage, progress: Progress) -> Result:
+    from urbanfm_core.inference.raster import map_raster, require_bands, score_function
+    from urbanfm_core.inference.table import EmbeddingTable
+    from urbanfm_core.maps.search import rank
+    from urbanfm_core.maps.styles import write_score_style
+
+    method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
+    trained = replace(trained, text_encoder=stage.text_encoder)
+    query = method.text_vectors(trained, [stage.query], progress.part(0.0, 0.2))[0]
+    summary: dict[str, Any] = {"query": stage.query, "out": stage.out, "raster": stage.raster}
+    value: Any = None
+    notes: list[str] = []
+    if stage.embeddings is not None:
+        table = EmbeddingTable.from_layer(stage.embeddings)
+        if table.provenance.get("checkpoint") not in (None, checkpoint.manifest["weights_sha256"]):
+            notes.append("These embeddings were made with another checkpoint; the scores mean nothing across models.")
+        if table.vectors.shape[1] != len(query):
+            raise ConfigError(
+                f"{stage.embeddings} holds {table.vectors.shape[1]}-d vectors, the checkpoint makes {len(query)}-d ones.",
+                "Search with the checkpoint that made the embeddings.",
+            )
+        value = rank(table.vectors, query)
+        best = value.top(stage.top)
+        summary |= {
+            "regions": len(table.ids),
+            "top": [[_plain(table.ids[row]), round(float(value.score[row]), 4)] for row in best],
+        }
+        if stage.out is not None:
+            _write_ranking(table, value, stage.out)
+    if stage.raster is not None:
+        city = city_of(stage)
+        pixels = method.pixel_function(trained)
+        with city.open_embedding_raster() as source:
+            require_bands(source, trained.preprocessing["bands"])
+            summary |= map_raster(
+                source,
+                score_function(pixels, query),
+                stage.raster,
+                tags={"query": stage.query},
+                names=lambda _: stage.query,
+                progress=progress.part(0.3, 1.0),
+            )
+            write_score_style(Path(stage.raster).with_suffix(".qml"), stage.raster)
+    return Result(summary, value, [*notes, *trained.notes])
+
+
+def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:
+    import pandas as pd
+
+    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.maps.styles import write_ranking_style
+
+    fields = {
+        "score": ranking.score.astype(float),
+        "rank": pd.Series(ranking.rank, dtype="Int32").where(ranking.rank > 0),
+        "percentile": ranking.percentile.astype(float),
+    }
+    write_layer(table.regions.to_frame().assign(**fields), path)
+    write_ranking_style(Path(path).with_suffix(".qml"), ranking.score)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,107 @@
+"""How to train and where to compute: device, cache, preset, settings of the loop."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from urbanfm_core.parameters.base import Stage, param
+
+
+class ComputeParams(Stage):
+    device: str = param(
+        "auto",
+        "Where to compute: auto, cpu, cuda, cuda:1 or mps. 'auto' takes a GPU if there is one.",
+        label="Device",
+        kind="text",
+        advanced=True,
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+    )
+    batch_size: int | None = param(
+        None,
+        "Samples (when training) or pixels (when embedding) computed at once. The preset's, or 65536 pixels, when not "
+        "given.",
+        label="Batch size",
+        kind="integer",
+        ge=1,
+        advanced=True,
+    )
+    cache: str | None = param(
+        None,
+        "Folder for prepared samples and unfinished work, so that a rerun continues. The user's cache folder when not "
+        "given.",
+        label="Cache folder",
+        kind="folder",
+        advanced=True,
+    )
+
+
+class TrainingParams(Stage):
+    preset: str = param(
+        "aether-small",
+        "Method and size: aether (as published), aether-small (a laptop, minutes), aether-tiny (a test, seconds), or a "
+        "JSON file of your own in the form of those in resources/presets.",
+        label="Preset",
+        kind="choice",
+    )
+    epochs: int | None = param(
+        None, "Passes over the samples. The preset's when not given.", label="Epochs", kind="integer", ge=1
+    )
+    learning_rate: float | None = param(
+        None,
+        "Step size of the optimiser. The preset's when not given.",
+        label="Learning rate",
+        kind="number",
+        gt=0,
+        advanced=True,
+    )
+    precision: Literal["float32", "bfloat16"] = param(
+        "float32",
+        "Number format of the network's arithmetic. bfloat16 is faster where the machine has it.",
+        label="Precision",
+        kind="choice",
+        advanced=True,
+    )
+    seed: int = param(
+        0,
+        "Start of all random numbers. The same seed and inputs give the same weights on a CPU.",
+        label="Seed",
+        kind="integer",
+        ge=0,
+        advanced=True,
+    )
+    text_encoder: str = param(
+        "minilm",
+        "What turns POI texts into vectors: 'minilm' (comes with urbanfm[text]), a Hugging Face id or folder, or "
+        "'openai:MODEL@URL' for an OpenAI-compatible endpoint (key from the environment variable OPENAI_API_KEY); "
+        "?dimensions=384&price=0.13 may follow, the price of a million tokens for the estimate that is said first.",
+        label="Text encoder",
+        kind="text",
+        advanced=True,
+    )
+    overrides: list[str] = param(
+        [],
+        "Changes to the preset's model, as field=value, such as lambda_image=0.5 or base_m=25.",
+        label="Changes to the preset",
+        kind="list",
+        advanced=True,
+    )
+
+
+class DescriptionsOutput(Stage):
+    descriptions_out: str | None = param(
+        None,
+        "Table to write, .parquet or .csv: what the language teacher was told of each region, to be read and corrected. "
+        "An edited one is taken with --overrides language_teacher=table:FILE.",
+        label="Descriptions of the regions",
+        kind="file",
+        output=True,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _a_table_that_can_be_written(self) -> DescriptionsOutput:
+        if self.descriptions_out is not None and not self.descriptions_out.lower().endswith((".parquet", ".csv")):
+            raise ValueError("descriptions (descriptions_out) are written to a file that ends in .parquet or .csv")
+        return self

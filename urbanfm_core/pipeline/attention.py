@@ -1,0 +1,92 @@
+"""The stage that reads a trained model's attention."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from urbanfm_core.inputs import city_of, load_model, model_name, regions_of, store_of
+from urbanfm_core.progress import Progress
+from urbanfm_core.result import Result
+from urbanfm_core.stages.attention import AttendStage
+
+if TYPE_CHECKING:
+    from urbanfm_core.data.city import CityInputs
+    from urbanfm_core.data.poi import PoiSet
+    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.inference.attention import Findings
+    from urbanfm_core.models.attention import RegionAttention
+
+
+def attend(stage: AttendStage, progress: Progress) -> Result:
+    from urbanfm_core.data.poi import PoiSet
+    from urbanfm_core.data.poi_choice import choose_pois
+    from urbanfm_core.inference.attention import Findings, own_patch_share
+
+    city = city_of(stage)
+    method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
+    method.require_attention()
+    pois = city.read_pois()
+    selected = None if stage.selected is None else PoiSet.from_source(stage.selected, city.poi_columns)
+    choice = choose_pois(pois, stage.categories, stage.poi_rows, selected)
+    regions = regions_of(stage, city)
+    used = {
+        "weights": checkpoint.manifest["weights_sha256"],
+        **replace(city, regions=regions).identity("pois", "imagery"),
+    }
+    store = store_of(stage, "attend", used)
+    attention = method.attention(trained, city, regions, choice.mask, store, progress.part(0.0, 0.8))
+    share = own_patch_share(attention, stage.seed)
+    notes = [*regions.notes, *choice.notes, *attention.notes, *trained.notes]
+    findings = Findings(share, choice.words, model_name(checkpoint), notes)
+    _write_attention(stage, city, regions, pois, attention, findings, progress)
+    store.remove()
+    summary = {
+        "chosen": choice.words,
+        "points": len(set(attention.pairs.poi.tolist())),
+        "regions": len(attention.rows),
+        **share.summary(),
+        "said": share.sentence(),
+        "model": findings.model,
+        "region_id": regions.id_name,
+        **{name: getattr(stage, name) for name in ("raster", "pois_out", "regions_out", "report")},
+    }
+    return Result(summary, attention, notes)
+
+
+def _write_attention(
+    stage: AttendStage,
+    city: CityInputs,
+    regions: RegionSet,
+    pois: PoiSet,
+    attention: RegionAttention,
+    findings: Findings,
+    progress: Progress,
+) -> None:
+    from urbanfm_core.data.poi_table import read_poi_table
+    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.inference.attention import poi_layer, region_layer, write_attention_raster
+    from urbanfm_core.maps.attention_page import choose_pictures, write_attention_page
+    from urbanfm_core.maps.styles import write_attention_style, write_ranking_style
+
+    progress.update(0.8, "Writing")
+    if stage.raster is not None:
+        tags = {"model": findings.model, "points_of_interest": findings.chosen}
+        write_attention_raster(attention, stage.raster, progress.part(0.8, 0.9), tags)
+        write_attention_style(Path(stage.raster).with_suffix(".qml"), stage.raster, attention.uniform)
+    if stage.pois_out is not None:
+        write_layer(poi_layer(pois, read_poi_table(str(city.pois), []), attention), stage.pois_out)
+    if stage.regions_out is not None:
+        frame = region_layer(regions, attention, progress.part(0.9, 0.95))
+        write_layer(frame, stage.regions_out)
+        style, field = Path(stage.regions_out).with_suffix(".qml"), "attention_ratio"
+        if stage.raster is not None and style == Path(stage.raster).with_suffix(".qml"):
+            findings.notes.append(
+                f"{style.name} is the style of the raster; regions of that name have none of their own."
+            )
+        else:
+            write_ranking_style(style, frame[field].to_numpy(), field)
+    if stage.report is not None:
+        rows = choose_pictures(attention, stage.pictures, stage.seed)
+        write_attention_page(stage.report, attention, pois, regions.ids, findings, rows)

@@ -1,0 +1,85 @@
+"""The stages that make checkpoints of published weights, and look into checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from urbanfm_core import report
+from urbanfm_core.errors import InputError
+from urbanfm_core.progress import Progress
+from urbanfm_core.result import Result
+from urbanfm_core.stages.checkpoints import ImportCheckpointStage, InspectStage
+
+if TYPE_CHECKING:
+    from urbanfm_core.training.checkpoint import Checkpoint
+
+
+def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
+    if stage.method == "refound":
+        from urbanfm_core.importers.refound import import_refound
+
+        checkpoint = import_refound(
+            stage.checkpoint,
+            tokenizer=stage.tokenizer,
+            heads=stage.heads,
+            categories=_read_names(stage.category_names),
+            leave_out=stage.leave_out,
+            progress=progress,
+        )
+    elif stage.method == "urbanclip":
+        from urbanfm_core.importers.coca import import_coca
+
+        checkpoint = import_coca(
+            stage.checkpoint, architecture=stage.architecture, tokenizer=stage.tokenizer, progress=progress
+        )
+    elif stage.method == "urbanln":
+        from urbanfm_core.importers.clip import import_clip
+
+        checkpoint = import_clip(stage.checkpoint, tokenizer=stage.tokenizer, progress=progress)
+    else:
+        from urbanfm_core.importers.aether import import_aether
+
+        checkpoint = import_aether(stage.checkpoint, text_encoder=stage.text_encoder, progress=progress)
+    checkpoint.save(stage.out)
+    return Result({"checkpoint": stage.out, "summary": checkpoint.summary()}, Path(stage.out))
+
+
+def inspect(stage: InspectStage, progress: Progress) -> Result:
+    from urbanfm_core.models import get_method
+    from urbanfm_core.training.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint.load(stage.checkpoint)
+    method = get_method(checkpoint.method)
+    summary = {
+        **checkpoint.summary(),
+        "paper": method.paper,
+        "trains on": ", ".join(method.needs),
+        "embeds from": ", ".join(method.embeds_from),
+        "can also": ", ".join(sorted(method.can)),
+    }
+    if stage.report is not None:
+        write_checkpoint_report(stage.report, stage.checkpoint, checkpoint, summary)
+    return Result({"checkpoint": stage.checkpoint, "summary": summary, "report": stage.report}, checkpoint)
+
+
+def write_checkpoint_report(path: str, folder: str, checkpoint: Checkpoint, summary: dict[str, Any]) -> None:
+    report.write_page(
+        path,
+        f"Checkpoint {Path(folder).name}",
+        report.table(("What", "Value"), [*summary.items()]),
+        report.picture("Loss by epoch", checkpoint.plot),
+        report.notes("Notes", checkpoint.manifest.get("notes", [])),
+    )
+
+
+def _read_names(path: str | None) -> list[str]:
+    """Lines of a text file."""
+    if path is None:
+        return []
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: cannot be read as text ({error}).", "Give a text file with one name a line."
+        ) from error

@@ -1,0 +1,64 @@
+"""What is checked before a stage starts: whether its outputs can be written."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from urbanfm_core.errors import MissingDependencyError, OutputError
+from urbanfm_core.parameters import Stage
+
+
+def check_outputs(stage: Stage) -> None:
+    """Refuse, before any work is done, what cannot be written.
+
+    Raises:
+        OutputError: a Shapefile or another format that is not offered, two outputs in one file, or a folder that cannot
+            be written.
+        CheckpointError: a checkpoint would replace something else.
+    """
+    named: dict[Path, str] = {}
+    for name, item in type(stage).model_fields.items():
+        path = getattr(stage, name)
+        extra: Any = item.json_schema_extra
+        if not extra["output"] or path is None:
+            continue
+        target = Path(path).expanduser()
+        if target.suffix.lower() == ".shp":
+            raise OutputError(
+                f"{target}: a Shapefile cannot hold embeddings: it cuts names to 10 letters and texts to 254.",
+                "Write a GeoPackage: give a name that ends in .gpkg.",
+            )
+        other = named.setdefault(target.absolute(), name)
+        if other != name:
+            raise OutputError(f"{target} is named for both {other} and {name}.", "Give each output a file of its own.")
+        if extra["kind"] in ("polygons", "points"):
+            from urbanfm_core.geo.vector import check_layer_name
+
+            check_layer_name(target.absolute())
+        if extra["kind"] == "checkpoint":
+            from urbanfm_core.training.checkpoint import guard_replacing
+
+            guard_replacing(target)
+        try:
+            _probe(target.absolute().parent)
+        except OSError as error:
+            raise OutputError(
+                f"Cannot write {target}: {error.strerror or error}.", "Choose a folder that you may write to."
+            ) from error
+
+
+def _probe(folder: Path) -> None:
+    """Whether a file can be made in a folder, or in the nearest one above it that exists; nothing is left there."""
+    while not folder.exists():
+        folder = folder.parent
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def check_map(stage: Stage) -> None:
+    """A map picture needs matplotlib: say so now, and not after the training."""
+    if getattr(stage, "map", None) is not None and importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError("matplotlib", "A map picture", "plots")
