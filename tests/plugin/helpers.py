@@ -27,6 +27,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 FAKE = Path(__file__).with_name("fake_worker.py")
+MEMORY = "TEMPORARY_OUTPUT"
 
 
 class Feedback(QgsProcessingFeedback):
@@ -134,6 +135,17 @@ def run(
     if not done and not feedback.isCanceled():
         pytest.fail("the algorithm failed")
     return results
+
+
+def embed_parameters(regions: Any, raster: str, checkpoint: str, **more: Any) -> dict[str, Any]:
+    return {"REGIONS": regions, "EMBEDDING_RASTER": raster, "CHECKPOINT": checkpoint, "OUT": MEMORY, **more}
+
+
+def refusal(algorithm: Any, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+    """What QGIS says of parameters that the algorithm refuses."""
+    fine, message = algorithm().create({}).checkParameterValues(parameters, context)
+    assert not fine
+    return message
 
 
 def wait_for(path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin.helpers import Fake, Feedback, run
+from plugin.helpers import MEMORY, Fake, Feedback, refusal, run
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
@@ -16,14 +16,6 @@ from qgis.core import (
 
 from qgis_plugin.algorithms.clusterregions import ClusterRegions
 from qgis_plugin.algorithms.findsimilarregions import FindSimilarRegions
-
-MEMORY = "TEMPORARY_OUTPUT"
-
-
-def refusal(algorithm: Any, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
-    fine, message = algorithm().create({}).checkParameterValues(parameters, context)
-    assert not fine
-    return message
 
 
 def test_clusters_continue_the_embeddings(
