@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from serving import Answer, Request, answering, chat_answer
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -53,7 +52,7 @@ class VisionService:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
-    failures: list[tuple[int, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    failures: list[Answer] = field(default_factory=list)
     hang_after: int | None = None
     answer: Callable[[np.ndarray], str] = describe_colour
     anew: Callable[[str], str] | None = None
@@ -75,56 +74,28 @@ def serving() -> Iterator[VisionService]:
     """A service that runs while the block does."""
     state = VisionService()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with state.lock:
-                state.keys.append(self.headers.get("Authorization"))
-                state.times.append(time.monotonic())
-                state.bodies.append(body)
-                failure = state.failures.pop(0) if state.failures else None
-                hangs = state.hang_after is not None and len(state.bodies) > state.hang_after
-            state.on_request()
-            if hangs:
-                state.closing.wait(30)
-            if failure is not None:
-                status, headers, content = failure
-            else:
-                url = body["messages"][0]["content"][1]["image_url"]["url"]
-                picture = Image.open(io.BytesIO(base64.b64decode(url.split(",", 1)[1])))
-                prompt = body["messages"][0]["content"][0]["text"]
-                merges = state.anew is not None and "Write the description anew" in prompt
-                said = state.anew(prompt) if merges else state.answer(np.asarray(picture))
-                message = {"role": "assistant", "content": said}
-                choice = {"index": 0, "message": message, "finish_reason": "stop"}
-                status, headers = 200, {}
-                content = {"id": "x", "object": "chat.completion", "created": 1, "model": "seer", "choices": [choice]}
-            payload = json.dumps(content).encode()
-            try:
-                self.send_response(status)
-                for name, value in {"Content-Type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
-            except ConnectionError:
-                self.close_connection = True  # The caller has given up and hung up.
+    def answer(request: Request) -> Answer:
+        with state.lock:
+            state.keys.append(request.key)
+            state.times.append(time.monotonic())
+            state.bodies.append(request.body)
+            failure = state.failures.pop(0) if state.failures else None
+            hangs = state.hang_after is not None and len(state.bodies) > state.hang_after
+        state.on_request()
+        if hangs:
+            state.closing.wait(30)
+        if failure is not None:
+            return failure
+        asked, shown = request.body["messages"][0]["content"]
+        picture = Image.open(io.BytesIO(base64.b64decode(shown["image_url"]["url"].split(",", 1)[1])))
+        merges = state.anew is not None and "Write the description anew" in asked["text"]
+        return chat_answer(state.anew(asked["text"]) if merges else state.answer(np.asarray(picture)), "seer")
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing on stderr."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
-        yield state
-    finally:
-        state.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering(answer) as state.url:
+        try:
+            yield state
+        finally:
+            state.closing.set()
 
 
 def tokenizer(**more: Any) -> Any:

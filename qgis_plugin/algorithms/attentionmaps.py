@@ -32,7 +32,7 @@ class AttentionMaps(UrbanFMAlgorithm):
         "RATIO": ("ratio", "Their ratio"),
     }
 
-    def sink_source(self, p: Parameter) -> str:
+    def sink_source(self, p: Parameter, parameters: dict[str, Any]) -> str:
         return "pois" if p.name == "pois_out" else "regions"
 
     def check_together(self, parameters: dict[str, Any]) -> str:

@@ -47,7 +47,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         FIRST: Parameters that come first in the dialog; the others follow in the contract's order.
         HIDDEN: Parameters of the stage that QGIS does not ask for.
         BY_DEFAULT: Optional outputs that are made unless the user says no.
-        SINK_SOURCE: Input whose features the output layer continues.
+        SINK_SOURCES: Inputs whose features the output layer continues: those of the first that was given.
         NUMBERS: Outputs beside the contract's: by id, the key in the worker's result and the label.
         TEXTS: The same for texts.
     """
@@ -60,7 +60,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
     FIRST: ClassVar[tuple[str, ...]] = ()
     HIDDEN: ClassVar[tuple[str, ...]] = ()
     BY_DEFAULT: ClassVar[tuple[str, ...]] = ()
-    SINK_SOURCE: ClassVar[str] = ""
+    SINK_SOURCES: ClassVar[tuple[str, ...]] = ()
     NUMBERS: ClassVar[dict[str, tuple[str, str]]] = {}
     TEXTS: ClassVar[dict[str, tuple[str, str]]] = {}
 
@@ -247,7 +247,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         """Move what the worker wrote into the layer that the user asked for, with all fields of the source."""
         feedback.setProgressText(tr("Writing the layer"))
         layer = exchange.open_result(path)
-        vector = self.collector.vectors.get(self.sink_source(p).upper())
+        vector = self.collector.vectors.get(self.sink_source(p, parameters).upper())
         source = vector.fields if vector is not None else QgsFields()
         fields, positions = exchange.result_fields(layer, source, self.keeps_numbers(outcome, source))
         features = exchange.converted(layer.getFeatures(), fields, positions)
@@ -265,9 +265,9 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         styling.attach(path.with_suffix(".qml"), dest, context, feedback)
         return dest
 
-    def sink_source(self, p: Parameter) -> str:
-        """The input whose features an output layer continues."""
-        return self.SINK_SOURCE
+    def sink_source(self, p: Parameter, parameters: dict[str, Any]) -> str:
+        """The input whose features an output layer continues; empty for none."""
+        return next((name for name in self.SINK_SOURCES if given(parameters, name.upper())), "")
 
     def keeps_numbers(self, outcome: runner.Outcome, source: QgsFields) -> bool:
         """Whether the output has the field `fid`: if the source has one, or if it is what identifies the regions."""

@@ -11,6 +11,7 @@ from ..runtime.job import Job
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import ANALYSIS
+from .telling import tell_table
 from .values import given, named_source
 
 
@@ -24,7 +25,7 @@ class ClusterRegions(UrbanFMAlgorithm):
     TAGS = ("k-means", "hdbscan", "silhouette", "typology", "classification", "segment", "group", "profile")
     FIRST = ("embeddings", "algorithm", "clusters", "pois", "fields", "regions")
     BY_DEFAULT = ("out", "report")
-    SINK_SOURCE = "regions"
+    SINK_SOURCES = ("regions", "embeddings")
     NUMBERS = {
         "REGION_COUNT": ("regions", "Number of regions"),
         "CLUSTER_COUNT": ("clusters", "Number of clusters"),
@@ -45,13 +46,6 @@ class ClusterRegions(UrbanFMAlgorithm):
             return tr("The fewest regions of a cluster are for HDBSCAN: choose it, or leave them open.")
         return ""
 
-    def prepareAlgorithm(
-        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
-    ) -> bool:
-        # The layer that is continued is that of the regions, or else of the embeddings.
-        self.SINK_SOURCE = "regions" if given(parameters, "REGIONS") else "embeddings"  # type: ignore[misc]
-        return super().prepareAlgorithm(parameters, context, feedback)
-
     def job_params(
         self, job: Job, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
@@ -59,6 +53,5 @@ class ClusterRegions(UrbanFMAlgorithm):
         return {**params, "embeddings": named_source(self, parameters, "EMBEDDINGS", params["embeddings"], context)}
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
-        for line in outcome.result.get("table") or ():
-            feedback.pushInfo(line)
+        tell_table(outcome, feedback)
         return super().told(outcome, parameters, feedback)

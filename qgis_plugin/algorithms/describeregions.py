@@ -24,7 +24,7 @@ class DescribeRegions(UrbanFMAlgorithm):
     GROUP = EXPLAIN
     TAGS = ("caption", "text", "words", "description", "imagery", "urbanclip", "vision-language")
     FIRST = ("regions", "imagery", "checkpoint", "captioner", "captions", "caption_column", "region_id")
-    SINK_SOURCE = "regions"
+    SINK_SOURCES = ("regions",)
     NUMBERS = {
         "REGION_COUNT": ("regions", "Number of regions"),
         "DESCRIBED": ("described", "Regions with a caption"),

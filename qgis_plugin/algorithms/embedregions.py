@@ -25,7 +25,7 @@ class EmbedRegions(UrbanFMAlgorithm):
     TAGS = ("aether", "refound", "alphaearth", "poi", "foundation model", "vector", "zones", "neighbourhoods")
     FIRST = ("regions", "pois", "embedding_raster", "imagery", "checkpoint", "preset", "epochs", "region_id")
     BY_DEFAULT = ("out",)
-    SINK_SOURCE = "regions"
+    SINK_SOURCES = ("regions",)
     NUMBERS = {
         "REGION_COUNT": ("regions", "Number of regions"),
         "DIMENSIONS": ("dimensions", "Dimensions of the embedding"),

@@ -11,7 +11,8 @@ from ..runtime.job import Job
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import ANALYSIS
-from .values import given, worker_file
+from .telling import tell_table
+from .values import given, named_source
 
 
 class EvaluateEmbeddings(UrbanFMAlgorithm):
@@ -40,14 +41,10 @@ class EvaluateEmbeddings(UrbanFMAlgorithm):
         self, job: Job, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         params = super().job_params(job, parameters, context, feedback)
-        if "embeddings" in params and worker_file(parameters, "EMBEDDINGS") is None:
-            # The layer reaches the worker as a temporary file; tables should call it by its own name.
-            source = self.parameterAsSource(parameters, "EMBEDDINGS", context)
-            name = "".join(" " if letter in "=/\\|" else letter for letter in source.sourceName())
-            params["embeddings"] = f"{name or 'embeddings'}={params['embeddings']}"
+        if "embeddings" in params:
+            params["embeddings"] = named_source(self, parameters, "EMBEDDINGS", params["embeddings"], context)
         return params
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
-        for line in outcome.result.get("table") or ():
-            feedback.pushInfo(line)
+        tell_table(outcome, feedback)
         return super().told(outcome, parameters, feedback)

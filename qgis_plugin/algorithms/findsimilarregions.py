@@ -11,6 +11,7 @@ from ..runtime.job import Job
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import ANALYSIS
+from .telling import tell_best
 from .values import given, named_source
 
 
@@ -24,7 +25,7 @@ class FindSimilarRegions(UrbanFMAlgorithm):
     TAGS = ("similarity", "nearest", "like", "example", "query", "rank", "cosine", "other city", "transfer")
     FIRST = ("embeddings", "chosen", "ids", "how", "other")
     BY_DEFAULT = ("out", "report")
-    SINK_SOURCE = "embeddings"
+    SINK_SOURCES = ("other", "embeddings")
     NUMBERS = {
         "REGION_COUNT": ("regions", "Number of regions"),
         "RANKED": ("ranked", "Regions that are ranked"),
@@ -43,13 +44,6 @@ class FindSimilarRegions(UrbanFMAlgorithm):
             "Choose regions: take their layer as chosen regions with 'selected features only', or give ids or drawn polygons."
         )
 
-    def prepareAlgorithm(
-        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
-    ) -> bool:
-        # Whose regions are ranked.
-        self.SINK_SOURCE = "other" if given(parameters, "OTHER") else "embeddings"  # type: ignore[misc]
-        return super().prepareAlgorithm(parameters, context, feedback)
-
     def job_params(
         self, job: Job, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
@@ -62,8 +56,4 @@ class FindSimilarRegions(UrbanFMAlgorithm):
         return {**params, **tables}
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
-        top = outcome.result.get("top") or []
-        for place, (region, score) in enumerate(top, start=1):
-            feedback.pushInfo(f"{place}. {region}: {score:.4f}")
-        best = {"BEST": str(top[0][0]), "BEST_SCORE": top[0][1]} if top else {}
-        return {**super().told(outcome, parameters, feedback), **best}
+        return {**super().told(outcome, parameters, feedback), **tell_best(outcome, feedback)}

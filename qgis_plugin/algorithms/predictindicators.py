@@ -11,7 +11,8 @@ from ..runtime.job import Job
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import ANALYSIS
-from .values import given, is_set, worker_file
+from .telling import tell_table
+from .values import given, is_set, named_source
 
 
 class PredictIndicators(UrbanFMAlgorithm):
@@ -24,7 +25,7 @@ class PredictIndicators(UrbanFMAlgorithm):
     TAGS = ("regression", "classification", "interval", "conformal", "fine-tune", "moran", "residual", "price")
     FIRST = ("embeddings", "regions", "target", "task", "head", "level", "checkpoint", "pois", "imagery")
     BY_DEFAULT = ("out", "report")
-    SINK_SOURCE = "regions"
+    SINK_SOURCES = ("regions", "embeddings")
     NUMBERS = {
         "REGION_COUNT": ("regions", "Number of regions"),
         "PREDICTED": ("predicted", "Regions with a prediction"),
@@ -50,13 +51,6 @@ class PredictIndicators(UrbanFMAlgorithm):
             return tr("Name what to predict: a field of the regions.")
         return ""
 
-    def prepareAlgorithm(
-        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
-    ) -> bool:
-        # The layer that is continued is that of the regions, or else of the embeddings.
-        self.SINK_SOURCE = "regions" if given(parameters, "REGIONS") else "embeddings"  # type: ignore[misc]
-        return super().prepareAlgorithm(parameters, context, feedback)
-
     def wanted(self, p: Any, parameters: dict[str, Any]) -> bool:
         # A network is kept only where one is made.
         if p.name == "checkpoint_out" and parameters.get("HEAD") not in ("finetune", 2):
@@ -67,17 +61,13 @@ class PredictIndicators(UrbanFMAlgorithm):
         self, job: Job, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         params = super().job_params(job, parameters, context, feedback)
-        if "regions" in params and "embeddings" in params and not worker_file(parameters, "EMBEDDINGS"):
-            # The layer reaches the worker as a temporary file; the report should call it by its own name.
-            source = self.parameterAsSource(parameters, "EMBEDDINGS", context)
-            name = "".join(" " if letter in "=/\\|" else letter for letter in source.sourceName())
-            params["embeddings"] = f"{name or 'embeddings'}={params['embeddings']}"
+        if "regions" in params and "embeddings" in params:
+            params["embeddings"] = named_source(self, parameters, "EMBEDDINGS", params["embeddings"], context)
         return params
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
         said = outcome.result
-        for line in said.get("table") or ():
-            feedback.pushInfo(line)
+        tell_table(outcome, feedback)
         if said.get("outside"):
             feedback.pushWarning(
                 tr("{:,} of {:,} regions lie outside of what the model learned from.").format(

@@ -11,6 +11,7 @@ from ..runtime.job import Job
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import ANALYSIS
+from .telling import tell_best
 from .values import given
 
 
@@ -24,7 +25,7 @@ class SearchByText(UrbanFMAlgorithm):
     TAGS = ("phrase", "query", "similarity", "rank", "language")
     FIRST = ("query", "checkpoint", "embeddings", "embedding_raster")
     BY_DEFAULT = ("out",)
-    SINK_SOURCE = "embeddings"
+    SINK_SOURCES = ("embeddings",)
     NUMBERS = {"REGION_COUNT": ("regions", "Number of regions"), "BEST_SCORE": ("", "Score of the best region")}
     TEXTS = {"BEST": ("", "Best region")}
 
@@ -47,8 +48,4 @@ class SearchByText(UrbanFMAlgorithm):
         return outputs
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
-        top = outcome.result.get("top") or []
-        for place, (region, score) in enumerate(top, start=1):
-            feedback.pushInfo(f"{place}. {region}: {score:.4f}")
-        best = {"BEST": str(top[0][0]), "BEST_SCORE": top[0][1]} if top else {}
-        return {**super().told(outcome, parameters, feedback), **best}
+        return {**super().told(outcome, parameters, feedback), **tell_best(outcome, feedback)}

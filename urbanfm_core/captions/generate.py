@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,24 @@ from urbanfm_core.progress import Progress
 from urbanfm_core.resources import resource
 
 
+class _Pictures(Sequence[Picture]):
+    """Pictures that are read one by one, also those of a slice."""
+
+    @overload
+    def __getitem__(self, place: int) -> Picture: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Picture]: ...
+    def __getitem__(self, place: int | slice) -> Picture | list[Picture]:
+        if isinstance(place, slice):
+            return [self._read(number) for number in range(*place.indices(len(self)))]
+        return self._read(place)
+
+    @abstractmethod
+    def _read(self, place: int) -> Picture: ...
+
+
 @dataclass(frozen=True)
-class PictureSet(Sequence[Picture]):
+class PictureSet(_Pictures):
     """N pictures of one kind, read from the store one by one.
 
     Attributes:
@@ -45,18 +62,12 @@ class PictureSet(Sequence[Picture]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    @overload
-    def __getitem__(self, place: int) -> Picture: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Picture]: ...
-    def __getitem__(self, place: int | slice) -> Picture | list[Picture]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
+    def _read(self, place: int) -> Picture:
         picture: Picture = self.images.take(np.array([self.rows[place]]))[0][0]
         return picture
 
 
-class _Joined(Sequence[Picture]):
+class _Joined(_Pictures):
     """The pictures of several sets in a row."""
 
     def __init__(self, sets: Sequence[PictureSet]) -> None:
@@ -66,13 +77,7 @@ class _Joined(Sequence[Picture]):
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    @overload
-    def __getitem__(self, place: int) -> Picture: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Picture]: ...
-    def __getitem__(self, place: int | slice) -> Picture | list[Picture]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
+    def _read(self, place: int) -> Picture:
         if not 0 <= place < len(self):
             raise IndexError(place)
         number = int(np.searchsorted(self._ends, place, side="right"))

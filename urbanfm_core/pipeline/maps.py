@@ -19,28 +19,19 @@ if TYPE_CHECKING:
 
     from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.inference.table import EmbeddingTable
+    from urbanfm_core.maps.grouping import Groups
     from urbanfm_core.maps.search import Ranking
     from urbanfm_core.maps.vector_table import VectorTable
 
 
 def cluster(stage: ClusterStage, progress: Progress) -> Result:
     from urbanfm_core.maps import cluster_report
-    from urbanfm_core.maps.grouping import group_regions
     from urbanfm_core.maps.profile import profile_clusters
 
     given = vectors_to_cluster(stage)
     pois = city_of(stage).read_pois() if stage.pois is not None else None
     progress.update(0.05, f"Clustering {len(given.regions):,} regions")
-    groups = group_regions(
-        given.vectors,
-        algorithm=stage.algorithm,
-        clusters=stage.clusters,
-        most_clusters=stage.most_clusters,
-        min_size=stage.min_size,
-        scaling=stage.scaling,
-        seed=stage.seed,
-        progress=progress.part(0.05, 0.85),
-    )
+    groups = groups_of(stage, given.vectors, progress.part(0.05, 0.85))
     notes = [*given.regions.notes, *given.notes, *groups.notes, *(pois.notes if pois is not None else ())]
     profiles = profile_clusters(groups, given.regions, given.columns, pois, notes, progress.part(0.85, 0.9))
     how = "HDBSCAN" if stage.algorithm == "hdbscan" else "k-means"
@@ -122,6 +113,26 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
     columns = field_columns(labels, stage.fields, regions.id_name, notes)
     words = f"{table.name}, {table.vectors.shape[1]} dimensions"
     return ToCluster(regions, table.vectors, columns, words, notes)
+
+
+def groups_of(stage: ClusterStage, vectors: NDArray[np.float64], progress: Progress | None = None) -> Groups:
+    """Cluster vectors, (R, D), as the stage's parameters say.
+
+    Raises:
+        UrbanFMError: see `group_regions`.
+    """
+    from urbanfm_core.maps.grouping import group_regions
+
+    return group_regions(
+        vectors,
+        algorithm=stage.algorithm,
+        clusters=stage.clusters,
+        most_clusters=stage.most_clusters,
+        min_size=stage.min_size,
+        scaling=stage.scaling,
+        seed=stage.seed,
+        progress=progress,
+    )
 
 
 def similar(stage: SimilarStage, progress: Progress) -> Result:

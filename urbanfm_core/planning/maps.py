@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from urbanfm_core.pipeline.maps import chosen_rows, vectors_to_cluster
+from urbanfm_core.pipeline.maps import chosen_rows, groups_of, vectors_to_cluster
 from urbanfm_core.planning.pilots import scaled
 from urbanfm_core.planning.plans import Plan, name_device, peak_bytes
 from urbanfm_core.progress import Progress
@@ -22,8 +22,6 @@ def plan_clusters(stage: ClusterStage, made: Plan, progress: Progress) -> None:
     """The clustering of some regions, or of all if they are few."""
     import torch
 
-    from urbanfm_core.maps.grouping import group_regions
-
     given = vectors_to_cluster(stage)
     known = np.flatnonzero(np.isfinite(given.vectors).all(axis=1))
     if stage.regions is None:
@@ -35,15 +33,7 @@ def plan_clusters(stage: ClusterStage, made: Plan, progress: Progress) -> None:
     progress.update(0.3, "Trying some regions")
 
     def run(rows: np.ndarray) -> None:
-        group_regions(
-            given.vectors[rows],
-            algorithm=stage.algorithm,
-            clusters=stage.clusters,
-            most_clusters=stage.most_clusters,
-            min_size=stage.min_size,
-            scaling=stage.scaling,
-            seed=stage.seed,
-        )
+        groups_of(stage, given.vectors[rows])
 
     # Without a vector, running says what is wrong, as the stage would.
     made.seconds["clustering"] = scaled(known if len(known) else np.arange(len(given.vectors)), _PILOT_VECTORS, run)

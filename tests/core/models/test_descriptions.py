@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ import shapely
 import torch
 import transformers
 from pyproj import CRS
+from serving import Answer, Request, answering, chat_answer
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -364,38 +362,20 @@ class Chat:
 def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
     state = Chat()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            state.paths.add(self.path)
-            state.keys.add(self.headers.get("Authorization"))
-            status = state.failures.pop(0) if state.failures else 200
-            content: dict[str, Any] = {"error": {"message": "not now"}}
-            if status == 200:
-                state.requests.append(body)
-                words = "" if state.silent else f"About\n {len(body['messages'][0]['content'])} letters. "
-                choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": words}}
-                content = {"id": "1", "object": "chat.completion", "created": 0, "model": "writer", "choices": [choice]}
-            payload = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
+    def answer(request: Request) -> Answer:
+        state.paths.add(request.path)
+        state.keys.add(request.key)
+        status = state.failures.pop(0) if state.failures else 200
+        if status != 200:
+            return status, {}, {"error": {"message": "not now"}}
+        state.requests.append(request.body)
+        return chat_answer(
+            "" if state.silent else f"About\n {len(request.body['messages'][0]['content'])} letters. ", "writer"
+        )
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing on stderr."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}/v1"
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with answering(answer) as state.url:
+        yield state
 
 
 class Recorder(Progress):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import sqlite3
 import sys
@@ -11,12 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from serving import Answer, Request, answering
 
 from urbanfm_core.errors import Cancelled, ConfigError, MissingDependencyError, OutputError, RemoteError
 from urbanfm_core.models.text import TextEncoder, estimate, load_text_encoder
@@ -50,7 +49,7 @@ class Service:
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
-    failures: list[tuple[int, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    failures: list[Answer] = field(default_factory=list)
     answer: Callable[[list[str]], list[dict[str, Any]]] | None = None
     delay_s: float = 0.0
     hold: threading.Event | None = None
@@ -70,58 +69,32 @@ class Service:
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     state = Service()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with state.lock:
-                state.keys.append(self.headers.get("Authorization"))
-                state.paths.append(self.path)
-                failure = state.failures.pop(0) if state.failures else None
-                if failure is None:
-                    state.requests.append(body)
-            state.on_request()
-            time.sleep(state.delay_s)
-            if state.hold is not None:
-                state.hold.wait(30)
-            if failure is not None:
-                status, headers, content = failure
-            else:
-                data = [
-                    {"object": "embedding", "index": i, "embedding": vector_of(text)}
-                    for i, text in enumerate(body["input"])
-                ]
-                # The order of the answer is free; the index counts.
-                data = state.answer(body["input"]) if state.answer else data[::-1]
-                usage = {"prompt_tokens": 1, "total_tokens": 1}
-                status, headers = 200, {}
-                content = {"object": "list", "model": "tiny", "data": data, "usage": usage}
-            payload = json.dumps(content).encode()
-            try:
-                self.send_response(status)
-                for name, value in {"Content-Type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
-            except ConnectionError:
-                self.close_connection = True  # The caller was cancelled and has hung up.
+    def answer(request: Request) -> Answer:
+        with state.lock:
+            state.keys.append(request.key)
+            state.paths.append(request.path)
+            failure = state.failures.pop(0) if state.failures else None
+            if failure is None:
+                state.requests.append(request.body)
+        state.on_request()
+        time.sleep(state.delay_s)
+        if state.hold is not None:
+            state.hold.wait(30)
+        if failure is not None:
+            return failure
+        texts = request.body["input"]
+        data = [{"object": "embedding", "index": i, "embedding": vector_of(text)} for i, text in enumerate(texts)]
+        # The order of the answer is free; the index counts.
+        data = state.answer(texts) if state.answer else data[::-1]
+        usage = {"prompt_tokens": 1, "total_tokens": 1}
+        return 200, {}, {"object": "list", "model": "tiny", "data": data, "usage": usage}
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing on stderr."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}/v1"
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     # A proxy must not be asked for an address on this machine.
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with answering(answer) as state.url:
+        yield state
 
 
 class Recorder(Progress):
