@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -146,6 +146,7 @@ def load_model(path: str, stage: Any, progress: Progress) -> tuple[Method, Train
 
     checkpoint = Checkpoint.load(path)
     method, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size)
+    trained = replace(trained, precision=getattr(stage, "precision", trained.precision))
     progress.log("info", f"{method.title} ({model_name(checkpoint)}) on {describe_device(trained.device)}")
     home = checkpoint.manifest.get("device")
     if home not in (None, trained.device.type):

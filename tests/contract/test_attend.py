@@ -104,6 +104,14 @@ def test_selected_points_give_what_their_rows_give(city, layers, model, work):
         np.testing.assert_array_equal(other.pairs.mass, by_row.pairs.mass)
 
 
+def test_attention_in_bfloat16_is_nearly_that_in_float32_and_is_not_taken_for_it(layers, model, work):
+    given = {"checkpoint": model, "categories": [CHOSEN], "cache": work / "cache", **layers}
+    full, low = (urbanfm_core.attend(precision=precision, **given) for precision in ("float32", "bfloat16"))
+    np.testing.assert_array_equal(low.pairs.poi, full.pairs.poi)
+    assert 0 < np.nanmax(np.abs(low.pairs.mass - full.pairs.mass)) < 0.02
+    assert any("bfloat16" in note for note in low.notes) and not any("bfloat16" in note for note in full.notes)
+
+
 def test_a_raster_and_regions_of_one_name_keep_the_style_of_the_raster(layers, model, work):
     urbanfm_core.attend(
         checkpoint=model, cache=work / "cache", raster=work / "same.tif", regions_out=work / "same.gpkg", **layers

@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 StoreMaker = Callable[[dict[str, Any]], SampleStore]
 # Settings that decide what the folds' networks learn.
-_DECIDES = {"epochs", "learning_rate", "fusion", "learns", "guide", "folds", "blocks", "seed", "task"}
+_DECIDES = {"epochs", "learning_rate", "fusion", "learns", "guide", "folds", "blocks", "seed", "task", "precision"}
 # What a checkpoint keeps to judge new regions by.
 _KEPT_VECTORS, _KEPT_RESIDUALS = 500, 5000
 
@@ -58,7 +58,11 @@ def predict_with_network(stage: PredictStage, city: CityInputs, store_of: StoreM
     progress.log("info", f"{tuner.title} on {describe_device(trained.device)}")
     regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.02))
     city = replace(city, regions=regions)
-    made_from = {"weights": checkpoint.manifest["weights_sha256"], "regions": regions.fingerprint()}
+    made_from = {
+        "weights": checkpoint.manifest["weights_sha256"],
+        "regions": regions.fingerprint(),
+        "precision": stage.precision,
+    }
     if stage.head == "finetune":
         return _Tuning(stage, tuner, trained, city, regions, labels, notes).run(store_of, made_from, progress)
     return _apply(stage, tuner, trained, city, labels, notes, store_of(made_from), progress)
@@ -77,6 +81,7 @@ def load_network(stage: PredictStage, city: CityInputs) -> tuple[Tuner, Trained,
             f"{stage.checkpoint} has no prediction head yet.", "Fine-tune it: choose the head finetune and a target."
         )
     method, trained = restore(checkpoint, resolve_device(stage.device), stage.batch_size)
+    trained = replace(trained, precision=stage.precision)
     tuner = method.tuner()
     city.require_one_of(*tuner.inputs)
     return tuner, trained, checkpoint
@@ -93,6 +98,7 @@ def training_config(stage: PredictStage, tuner: Tuner, rows: int) -> TrainingCon
         schedule="linear",
         warmup_epochs=min(tuner.warmup_epochs, stage.epochs / 3),
         seed=stage.seed,
+        precision=stage.precision,
     )
 
 
@@ -197,7 +203,8 @@ class _Tuning:
                 data_fingerprint=f"{store.fingerprint}-{name}",
                 progress=progress,
             )
-        return restore(checkpoint, self.trained.device, stage.batch_size)[1], checkpoint
+        tuned = restore(checkpoint, self.trained.device, stage.batch_size)[1]
+        return replace(tuned, precision=stage.precision), checkpoint
 
     def _keep(
         self,

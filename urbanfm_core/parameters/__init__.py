@@ -20,7 +20,7 @@ from urbanfm_core.parameters.inputs import (
     cell_size,
 )
 from urbanfm_core.parameters.scoring import FoldParams, LabelInputs, ProbeChoice, ProbeParams, TargetParams
-from urbanfm_core.parameters.training import ComputeParams, DescriptionsOutput, TrainingParams
+from urbanfm_core.parameters.training import ComputeParams, DescriptionsOutput, Precision, TrainingParams, number_format
 
 __all__ = [
     "CaptionFile",
@@ -39,6 +39,7 @@ __all__ = [
     "LabelTables",
     "NetworkInputs",
     "PoiInputs",
+    "Precision",
     "ProbeChoice",
     "ProbeParams",
     "RegionId",
@@ -49,5 +50,6 @@ __all__ = [
     "TrainingParams",
     "cell_shape",
     "cell_size",
+    "number_format",
     "param",
 ]

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from urbanfm_core.parameters.base import Stage, param
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def number_format() -> Any:
+    """The precision of a network's arithmetic, as a parameter."""
+    return param(
+        "float32",
+        "Number format of the network's arithmetic. bfloat16 is faster where the machine has it.",
+        label="Precision",
+        kind="choice",
+        advanced=True,
+    )
 
 
 class ComputeParams(Stage):
@@ -56,13 +69,7 @@ class TrainingParams(Stage):
         gt=0,
         advanced=True,
     )
-    precision: Literal["float32", "bfloat16"] = param(
-        "float32",
-        "Number format of the network's arithmetic. bfloat16 is faster where the machine has it.",
-        label="Precision",
-        kind="choice",
-        advanced=True,
-    )
+    precision: Precision = number_format()
     seed: int = param(
         0,
         "Start of all random numbers. The same seed and inputs give the same weights on a CPU.",

@@ -33,6 +33,7 @@ def attend(stage: AttendStage, progress: Progress) -> Result:
     regions = regions_of(stage, city)
     used = {
         "weights": checkpoint.manifest["weights_sha256"],
+        "precision": stage.precision,
         **replace(city, regions=regions).identity("pois", "imagery"),
     }
     store = store_of(stage, "attend", used)

@@ -52,7 +52,6 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
             notes = [f"A model that was trained on the same inputs with the same settings is taken: {path}"]
         training = training_summary(found, path)
     method, trained, checkpoint = load_model(path, stage, progress)
-    trained = replace(trained, precision=stage.precision)
     city = replace(city, regions=regions)
     used = inputs_used(method, method.embeds_from, city)
     made_from = {"weights": checkpoint.manifest["weights_sha256"], "rule": stage.rule, "precision": stage.precision}

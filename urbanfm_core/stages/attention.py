@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from urbanfm_core.parameters import ComputeParams, ImageryInputs, PoiInputs, RegionInputs, param
+from urbanfm_core.parameters import (
+    ComputeParams,
+    ImageryInputs,
+    PoiInputs,
+    Precision,
+    RegionInputs,
+    number_format,
+    param,
+)
 
 
 class AttendStage(ComputeParams, ImageryInputs, PoiInputs, RegionInputs):
@@ -58,6 +66,7 @@ class AttendStage(ComputeParams, ImageryInputs, PoiInputs, RegionInputs):
         ge=0,
         advanced=True,
     )
+    precision: Precision = number_format()
     raster: str | None = param(
         None,
         "GeoTIFF to write: the share of a region's attention that each patch gets, one pixel a patch; the mean where "

@@ -18,10 +18,12 @@ from urbanfm_core.parameters import (
     LabelTables,
     NetworkInputs,
     PoiInputs,
+    Precision,
     ProbeParams,
     RegionId,
     RegionInputs,
     TrainingParams,
+    number_format,
     param,
 )
 
@@ -232,6 +234,7 @@ class PredictStage(FoldParams, ComputeParams, ImageryInputs, PoiInputs, LabelTab
         gt=0,
         advanced=True,
     )
+    precision: Precision = number_format()
     fusion: Literal["average", "attention"] = param(
         "average",
         "How a fine-tuned model makes one vector of points and imagery.",

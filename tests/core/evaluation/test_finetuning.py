@@ -113,6 +113,8 @@ def test_the_kept_network_says_what_it_is_and_predicts_elsewhere(city, tuned, la
     layer = read_layer(city / "there.gpkg").reset_index(drop=True)
     assert (layer["pred_upper"] - layer["pred_lower"]).dropna().gt(0).all() and layer["pred_upper"].notna().sum() == 35
     assert layer["pred_residual"].isna().all()
+    low = urbanfm_core.predict(checkpoint=city / "value", precision="bfloat16", **given)
+    assert 0 < np.nanmax(np.abs(low.values - found.values)) < 0.1 * np.nanmax(np.abs(found.values))
     classes = urbanfm_core.predict(checkpoint=city / "kind", target="kind", **layers)
     assert classes.target.classes == ("bars", "schools") or classes.target.classes == ("schools", "bars")
     assert np.nanmax(np.abs(classes.residual())) < 0.5

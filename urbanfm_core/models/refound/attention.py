@@ -91,6 +91,8 @@ def patch_attention(
     sequences, images = inputs.sequences, inputs.images
     if len(frames) != len(inputs) or sequences.poi.max(initial=-1) >= len(chosen):
         raise ShapeError(f"{len(inputs)} regions, {len(frames)} frames; points up to row {sequences.poi.max()}.")
+    if trained.precision == "bfloat16":
+        notes = [*notes, "Attention was computed in bfloat16; its third digit may differ from that in float32."]
     picked = chosen_tokens(sequences, chosen)
     holds = np.add.reduceat(picked, sequences.starts[:-1], dtype=np.int64) > 0 if len(inputs) else np.zeros(0, bool)
     rows = np.flatnonzero(holds & inputs.has_image)
