@@ -4,8 +4,9 @@ encoder without text and beside shuffled captions.
     python -m tests.benchmarks.noisy_captions                        400 regions, 3 seeds
     python -m tests.benchmarks.noisy_captions --regions 60 --seeds 1 --epochs 1 --noise 0 0.4     a trial
 
-Each fact of a caption of the sample city, true or not, is replaced by a false one with the chance that a column names, for
-each captioner on its own, and the caption is written anew from the facts in its captioner's style, with chance 0 too. Every
+With the chance that a column names, for each captioner on its own, a caption of the sample city is replaced by the one that
+the captioner wrote of another region; with `--corrupt facts` each fact of a caption, true or not, by a false one instead, and
+the caption is written anew from the facts in its captioner's style, with chance 0 too. Every
 variant is trained from several seeds; linear probes predict land use and population in spatial blocks; a training's score
 is the mean over three splits, and brackets are 95 % t intervals over the trainings.
 
@@ -87,6 +88,19 @@ VARIANTS = (
 )
 
 
+def exchanged(frame: pd.DataFrame, chance: float, seed: int) -> pd.DataFrame:
+    """Captions from above, so many of them replaced by their captioner's of another region."""
+    rng = np.random.default_rng((seed, round(1000 * chance)))
+    made = frame[["region_id", "image", "captioner", "caption"]].copy()
+    other = made.caption.to_numpy(copy=True)
+    for rows in made.groupby("captioner").indices.values():
+        # From somewhere else on the circle of regions, never from the same one.
+        other[rows] = made.caption.to_numpy()[np.roll(rows, rng.integers(1, len(rows)))]
+    false = rng.random(len(made)) < chance
+    made["caption"] = np.where(false, other, made.caption)
+    return made.assign(true=~false, false=false)
+
+
 def corrupted(frame: pd.DataFrame, chance: float, seed: int) -> pd.DataFrame:
     """Captions from above with so many of their facts replaced by false ones; refusals stay as they are."""
     rng = np.random.default_rng((seed, round(1000 * chance)))
@@ -115,12 +129,14 @@ def _fact(text: str) -> writing.Fact:
     return topic, value
 
 
-def caption_files(city: Path, folder: Path, noise: list[float], seed: int) -> Iterator[tuple[float, dict[str, Path]]]:
+def caption_files(
+    city: Path, folder: Path, noise: list[float], seed: int, what: str
+) -> Iterator[tuple[float, dict[str, Path]]]:
     """For each noise the files with all captions, with those of consensus, and, where there is none, with shuffled ones."""
     frame = pd.read_parquet(city / "captions.parquet")
     frame = frame[frame.image == "satellite"].reset_index(drop=True)
     for chance in noise:
-        made = corrupted(frame, chance, seed)
+        made = (exchanged if what == "captions" else corrupted)(frame, chance, seed)
         paths = {"all": folder / f"all-{chance:g}.parquet", "consensus": folder / f"consensus-{chance:g}.parquet"}
         made.to_parquet(paths["all"])
         found = consensus_captions(CaptionSet.read(paths["all"]))
@@ -130,7 +146,7 @@ def caption_files(city: Path, folder: Path, noise: list[float], seed: int) -> It
         false = false[~false.index.duplicated()]
         told = false.loc[[tuple(one) for one in chosen]]
         print(
-            f"{chance:.0%} replaced: {made.false.sum() / (made.true + made.false).sum():.1%} of all facts are false, "
+            f"{chance:.0%} replaced: {made.false.sum() / (made.true + made.false).sum():.1%} of all {what} are false, "
             f"{told.false.sum() / (told.true + told.false).sum():.1%} of those that consensus picks"
         )
         if not chance:
@@ -193,23 +209,24 @@ def score_lines(scores: Scores, noise: list[float], target: str) -> list[str]:
     def text(values: np.ndarray) -> str:
         return value_text(Summary(tuple(values.tolist())), interval=True)
 
-    names = [variant.name for variant in VARIANTS]
+    told_of = [variant for variant in VARIANTS if (variant.name, noise[0]) in scores]
+    names = [variant.name for variant in told_of]
     header = ["", *(f"{chance:.0%} false" for chance in noise)]
     rows = [
         [name, *(text(told(name, chance)) if (name, chance) in scores else "" for chance in noise)] for name in names
     ]
     out = [f"\n{target}", *aligned([header, *rows])]
-    noisy = [variant.name for variant in VARIANTS if not variant.clean]
+    noisy = [variant.name for variant in told_of if not variant.clean]
     later = [chance for chance in noise if chance]
-    if noise[0] == 0 and later:
+    if later:
         kept = [[name, *(text(told(name, chance) / told(name, 0.0)) for chance in later)] for name in noisy]
         out += ["share of the clean score that is kept, by seed", *aligned([["", *header[2:]], *kept])]
     parts = [
         [f"{FULL} - {name}", *(text(told(FULL, chance) - told(name, chance)) for chance in noise)]
         for name in noisy
-        if name.startswith(f"{FULL} w/o")
+        if name.startswith(f"{FULL} w/o") and FULL in names
     ]
-    if noise[0] == 0:
+    if "UrbanCLIP" in names:
         parts += [
             [f"UrbanCLIP - {name}", text(told("UrbanCLIP", 0.0) - told(name, 0.0)), *[""] * len(later)]
             for name in names
@@ -223,12 +240,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     scores: Scores = {}
     noise = sorted(options.noise)
+    chosen = [variant for variant in VARIANTS if not options.variants or variant.name in options.variants]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         city = urbanfm_core.samplecity(out=work / "city", regions=options.regions, seed=options.city_seed)
         probes = Probes(city)
-        for chance, files in caption_files(city, work, noise, options.city_seed):
-            for variant in (one for one in VARIANTS if not (one.clean and chance)):
+        for chance, files in caption_files(city, work, noise, options.city_seed, options.corrupt):
+            for variant in (one for one in chosen if not (one.clean and chance)):
                 for seed in range(options.seeds):
                     vectors = train_and_embed(variant, files[variant.captions], city, work, seed, options.epochs)
                     found = probes.scores(Features(variant.name, vectors.astype(float)))
@@ -254,6 +272,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each variant")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.2, 0.4], help="chances; shuffling needs 0")
+    parser.add_argument("--corrupt", choices=("captions", "facts"), default="captions")
+    names = [variant.name for variant in VARIANTS]
+    parser.add_argument("--variants", nargs="+", choices=names, help="those to train; all when not given")
     parser.add_argument("--city-seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="where to write every score")
     options = parser.parse_args()

@@ -243,3 +243,15 @@ def test_captions_are_spoiled_as_much_as_asked_for():
     assert (all_false.caption[refused].to_numpy() == frame.caption[refused].to_numpy()).all()
     assert (all_false.caption[~refused].to_numpy() != clean.caption[~refused].to_numpy()).all()
     pd.testing.assert_frame_equal(noisy_captions.corrupted(frame, 0.5, 0), half)
+
+
+def test_captions_are_exchanged_as_often_as_asked_for():
+    frame = pd.read_parquet(resource("samplecity", "captions.parquet")).query("image == 'satellite'")
+    frame = frame.reset_index(drop=True)
+    made = noisy_captions.exchanged(frame, 0.4, 0)
+    assert made.false.mean() == pytest.approx(0.4, abs=0.1) and (made.true != made.false).all()
+    assert (made.caption[made.true] == frame.caption[made.true]).all()
+    told = {(row.captioner, row.caption) for row in frame.itertuples()}
+    assert {(row.captioner, row.caption) for row in made.itertuples()} <= told
+    assert (made.caption[made.false] != frame.caption[made.false]).mean() > 0.9
+    assert noisy_captions.exchanged(frame, 0.0, 0).caption.equals(frame.caption)
