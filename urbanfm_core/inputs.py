@@ -82,7 +82,7 @@ def inputs_to_train(method: Method, city: CityInputs) -> tuple[str, ...]:
 
 
 def regions_of(stage: Any, city: CityInputs) -> RegionSet:
-    """The regions that were given, else a grid over the raster, else over the points."""
+    """The regions that were given, else a grid over the raster, else over the points of interest, else the street views."""
     from urbanfm_core.data.regions import RegionSet
 
     if stage.regions is not None:
@@ -90,11 +90,13 @@ def regions_of(stage: Any, city: CityInputs) -> RegionSet:
     raster = city.embedding_raster or city.imagery
     if raster is not None:
         return grid_over(str(raster), stage.grid_size, stage.grid_shape)
-    if city.pois is None:
-        raise ConfigError("There is nothing to lay a grid of regions over.", "Name --regions, a raster, or points.")
-    pois = city.read_pois()
-    (west, south), (east, north) = pois.xy.min(axis=0).tolist(), pois.xy.max(axis=0).tolist()
-    return RegionSet.grid((west, south, east, north), stage.grid_size, stage.grid_shape, crs=pois.crs)
+    if city.pois is None and city.streetview is None:
+        raise ConfigError(
+            "There is nothing to lay a grid of regions over.", "Name --regions, a raster, points, or street views."
+        )
+    points = city.read_streetview() if city.pois is None else city.read_pois()
+    (west, south), (east, north) = points.xy.min(axis=0).tolist(), points.xy.max(axis=0).tolist()
+    return RegionSet.grid((west, south, east, north), stage.grid_size, stage.grid_shape, crs=points.crs)
 
 
 def grid_over(source: str, size_m: float, shape: Literal["square", "hexagon"]) -> RegionSet:

@@ -96,6 +96,15 @@ def test_a_region_is_the_mean_of_its_street_views_and_those_without_any_are_said
     np.testing.assert_allclose(np.mean(single, axis=0), table.vectors[region], atol=1e-5)
 
 
+def test_without_regions_a_grid_is_laid_over_the_street_views(city, work, trained, given):
+    plain = {name: value for name, value in given.items() if name != "regions"}
+    views, out = city / "streetview.gpkg", work / "ln-grid.gpkg"
+    urbanfm_core.embed(checkpoint=trained["streetview"], streetview=views, grid_size=1000, out=out, **plain)
+    points = gpd.read_file(views)
+    cells = gpd.read_file(out).to_crs(points.crs)
+    assert len(cells) > 1 and points.within(cells.union_all()).all()
+
+
 def test_notes_count_regions_without_a_picture(city, trained, given, work, capsys):
     frame = gpd.read_file(city / "regions.gpkg").iloc[:3].copy()
     west, south = frame.total_bounds[:2]
