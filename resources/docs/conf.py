@@ -1,4 +1,4 @@
-"""How Sphinx makes the pages; `build.py` calls it."""
+"""How Sphinx makes the pages; `docs_build.py` calls it."""
 
 from pathlib import Path
 
@@ -23,7 +23,8 @@ html_css_files = ["urbanfm.css"]
 html_favicon = html_static_path[1]
 html_copy_source = False
 html_show_sourcelink = False
-html_last_updated_fmt = None
+html_show_copyright = False
+html_use_index = False
 html_theme_options = {
     "light_logo": "urbanfm.svg",
     "dark_logo": "urbanfm.svg",

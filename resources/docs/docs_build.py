@@ -3,7 +3,7 @@
 Hand-written pages lie beside this file. All others are made from what the software itself is made from: the contract, the
 help of the algorithms, the presets, the docstrings, and the Markdown files of the repository.
 
-`python resources/docs/build.py --out build/docs`
+`python resources/docs/docs_build.py --out build/docs`
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from sources import algorithms, command_lines, library, method_pages, packages
+from docs_sources import algorithms, calls, library, method_pages, packages, words
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -72,15 +72,15 @@ def relink(text: str, name: str) -> str:
     """
 
     def lead(match: re.Match[str]) -> str:
-        target = match[2]
+        target = match[1]
         if re.match(r"[a-z]+:|#", target):
             return match[0]
         path = os.path.normpath(Path(name).parent / target)
         if path not in PAGES:
             raise SourceError(f"{name} links to {target}, which is no page of the site.")
-        return f"]({PAGES[path]})" if match[1] == "](" else match[0].replace(target, PAGES[path])
+        return f"]({PAGES[path]})"
 
-    return re.sub(r"(\]\()([^)\s]+)\)", lead, text)
+    return re.sub(r"\]\(([^)\s]+)\)", lead, text)
 
 
 def examples(stage: str, pages: dict[str, str]) -> Iterator[Example]:
@@ -88,9 +88,9 @@ def examples(stage: str, pages: dict[str, str]) -> Iterator[Example]:
     for name, text in pages.items():
         for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]:
             for block in re.findall(r"^```(?:bash|text)\n(.*?)^```", part, re.MULTILINE | re.DOTALL):
-                lines = [line for line in command_lines(block) if line.split()[1] == stage]
-                if lines:
-                    yield Example(part.partition("\n")[0].removeprefix("## "), name, "\n".join(lines))
+                found = [call for call in calls(block, "urbanfm") if words(call)[0] == stage]
+                if found:
+                    yield Example(part.partition("\n")[0].removeprefix("## "), name, "\n".join(found))
 
 
 def render() -> dict[str, str]:
@@ -184,7 +184,6 @@ def build(out: Path) -> None:
         )
         if code:
             raise SystemExit(code)
-        shutil.rmtree(made / ".doctrees", ignore_errors=True)
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, out)

@@ -223,12 +223,11 @@ def _described(line: Any) -> tuple[str, str]:
     return (f"`{name}`" + (f": `{kind}`" if kind else "") if name else ""), " ".join(line.description.split())
 
 
-def command_lines(text: str, program: str = "urbanfm") -> list[str]:
-    """The calls of a program in a block of shell, each on one line, without what is piped or commented."""
-    lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    return [line.strip() for line in lines if re.match(rf"\s*{program}\s", line)]
+def calls(text: str, program: str) -> list[str]:
+    """The calls of a program in a block of shell, as they are written there."""
+    return re.findall(rf"^ *{program} (?:.*\\\n)*.*$", text, re.MULTILINE)
 
 
-def words(line: str) -> list[str]:
-    """The arguments of a command line, without the program and without comments."""
-    return shlex.split(line, comments=True)[1:]
+def words(call: str) -> list[str]:
+    """The arguments of a call, without the program and without comments."""
+    return shlex.split(call.replace("\\\n", " "), comments=True)[1:]
