@@ -100,9 +100,13 @@ def render() -> dict[str, str]:
         SourceError: a source lacks what a page asks for.
     """
     loader = jinja2.FileSystemLoader(HERE)
-    environment = jinja2.Environment(
-        loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )  # noqa: S701 - Markdown, of our own sources only
+    environment = jinja2.Environment(  # noqa: S701 - Markdown, of our own sources only
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     environment.filters.update(cell=_cell, meaning=_meaning, default_of=_default)
     contract = json.loads((ROOT / "resources/contract.json").read_text(encoding="utf-8"))
     found = algorithms(ROOT)
@@ -117,7 +121,9 @@ def render() -> dict[str, str]:
     written = dict(pages)
 
     def make(folder: str, name: str, template: str, **values: Any) -> None:
-        written[f"{folder}/{name}.md"] = environment.get_template(f"templates/{template}.md").render(name=name, **values)
+        written[f"{folder}/{name}.md"] = environment.get_template(f"templates/{template}.md").render(
+            name=name, **values
+        )
 
     for name, stage in contract["stages"].items():
         users = [item for item in found if item.stage == name]
@@ -137,9 +143,9 @@ def _meaning(parameter: dict[str, Any]) -> str:
     sentences.append(parameter["help"])
     if "choices" in parameter:
         sentences.append(f"One of: {', '.join(parameter['choices'])}.")
-    for key, words in (("minimum", "At least"), ("above", "Above"), ("maximum", "At most")):
+    for key, limit in (("minimum", "At least"), ("above", "Above"), ("maximum", "At most")):
         if key in parameter:
-            sentences.append(f"{words} {parameter[key]}.")
+            sentences.append(f"{limit} {parameter[key]}.")
     return " ".join(sentences)
 
 

@@ -15,9 +15,17 @@ from markdownify import markdownify
 
 # Layers from the ground up, as in CONTRIBUTING.md; the modules that lie in no folder come first.
 PACKAGES = (
-    ("core", "The core", "Errors, progress, results and files: what every layer uses, and what ties the layers together."),
+    (
+        "core",
+        "The core",
+        "Errors, progress, results and files: what every layer uses, and what ties the layers together.",
+    ),
     ("geo", "Geometry and files", "Coordinates, windows, nodata, layers. No torch."),
-    ("data", "A city's data", "Regions, points, rasters, pictures, roads, the sample store and the sample city. No torch."),
+    (
+        "data",
+        "A city's data",
+        "Regions, points, rasters, pictures, roads, the sample store and the sample city. No torch.",
+    ),
     ("models", "Methods", "One file or package a method, and what they share."),
     ("objectives", "Losses", "One a file, with formula and source."),
     ("training", "Training", "The one loop, checkpoints, resuming."),
@@ -28,7 +36,9 @@ PACKAGES = (
     ("maps", "Maps", "Styles, pictures, search, clusters, similarity."),
 )
 # The pages of the commands say it better; or it is the inside of one thing.
-LEFT_OUT = re.compile(r"(__main__|cli|contract|parameters|\w*stages|planning\w*|\w*_pipeline|\w*_report|samplecity\..+)$")
+LEFT_OUT = re.compile(
+    r"(__main__|cli|contract|(parameters|planning|pipeline|stages)(\..+)?|.+_report|data\.samplecity\..+)$"
+)
 _SECTION = re.compile(r"(?<=\S)\n(?=(?:Args|Returns|Raises|Yields|Attributes):\n)")
 
 
