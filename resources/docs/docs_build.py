@@ -29,6 +29,7 @@ FIGURES = {"resources/help/map.png": "figures/embedding.png"}
 # Files of the repository that have a page, or a figure, here.
 PAGES = {
     "README.md": "/index.md",
+    "resources/docs/index.md": "/index.md",
     "CHANGELOG.md": "/changelog.md",
     "CONTRIBUTING.md": "/contributing.md",
     "tests/benchmarks/RESULTS.md": "/results.md",
