@@ -8,7 +8,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urldefrag
+from urllib.parse import unquote, urlsplit
 
 import docs_build
 import pytest
@@ -120,7 +120,8 @@ def test_every_link_leads_somewhere(site, pages):
         for link in page.links + page.loads:
             if outside(link) or link.startswith(("mailto:", "data:")):
                 continue
-            path, fragment = urldefrag(unquote(link))
+            address = urlsplit(link)
+            path, fragment = unquote(address.path), unquote(address.fragment)
             target = (site / name).parent / path if path else site / name
             inside = target.resolve().relative_to(site.resolve()).as_posix()
             if not target.is_file() or (fragment and inside in pages and fragment not in pages[inside].ids):
