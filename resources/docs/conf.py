@@ -16,6 +16,9 @@ pygments_dark_style = "monokai"
 myst_heading_anchors = 4
 myst_enable_extensions = ["deflist", "attrs_block"]
 
+# A hyphen or quote of a command stays what it is.
+smartquotes = False
+
 html_theme = "furo"
 html_title = "UrbanFM"
 html_static_path = [str(Path(__file__).parent / "static"), str(Path(__file__).parents[1] / "icons" / "urbanfm.svg")]
