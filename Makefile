@@ -12,7 +12,7 @@ APT_SUITE ?=
 export QT_QPA_PLATFORM ?= offscreen
 export XDG_RUNTIME_DIR ?= /tmp/urbanfm-runtime-$(shell id -u)
 
-.PHONY: help setup demo test test-qgis test-qgis-backports scan lint format contract sample zip clean
+.PHONY: help setup demo test test-qgis test-qgis-backports scan lint format contract docs zip clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
@@ -23,7 +23,7 @@ setup: $(STAMP) ## QGIS from Debian, and a virtual environment with everything e
 $(STAMP): pyproject.toml constraints.txt | $(VENV)/.qgis
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q -c constraints.txt torch
-	$(PY) -m pip install -q -c constraints.txt -e '.[text,plots,bench,dev]'
+	$(PY) -m pip install -q -c constraints.txt -e '.[text,plots,bench,dev,docs]'
 	$(PY) -c "import site, pathlib; pathlib.Path(site.getsitepackages()[0], 'system-qgis.pth').write_text('/usr/lib/python3/dist-packages\n')"
 	touch $@
 
@@ -58,6 +58,9 @@ format: setup ## write the style
 
 contract: setup ## write resources/contract.json from urbanfm_core/stages
 	$(PY) -c "from urbanfm_core.contract import contract_text; open('resources/contract.json', 'w').write(contract_text())"
+
+docs: setup ## the documentation, static pages in build/docs
+	$(PY) resources/docs/docs_build.py --out build/docs
 
 zip: setup ## the plugin as a zip for QGIS, in dist/
 	$(PY) qgis_plugin/build.py --zip dist/urbanfm.zip

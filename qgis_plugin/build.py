@@ -40,6 +40,8 @@ def sources() -> Iterator[tuple[str, Path]]:
     for path in _files(ROOT / "urbanfm_core", CODE_SUFFIXES):
         yield path.relative_to(ROOT).as_posix(), path
     for path in _files(ROOT / "resources", RESOURCE_SUFFIXES):
+        if ROOT / "resources" / "docs" in path.parents:
+            continue
         yield path.relative_to(ROOT).as_posix(), path
     for name in ("metadata.txt", "LICENSE", "constraints.txt"):
         yield name, ROOT / name
