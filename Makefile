@@ -12,7 +12,7 @@ APT_SUITE ?=
 export QT_QPA_PLATFORM ?= offscreen
 export XDG_RUNTIME_DIR ?= /tmp/urbanfm-runtime-$(shell id -u)
 
-.PHONY: help setup demo test test-qgis test-qgis-backports scan lint format contract sample zip clean
+.PHONY: help setup demo test test-qgis test-qgis-backports scan lint format contract translations sample zip clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
@@ -58,6 +58,9 @@ format: setup ## write the style
 
 contract: setup ## write resources/contract.json from urbanfm_core/stages
 	$(PY) -c "from urbanfm_core.contract import contract_text; open('resources/contract.json', 'w').write(contract_text())"
+
+translations: setup ## bring resources/i18n/*.ts up to date with the texts of the sources
+	$(PY) -m qgis_plugin.translations
 
 zip: setup ## the plugin as a zip for QGIS, in dist/
 	$(PY) qgis_plugin/build.py --zip dist/urbanfm.zip
