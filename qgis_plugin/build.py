@@ -10,6 +10,7 @@ import argparse
 import html
 import json
 import re
+import runpy
 import shutil
 import sys
 import tempfile
@@ -23,9 +24,11 @@ import tomllib
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "urbanfm"
 EXTRAS = ("text", "plots")
+# Of those who work on the plugin.
+TOOLS = ("build.py", "translations.py")
 CODE_SUFFIXES = {".py"}
 RESOURCE_SUFFIXES = {
-    ".json", ".svg", ".png", ".qml", ".html", ".model3", ".gpkg", ".tif", ".parquet", ".jpg", ".txt", ".md", ".csv",
+    ".json", ".svg", ".png", ".qml", ".html", ".model3", ".gpkg", ".tif", ".parquet", ".jpg", ".txt", ".md", ".csv", ".ts",
 }  # fmt: skip
 MAX_BYTES = 25 * 2**20
 # The oldest date that a zip can hold: the archive must not depend on when it was made.
@@ -35,7 +38,7 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 def sources() -> Iterator[tuple[str, Path]]:
     """Each file of the plugin: its name in the plugin folder, and where it comes from."""
     for path in _files(ROOT / "qgis_plugin", CODE_SUFFIXES):
-        if path.name != "build.py":
+        if path.name not in TOOLS:
             yield path.relative_to(ROOT / "qgis_plugin").as_posix(), path
     for path in _files(ROOT / "urbanfm_core", CODE_SUFFIXES):
         yield path.relative_to(ROOT).as_posix(), path
@@ -87,10 +90,18 @@ def help_pages(files: dict[str, bytes]) -> dict[str, bytes]:
     for name, text in sources_.items():
         stage = re.search(r"<!-- stage: (\w+) -->", text)
         table = _parameter_table(stages[stage[1]]["parameters"]) if stage else ""
+        table += _example(name.rsplit("/", 1)[1].removesuffix(".html"))
         body = text.replace("<!-- parameters -->", table).replace("<!-- contents -->", f"<ul>{links}</ul>")
         back = "" if name.endswith("/index.html") else '<p><a href="index.html">UrbanFM in QGIS</a></p>'
         pages[name] = f"{_PAGE_HEAD}{back}{body}</body></html>\n".encode()
     return pages
+
+
+def _example(algorithm: str) -> str:
+    # Run by its path, since this file is a program and not always a part of the package.
+    command = runpy.run_path(str(ROOT / "qgis_plugin" / "algorithms" / "examples.py"))["command"]
+    line = html.escape(command(algorithm))
+    return f"<h2>Example, with the files of the sample city</h2><pre>{line}</pre>" if line else ""
 
 
 def _parameter_table(parameters: list[dict[str, Any]]) -> str:

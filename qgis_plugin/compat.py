@@ -7,6 +7,10 @@ from typing import Any
 from qgis.core import (
     Qgis,
     QgsCoordinateReferenceSystem,
+    QgsFeatureRequest,
+    QgsFeatureSource,
+    QgsLegendStyle,
+    QgsMapLayerProxyModel,
     QgsProcessing,
     QgsProcessingFeatureSource,
     QgsProcessingParameterDefinition,
@@ -38,6 +42,10 @@ _HOMES: dict[str, Any] = {
     for item in (
         Qgis,
         QgsCoordinateReferenceSystem,
+        QgsFeatureRequest,
+        QgsFeatureSource,
+        QgsLegendStyle,
+        QgsMapLayerProxyModel,
         QgsProcessing,
         QgsProcessingFeatureSource,
         QgsProcessingParameterDefinition,
@@ -65,6 +73,18 @@ SKIP_VALIDITY = _scoped(
 )
 NO_GEOMETRY = _scoped("Qgis.WkbType.NoGeometry", "QgsWkbTypes.Type.NoGeometry")
 WKT = _scoped("Qgis.CrsWktVariant.Preferred", "QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED")
+NO_GEOMETRIES = _scoped("Qgis.FeatureRequestFlag.NoGeometry", "QgsFeatureRequest.Flag.NoGeometry")
+HAS_INDEX = _scoped("Qgis.SpatialIndexPresence.Present", "QgsFeatureSource.SpatialIndexPresence.SpatialIndexPresent")
+RASTER_LAYERS = _scoped("Qgis.LayerFilter.RasterLayer", "QgsMapLayerProxyModel.Filter.RasterLayer")
+POLYGON_LAYERS = _scoped("Qgis.LayerFilter.PolygonLayer", "QgsMapLayerProxyModel.Filter.PolygonLayer")
+POINT_LAYERS = _scoped("Qgis.LayerFilter.PointLayer", "QgsMapLayerProxyModel.Filter.PointLayer")
+POLYGON_KIND = _scoped("Qgis.GeometryType.Polygon", "QgsWkbTypes.GeometryType.PolygonGeometry")
+POINT_KIND = _scoped("Qgis.GeometryType.Point", "QgsWkbTypes.GeometryType.PointGeometry")
+LEGEND_TITLE = _scoped("Qgis.LegendComponent.Title", "QgsLegendStyle.Style.Title")
+LEGEND_LAYER = _scoped("Qgis.LegendComponent.Subgroup", "QgsLegendStyle.Style.Subgroup")
+LEGEND_SYMBOL = _scoped("Qgis.LegendComponent.Symbol", "QgsLegendStyle.Style.Symbol")
+LEGEND_ENTRY = _scoped("Qgis.LegendComponent.SymbolLabel", "QgsLegendStyle.Style.SymbolLabel")
+MILLIMETERS = _scoped("Qgis.LayoutUnit.Millimeters", "QgsUnitTypes.LayoutUnit.LayoutMillimeters")
 CRITICAL = Qgis.MessageLevel.Critical
 SUCCESS = Qgis.MessageLevel.Success
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 from typing import Any, ClassVar, Optional
@@ -27,7 +28,9 @@ from ..i18n import tr
 from ..paths import metadata, resource
 from ..runtime import environment, exchange, runner
 from ..runtime.job import Job
+from . import nextsteps
 from .definitions import define
+from .examples import command
 from .values import SOURCE_KINDS, Collector, given, is_set, missing_crs, raster_problem, worker_file
 
 WORKER_START, WORKER_END = 5.0, 95.0
@@ -105,6 +108,11 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
             if shown:
                 paragraphs.append(f"<h3>{title}</h3>")
                 paragraphs.extend(f"<p><i>{tr(p.label)}</i><br>{tr(p.help)}</p>" for p in shown)
+        example = html.escape(command(self.ID))
+        if example:
+            paragraphs.append(
+                f"<h3>{tr('Example, with the files of the sample city')}</h3><p><code>{example}</code></p>"
+            )
         return "".join(paragraphs)
 
     def helpUrl(self) -> str:
@@ -177,6 +185,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
                     feedback.pushInfo(tr("Cancelled. What was finished is kept, and the next run goes on from there."))
                     return {}
                 results = self.results(outcome, job, parameters, context, feedback)
+                self.suggest(results, feedback)
                 feedback.setProgress(100.0)
                 return results
         except (environment.EnvironmentMissing, runner.WorkerError, exchange.ExchangeError) as error:
@@ -228,6 +237,13 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
                 else:
                     results[p.key] = path
         return {**results, **self.told(outcome, parameters, feedback)}
+
+    def suggest(self, results: dict[str, Any], feedback: QgsProcessingFeedback) -> None:
+        """End the log with what can be done next."""
+        provider = self.provider()
+        if provider is not None:
+            for line in nextsteps.told(self, results, provider.algorithm):
+                feedback.pushInfo(line)
 
     def told(
         self, outcome: runner.Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback
