@@ -7,6 +7,9 @@ from typing import Any
 from qgis.core import (
     Qgis,
     QgsCoordinateReferenceSystem,
+    QgsFeatureRequest,
+    QgsFeatureSource,
+    QgsMapLayerProxyModel,
     QgsProcessing,
     QgsProcessingFeatureSource,
     QgsProcessingParameterDefinition,
@@ -38,6 +41,9 @@ _HOMES: dict[str, Any] = {
     for item in (
         Qgis,
         QgsCoordinateReferenceSystem,
+        QgsFeatureRequest,
+        QgsFeatureSource,
+        QgsMapLayerProxyModel,
         QgsProcessing,
         QgsProcessingFeatureSource,
         QgsProcessingParameterDefinition,
@@ -65,6 +71,14 @@ SKIP_VALIDITY = _scoped(
 )
 NO_GEOMETRY = _scoped("Qgis.WkbType.NoGeometry", "QgsWkbTypes.Type.NoGeometry")
 WKT = _scoped("Qgis.CrsWktVariant.Preferred", "QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED")
+NO_GEOMETRIES = _scoped("Qgis.FeatureRequestFlag.NoGeometry", "QgsFeatureRequest.Flag.NoGeometry")
+HAS_INDEX = _scoped("Qgis.SpatialIndexPresence.Present", "QgsFeatureSource.SpatialIndexPresence.SpatialIndexPresent")
+RASTER_LAYERS = _scoped("Qgis.LayerFilter.RasterLayer", "QgsMapLayerProxyModel.Filter.RasterLayer")
+POLYGON_LAYERS = _scoped("Qgis.LayerFilter.PolygonLayer", "QgsMapLayerProxyModel.Filter.PolygonLayer")
+POINT_LAYERS = _scoped("Qgis.LayerFilter.PointLayer", "QgsMapLayerProxyModel.Filter.PointLayer")
+POLYGON_KIND = _scoped("Qgis.GeometryType.Polygon", "QgsWkbTypes.GeometryType.PolygonGeometry")
+POINT_KIND = _scoped("Qgis.GeometryType.Point", "QgsWkbTypes.GeometryType.PointGeometry")
+MILLIMETERS = _scoped("Qgis.LayoutUnit.Millimeters", "QgsUnitTypes.LayoutUnit.LayoutMillimeters")
 CRITICAL = Qgis.MessageLevel.Critical
 SUCCESS = Qgis.MessageLevel.Success
 
