@@ -9,6 +9,7 @@ from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsFeatureRequest,
     QgsFeatureSource,
+    QgsLegendStyle,
     QgsMapLayerProxyModel,
     QgsProcessing,
     QgsProcessingFeatureSource,
@@ -43,6 +44,7 @@ _HOMES: dict[str, Any] = {
         QgsCoordinateReferenceSystem,
         QgsFeatureRequest,
         QgsFeatureSource,
+        QgsLegendStyle,
         QgsMapLayerProxyModel,
         QgsProcessing,
         QgsProcessingFeatureSource,
@@ -78,6 +80,10 @@ POLYGON_LAYERS = _scoped("Qgis.LayerFilter.PolygonLayer", "QgsMapLayerProxyModel
 POINT_LAYERS = _scoped("Qgis.LayerFilter.PointLayer", "QgsMapLayerProxyModel.Filter.PointLayer")
 POLYGON_KIND = _scoped("Qgis.GeometryType.Polygon", "QgsWkbTypes.GeometryType.PolygonGeometry")
 POINT_KIND = _scoped("Qgis.GeometryType.Point", "QgsWkbTypes.GeometryType.PointGeometry")
+LEGEND_TITLE = _scoped("Qgis.LegendComponent.Title", "QgsLegendStyle.Style.Title")
+LEGEND_LAYER = _scoped("Qgis.LegendComponent.Subgroup", "QgsLegendStyle.Style.Subgroup")
+LEGEND_SYMBOL = _scoped("Qgis.LegendComponent.Symbol", "QgsLegendStyle.Style.Symbol")
+LEGEND_ENTRY = _scoped("Qgis.LegendComponent.SymbolLabel", "QgsLegendStyle.Style.SymbolLabel")
 MILLIMETERS = _scoped("Qgis.LayoutUnit.Millimeters", "QgsUnitTypes.LayoutUnit.LayoutMillimeters")
 CRITICAL = Qgis.MessageLevel.Critical
 SUCCESS = Qgis.MessageLevel.Success

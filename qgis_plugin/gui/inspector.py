@@ -13,7 +13,7 @@ from qgis.PyQt.QtWidgets import QWidget
 from ..i18n import tr
 from .inspector_facts import read_facts, title, vectors_hint
 from .inspector_fields import RANK_FIELD, SCORE_FIELD, Roles, number, roles
-from .inspector_page import REGION_SCHEME, Similar, View, page
+from .inspector_page import REGION_SCHEME, SHOW_ALL_URL, Similar, View, page
 from .inspector_panel import InspectorPanel
 from .inspector_picture import PictureError, RegionPicture
 from .inspector_points import PointCounter
@@ -45,6 +45,8 @@ class RegionInspector(QgsDockWidget):
         self._links: list[tuple[Any, Any]] = []
         self._shown: Optional[int] = None
         self._past: list[int] = []
+        # Who asked for all indicators once wants them for the next region too.
+        self._unfolded = False
         self._view = View()
         self._table: Optional[LayerTable] = None
         self._reader: Optional[TableReader] = None
@@ -70,6 +72,8 @@ class RegionInspector(QgsDockWidget):
         self.panel.browser.anchorClicked.connect(self._follow_link)
         self.panel.regions.layerChanged.connect(self._take_layer)
         self.panel.sources_changed.connect(self._sources_changed)
+        # A list of layers that loses its choice takes the next one without a word.
+        self._project.layersRemoved.connect(self._layers_removed)
         canvas.mapToolSet.connect(self._tool_changed)
         self.visibilityChanged.connect(self._visible)
         self._take_layer(self.panel.regions.currentLayer())
@@ -77,6 +81,7 @@ class RegionInspector(QgsDockWidget):
     def close_down(self) -> None:
         """Let go of the map and of all layers, before the dock goes."""
         self._canvas.mapToolSet.disconnect(self._tool_changed)
+        self._project.layersRemoved.disconnect(self._layers_removed)
         self._canvas.unsetMapTool(self._tool)
         self._slices.stop()
         self._edits.stop()
@@ -146,6 +151,10 @@ class RegionInspector(QgsDockWidget):
                 self._connect(self._links, signal, self._edited)
         self._selection_changed()
 
+    def _layers_removed(self, *_: Any) -> None:
+        self._forget_points()
+        self._take_layer(self.panel.regions.currentLayer())
+
     def _lose_layer(self) -> None:
         self._take_layer(None)
 
@@ -180,7 +189,7 @@ class RegionInspector(QgsDockWidget):
             return
         if self._table is None and self._reader is None and not self._table_problem:
             self._start_reading()
-        self._view = View(facts=self._facts(feature), **self._points(feature))
+        self._view = View(facts=self._facts(feature), all_indicators=self._unfolded, **self._points(feature))
         self._view = self._view.with_(**self._similar(feature))
         self._start_picture(feature)
         self._draw(to_top=True)
@@ -204,7 +213,7 @@ class RegionInspector(QgsDockWidget):
         return {"points": counts, "points_of": layer.name()}
 
     def _similar(self, feature: QgsFeature) -> dict[str, Any]:
-        layer, found, table = self._layer, self._roles, self._table
+        found, table = self._roles, self._table
         if found.ranked and not found.has_vectors:
             return {
                 "similar": self._ranked(),
@@ -335,7 +344,11 @@ class RegionInspector(QgsDockWidget):
             self._canvas.unsetMapTool(self._tool)
 
     def _follow_link(self, link: QUrl) -> None:
-        if link.scheme() == REGION_SCHEME and link.path().lstrip("-").isdigit():
+        if link.toString() == SHOW_ALL_URL:
+            self._unfolded = True
+            self._view = self._view.with_(all_indicators=True)
+            self._draw()
+        elif link.scheme() == REGION_SCHEME and link.path().lstrip("-").isdigit():
             self.show_region(int(link.path()), jump=True)
 
     def _tell(self, message: str) -> None:

@@ -26,6 +26,13 @@ MOST_COMPANIONS = 6
 MOST_COMPANION_REGIONS = 200_000
 MOST_TEXT = 120
 
+# By field: names that say more than the field's own, asked for when they are shown, since the language may change.
+_PREDICTED_NAMES: dict[str, Callable[[], str]] = {
+    PREDICTED: lambda: tr("Prediction"),
+    "pred_residual": lambda: tr("Residual (truth - prediction)"),
+    "pred_share": lambda: tr("Share of the prediction"),
+}
+
 Standing = Callable[[str, float], Optional[float]]
 
 
@@ -94,7 +101,8 @@ def read_facts(
     """
     text = _text(feature, caption or found.caption)
     cluster = _cluster(layer, found, feature)
-    indicators = [_indicator(layer, q, feature, below) for q in found.quantities]
+    display = layer.displayField().lower()
+    indicators = [_indicator(layer, q, feature, below) for q in found.quantities if q.field.lower() != display]
     warnings = _warnings(feature)
     predicted = any(q.field.lower() == PREDICTED for q in found.quantities)
     for other, its, same in companions(layer, found, feature, project):
@@ -102,7 +110,7 @@ def read_facts(
         cluster = cluster or _cluster(other, its, same)
         if not predicted:
             told = [q for q in its.quantities if q.field.lower().startswith(PREDICTED)]
-            indicators += [_indicator(other, q, same, None, other.name()) for q in told]
+            indicators = [_indicator(other, q, same, None, other.name()) for q in told] + indicators
             warnings += [line for line in _warnings(same) if line not in warnings]
     return Facts(title(layer, found, feature), text, cluster, tuple(i for i in indicators if i), tuple(warnings))
 
@@ -155,7 +163,11 @@ def _indicator(
     layer: QgsVectorLayer, q: Quantity, feature: QgsFeature, below: Optional[Standing], origin: str = ""
 ) -> Optional[Indicator]:
     index = layer.fields().lookupField(q.field)
-    name = tr("Prediction") if q.field.lower() == PREDICTED else layer.attributeDisplayName(index)
+    name = (
+        _PREDICTED_NAMES[q.field.lower()]()
+        if q.field.lower() in _PREDICTED_NAMES
+        else layer.attributeDisplayName(index)
+    )
     value = plain(feature[q.field])
     amount = number(value)
     if amount is None:
@@ -179,8 +191,8 @@ def _cluster(layer: QgsVectorLayer, found: Roles, feature: QgsFeature) -> Option
         return Cluster(name)
     context.expressionContext().setFeature(feature)
     renderer.startRender(context, layer.fields())
-    symbol = renderer.symbolForFeature(feature, context)
-    colour = symbol.color().name() if symbol is not None else ""
+    symbols = renderer.symbolsForFeature(feature, context)
+    colour = symbols[0].color().name() if symbols else ""
     keys = renderer.legendKeysForFeature(feature, context)
     renderer.stopRender(context)
     labels = [item.label() for item in renderer.legendSymbolItems() if item.ruleKey() in keys and item.label()]

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from ..i18n import tr
-from .inspector_facts import Facts, Indicator
+from .inspector_facts import Facts
 from .inspector_points import Counts
 
 PICTURE_URL = "urbanfm:picture"
 REGION_SCHEME = "region"
 MOST_CATEGORIES = 8
-MOST_INDICATORS = 60
+MOST_INDICATORS = 8
+SHOW_ALL_URL = "urbanfm:all"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class View:
         points: Counts inside the region.
         points_of: Name of their layer.
         similar_title: What the list of regions is.
+        all_indicators: Whether a long list of them is unfolded.
     """
 
     facts: Optional[Facts] = None
@@ -48,6 +50,7 @@ class View:
     similar: tuple[Similar, ...] = ()
     similar_title: str = ""
     similar_note: str = ""
+    all_indicators: bool = False
 
     def with_(self, **changes: object) -> View:
         """This view but for some parts."""
@@ -82,29 +85,32 @@ def page(view: View, colours: Colours) -> str:
     if facts.caption:
         parts.append(_heading(tr("Caption")) + f"<p>{_text(facts.caption)}</p>")
     if facts.indicators:
-        parts.append(_heading(tr("Indicators")) + _indicators(facts.indicators, colours))
+        parts.append(_heading(tr("Indicators")) + _indicators(view, colours))
     parts.append(_points(view, colours))
     parts.append(_similar(view, colours))
     return "".join(parts)
 
 
-def _indicators(indicators: tuple[Indicator, ...], colours: Colours) -> str:
+def _indicators(view: View, colours: Colours) -> str:
+    indicators = view.facts.indicators if view.facts is not None else ()
     ranked = any(one.below is not None for one in indicators)
     head = [tr("Indicator"), tr("Value"), tr("Higher than")][: 3 if ranked else 2]
-    rows = ["<tr>" + "".join(_cell(text, colours, head=True, right=i > 0) for i, text in enumerate(head)) + "</tr>"]
-    for one in indicators[:MOST_INDICATORS]:
+    rows = ["<tr>" + "".join(_head_cell(text, colours, right=i > 0) for i, text in enumerate(head)) + "</tr>"]
+    for one in indicators if view.all_indicators else indicators[:MOST_INDICATORS]:
         name = _text(one.name) + (f" {_muted(one.layer, colours)}" if one.layer else "")
         value = _text(one.value) if one.value else _muted(tr("missing"), colours)
         if one.interval:
             value += f"<br>{_muted(one.interval, colours)}"
         cells = f'<td>{name}</td><td align="right">{value}</td>'
         if ranked:
-            share = "" if one.below is None else tr("{} % of regions").format(round(one.below * 100))
+            share = "" if one.below is None else tr("{} %").format(round(one.below * 100))
             cells += f'<td align="right">{_muted(share, colours)}</td>'
         rows.append(f"<tr>{cells}</tr>")
-    left = len(indicators) - MOST_INDICATORS
-    more = _note(tr("{} more fields are not shown.").format(left), colours) if left > 0 else ""
-    return f'<table width="100%" cellspacing="0" cellpadding="2">{"".join(rows)}</table>{more}'
+    note = _note(tr("Higher than: share of the layer's regions with a lower value."), colours) if ranked else ""
+    if len(indicators) > MOST_INDICATORS and not view.all_indicators:
+        shown = _text(tr("Show all {} indicators").format(len(indicators)))
+        note = f'<p><a href="{SHOW_ALL_URL}">{shown}</a></p>{note}'
+    return f'<table width="100%" cellspacing="0" cellpadding="2">{"".join(rows)}</table>{note}'
 
 
 def _points(view: View, colours: Colours) -> str:
@@ -158,7 +164,7 @@ def _muted(text: str, colours: Colours) -> str:
     return f'<span style="color:{colours.muted}">{_text(text)}</span>'
 
 
-def _cell(text: str, colours: Colours, head: bool, right: bool) -> str:
+def _head_cell(text: str, colours: Colours, right: bool) -> str:
     return f'<td align="{"right" if right else "left"}" bgcolor="{colours.back}">{_text(text)}</td>'
 
 

@@ -7,7 +7,7 @@ from typing import Any, Optional
 from qgis.core import QgsMapLayer, QgsProject, QgsVectorLayer
 from qgis.gui import QgsCollapsibleGroupBox, QgsFieldComboBox, QgsMapLayerComboBox
 from qgis.PyQt.QtCore import QUrl, pyqtSignal
-from qgis.PyQt.QtGui import QIcon, QImage, QPalette
+from qgis.PyQt.QtGui import QColor, QIcon, QImage, QPalette
 from qgis.PyQt.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
@@ -82,12 +82,14 @@ class InspectorPanel(QWidget):
         for signal in (self.imagery.layerChanged, self.category.fieldChanged, self.caption.fieldChanged):
             signal.connect(lambda *_: self.sources_changed.emit())
         project.layersAdded.connect(self._guess)
+        project.layersRemoved.connect(self._guess)
         project.cleared.connect(self._chosen.clear)
         self._guess()
 
     def close_down(self) -> None:
         """Stop listening to the project."""
         self._project.layersAdded.disconnect(self._guess)
+        self._project.layersRemoved.disconnect(self._guess)
         self._project.cleared.disconnect(self._chosen.clear)
 
     def show_fields_of(self, layer: Optional[QgsVectorLayer]) -> None:
@@ -107,9 +109,11 @@ class InspectorPanel(QWidget):
     def colours(self) -> Colours:
         """Colours that fit the window, light or dark."""
         palette = self.palette()
-        muted = palette.color(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
+        ink, paper = palette.color(QPalette.ColorRole.Text), palette.color(QPalette.ColorRole.Base)
+        # Fainter than the text, and still easy to read on the paper.
+        red, green, blue = (round(0.65 * a + 0.35 * b) for a, b in zip(ink.getRgb()[:3], paper.getRgb()[:3]))
         return Colours(
-            muted.name(),
+            QColor(red, green, blue).name(),
             palette.color(QPalette.ColorRole.Highlight).name(),
             palette.color(QPalette.ColorRole.AlternateBase).name(),
         )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Iterator, Optional
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from qgis.core import QgsFeature, QgsFeatureRequest, QgsVectorLayer
 

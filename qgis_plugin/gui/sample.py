@@ -24,7 +24,8 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QColor
 
 from ..i18n import tr
-from ..paths import resource, user_folder
+from ..paths import metadata, resource, user_folder
+from .layout import add_layout
 
 PALETTE = (
     "#e15759", "#4e79a7", "#f28e2b", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#17becf",
@@ -76,12 +77,26 @@ def open_sample_city(iface: Any) -> None:
     regions = next((layer for layer in layers if layer.name() == tr("Regions")), layers[0])
     project.setCrs(regions.crs())
     project.addMapLayers(layers, False)
+    shown = _drawn(layers)
     for layer in layers:
         node = project.layerTreeRoot().addLayer(layer)
         node.setExpanded(False)
-        node.setItemVisibilityChecked(layer.name() != tr("Embedding raster"))
+        node.setItemVisibilityChecked(layer in shown)
+    add_layout(project, tr("UrbanFM sample city"), attribution(), shown, regions.extent())
     iface.mapCanvas().setExtent(regions.extent())
     iface.mapCanvas().refresh()
+
+
+def attribution() -> str:
+    """Where the sample city comes from."""
+    return tr("Data: a generated city that exists nowhere, made by UrbanFM {}. Coordinates: EPSG:32625.").format(
+        metadata("version")
+    )
+
+
+def _drawn(layers: list[QgsMapLayer]) -> list[QgsMapLayer]:
+    """What is switched on when the project opens."""
+    return [layer for layer in layers if layer.name() != tr("Embedding raster")]
 
 
 def _vector(path: Path, name: str, style: Any) -> Optional[QgsMapLayer]:
