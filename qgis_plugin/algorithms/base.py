@@ -27,6 +27,7 @@ from ..i18n import tr
 from ..paths import metadata, resource
 from ..runtime import environment, exchange, runner
 from ..runtime.job import Job
+from . import nextsteps
 from .definitions import define
 from .values import SOURCE_KINDS, Collector, given, is_set, missing_crs, raster_problem, worker_file
 
@@ -177,6 +178,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
                     feedback.pushInfo(tr("Cancelled. What was finished is kept, and the next run goes on from there."))
                     return {}
                 results = self.results(outcome, job, parameters, context, feedback)
+                self.suggest(results, feedback)
                 feedback.setProgress(100.0)
                 return results
         except (environment.EnvironmentMissing, runner.WorkerError, exchange.ExchangeError) as error:
@@ -228,6 +230,13 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
                 else:
                     results[p.key] = path
         return {**results, **self.told(outcome, parameters, feedback)}
+
+    def suggest(self, results: dict[str, Any], feedback: QgsProcessingFeedback) -> None:
+        """End the log with what can be done next."""
+        provider = self.provider()
+        if provider is not None:
+            for line in nextsteps.told(self, results, provider.algorithm):
+                feedback.pushInfo(line)
 
     def told(
         self, outcome: runner.Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback

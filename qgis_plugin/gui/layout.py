@@ -67,7 +67,8 @@ def _map(layout: QgsPrintLayout, layers: list[QgsMapLayer], extent: QgsRectangle
     item.setId(MAP_ID)
     frame = QgsRectangle(extent)
     frame.scale(1.05)
-    # An item without an extent has no scale that it could keep when it is resized.
+    # An item without size and extent has no scale that it could keep when it is resized.
+    item.setRect(0, 0, _MAP_WIDTH, _MAP_HEIGHT)
     item.setExtent(frame)
     _place(layout, item, (_MARGIN, _TOP, _MAP_WIDTH, _MAP_HEIGHT))
     item.setCrs(layout.project().crs())

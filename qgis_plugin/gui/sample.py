@@ -127,11 +127,11 @@ def _style_regions(layer: QgsVectorLayer) -> None:
 
 
 def _style_roads(layer: QgsVectorLayer) -> None:
-    layer.setRenderer(QgsSingleSymbolRenderer(QgsLineSymbol.createSimple({"color": "#ffffffb0", "width": "0.3"})))
+    layer.setRenderer(QgsSingleSymbolRenderer(QgsLineSymbol.createSimple({"color": "255,255,255,176", "width": "0.3"})))
 
 
 def _style_buildings(layer: QgsVectorLayer) -> None:
-    symbol = QgsFillSymbol.createSimple({"color": "#8d99ae80", "outline_color": "#4a4e69", "outline_width": "0.05"})
+    symbol = QgsFillSymbol.createSimple({"color": "141,153,174,128", "outline_color": "#4a4e69", "outline_width": "0.05"})
     layer.setRenderer(QgsSingleSymbolRenderer(symbol))
 
 
