@@ -12,7 +12,7 @@ APT_SUITE ?=
 export QT_QPA_PLATFORM ?= offscreen
 export XDG_RUNTIME_DIR ?= /tmp/urbanfm-runtime-$(shell id -u)
 
-.PHONY: help setup demo test test-qgis test-qgis-backports scan lint format contract docs zip clean
+.PHONY: help setup demo test test-qgis test-qgis-backports scan lint format contract translations docs zip clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
@@ -61,6 +61,9 @@ contract: setup ## write resources/contract.json from urbanfm_core/stages
 
 docs: setup ## the documentation, static pages in build/docs
 	$(PY) resources/docs/docs_build.py --out build/docs
+
+translations: setup ## bring resources/i18n/*.ts up to date with the texts of the sources
+	$(PY) -m qgis_plugin.translations
 
 zip: setup ## the plugin as a zip for QGIS, in dist/
 	$(PY) qgis_plugin/build.py --zip dist/urbanfm.zip

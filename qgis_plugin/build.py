@@ -23,9 +23,11 @@ import tomllib
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "urbanfm"
 EXTRAS = ("text", "plots")
+# Of those who work on the plugin.
+TOOLS = ("build.py", "translations.py")
 CODE_SUFFIXES = {".py"}
 RESOURCE_SUFFIXES = {
-    ".json", ".svg", ".png", ".qml", ".html", ".model3", ".gpkg", ".tif", ".parquet", ".jpg", ".txt", ".md", ".csv",
+    ".json", ".svg", ".png", ".qml", ".html", ".model3", ".gpkg", ".tif", ".parquet", ".jpg", ".txt", ".md", ".csv", ".ts",
 }  # fmt: skip
 MAX_BYTES = 25 * 2**20
 # The oldest date that a zip can hold: the archive must not depend on when it was made.
@@ -35,7 +37,7 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 def sources() -> Iterator[tuple[str, Path]]:
     """Each file of the plugin: its name in the plugin folder, and where it comes from."""
     for path in _files(ROOT / "qgis_plugin", CODE_SUFFIXES):
-        if path.name != "build.py":
+        if path.name not in TOOLS:
             yield path.relative_to(ROOT / "qgis_plugin").as_posix(), path
     for path in _files(ROOT / "urbanfm_core", CODE_SUFFIXES):
         yield path.relative_to(ROOT).as_posix(), path

@@ -42,7 +42,11 @@ NEXT: dict[str, tuple[Step, ...]] = {
         Step("embedregions", "a vector for each cell", {"regions": "out"}),
         Step("trainmodel", "a model of your own, to embed with", {"regions": "out"}),
     ),
-    "trainmodel": (_EMBED, _INSPECT, Step("embedraster", "an embedding raster, for methods with pixels", {"checkpoint": "out"})),
+    "trainmodel": (
+        _EMBED,
+        _INSPECT,
+        Step("embedraster", "an embedding raster, for methods with pixels", {"checkpoint": "out"}),
+    ),
     "importcheckpoint": (_INSPECT, _EMBED),
     "inspectcheckpoint": (
         Step("embedregions", "a vector for each region: give it the same checkpoint"),

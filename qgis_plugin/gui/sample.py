@@ -131,7 +131,9 @@ def _style_roads(layer: QgsVectorLayer) -> None:
 
 
 def _style_buildings(layer: QgsVectorLayer) -> None:
-    symbol = QgsFillSymbol.createSimple({"color": "141,153,174,128", "outline_color": "#4a4e69", "outline_width": "0.05"})
+    symbol = QgsFillSymbol.createSimple(
+        {"color": "141,153,174,128", "outline_color": "#4a4e69", "outline_width": "0.05"}
+    )
     layer.setRenderer(QgsSingleSymbolRenderer(symbol))
 
 

@@ -1,0 +1,2212 @@
+<?xml version="1.0" encoding="utf-8"?>
+<!DOCTYPE TS>
+<TS version="2.1" language="de" sourcelanguage="en">
+ <context>
+  <name>UrbanFM</name>
+  <message>
+   <source> or </source>
+   <translation> oder </translation>
+  </message>
+  <message>
+   <source>A network reads points of interest or imagery: give one of them.</source>
+   <translation>Ein Netz liest POIs oder Bilder: Geben Sie eines davon an.</translation>
+  </message>
+  <message>
+   <source>A score raster needs an embedding raster.</source>
+   <translation>Ein Raster der Werte braucht ein Embedding-Raster.</translation>
+  </message>
+  <message>
+   <source>A search in the pixels of a raster writes their scores: name a score raster.</source>
+   <translation>Eine Suche in den Pixeln eines Rasters schreibt deren Werte: Benennen Sie ein Raster der Werte.</translation>
+  </message>
+  <message>
+   <source>Add example models to the toolbox</source>
+   <translation>Beispielmodelle zur Werkzeugkiste hinzufügen</translation>
+  </message>
+  <message>
+   <source>Algorithm</source>
+   <translation>Verfahren</translation>
+  </message>
+  <message>
+   <source>Analysis</source>
+   <translation>Analyse</translation>
+  </message>
+  <message>
+   <source>As the package index offers it (may bring GPU libraries of several GB)</source>
+   <translation>Wie der Paketindex sie anbietet (kann GPU-Bibliotheken von mehreren GB mitbringen)</translation>
+  </message>
+  <message>
+   <source>Attention heads</source>
+   <translation>Aufmerksamkeitsköpfe</translation>
+  </message>
+  <message>
+   <source>Attention maps</source>
+   <translation>Aufmerksamkeitskarten</translation>
+  </message>
+  <message>
+   <source>Attention on the points' own patches</source>
+   <translation>Aufmerksamkeit auf den Bildfeldern der Punkte selbst</translation>
+  </message>
+  <message>
+   <source>Attention raster</source>
+   <translation>Aufmerksamkeitsraster</translation>
+  </message>
+  <message>
+   <source>Back to the region before</source>
+   <translation>Zurück zur vorigen Region</translation>
+  </message>
+  <message>
+   <source>Bands for red, green and blue</source>
+   <translation>Bänder für Rot, Grün und Blau</translation>
+  </message>
+  <message>
+   <source>Batch size</source>
+   <translation>Stapelgröße</translation>
+  </message>
+  <message>
+   <source>Beams</source>
+   <translation>Strahlen (Beam Search)</translation>
+  </message>
+  <message>
+   <source>Best region</source>
+   <translation>Beste Region</translation>
+  </message>
+  <message>
+   <source>Best regions to list</source>
+   <translation>Beste Regionen in der Liste</translation>
+  </message>
+  <message>
+   <source>Blocks</source>
+   <translation>Blöcke</translation>
+  </message>
+  <message>
+   <source>Buildings</source>
+   <translation>Gebäude</translation>
+  </message>
+  <message>
+   <source>CPU only (small)</source>
+   <translation>Nur CPU (klein)</translation>
+  </message>
+  <message>
+   <source>CRS of a table</source>
+   <translation>KBS einer Tabelle</translation>
+  </message>
+  <message>
+   <source>Cache folder</source>
+   <translation>Zwischenspeicher-Ordner</translation>
+  </message>
+  <message>
+   <source>Cancel</source>
+   <translation>Abbrechen</translation>
+  </message>
+  <message>
+   <source>Cancelled. What was finished is kept, and the next run goes on from there.</source>
+   <translation>Abgebrochen. Was fertig war, bleibt erhalten; der nächste Lauf macht dort weiter.</translation>
+  </message>
+  <message>
+   <source>Cancelled; nothing was left behind.</source>
+   <translation>Abgebrochen; nichts wurde zurückgelassen.</translation>
+  </message>
+  <message>
+   <source>Cannot write {}: {}</source>
+   <translation>{} kann nicht geschrieben werden: {}</translation>
+  </message>
+  <message>
+   <source>Caption</source>
+   <translation>Beschreibung</translation>
+  </message>
+  <message>
+   <source>Caption field</source>
+   <translation>Feld der Beschreibung</translation>
+  </message>
+  <message>
+   <source>Captioner</source>
+   <translation>Beschreibungsmodell</translation>
+  </message>
+  <message>
+   <source>Captions</source>
+   <translation>Beschreibungen</translation>
+  </message>
+  <message>
+   <source>Categories</source>
+   <translation>Kategorien</translation>
+  </message>
+  <message>
+   <source>Category field</source>
+   <translation>Feld der Kategorie</translation>
+  </message>
+  <message>
+   <source>Changes to the preset</source>
+   <translation>Änderungen an der Voreinstellung</translation>
+  </message>
+  <message>
+   <source>Check environment</source>
+   <translation>Umgebung prüfen</translation>
+  </message>
+  <message>
+   <source>Checkpoint</source>
+   <translation>Checkpoint</translation>
+  </message>
+  <message>
+   <source>Choose a Python interpreter</source>
+   <translation>Python-Interpreter wählen</translation>
+  </message>
+  <message>
+   <source>Choose a folder</source>
+   <translation>Ordner wählen</translation>
+  </message>
+  <message>
+   <source>Choose a layer of points under Sources to count them here.</source>
+   <translation>Wählen Sie unter Quellen einen Punktlayer, um die Punkte hier zu zählen.</translation>
+  </message>
+  <message>
+   <source>Choose imagery under Sources to see the region.</source>
+   <translation>Wählen Sie unter Quellen Bilddaten, um die Region zu sehen.</translation>
+  </message>
+  <message>
+   <source>Choose regions: take their layer as chosen regions with 'selected features only', or give ids or drawn polygons.</source>
+   <translation>Wählen Sie Regionen: ihren Layer als gewählte Regionen mit 'nur gewählte Objekte', oder geben Sie Kennungen oder gezeichnete Polygone an.</translation>
+  </message>
+  <message>
+   <source>Chosen regions</source>
+   <translation>Gewählte Regionen</translation>
+  </message>
+  <message>
+   <source>Click a region of {} on the map, or select one.</source>
+   <translation>Klicken Sie auf der Karte eine Region von {} an, oder wählen Sie eine aus.</translation>
+  </message>
+  <message>
+   <source>Click regions on the map</source>
+   <translation>Regionen auf der Karte anklicken</translation>
+  </message>
+  <message>
+   <source>Cluster regions</source>
+   <translation>Regionen gruppieren (Cluster)</translation>
+  </message>
+  <message>
+   <source>Cluster {}</source>
+   <translation>Cluster {}</translation>
+  </message>
+  <message>
+   <source>Clusters</source>
+   <translation>Cluster</translation>
+  </message>
+  <message>
+   <source>Compared with</source>
+   <translation>Verglichen mit</translation>
+  </message>
+  <message>
+   <source>Comparing regions needs NumPy, which this QGIS does not have.</source>
+   <translation>Regionen zu vergleichen braucht NumPy, das diesem QGIS fehlt.</translation>
+  </message>
+  <message>
+   <source>Comparisons with a floor that no embedding wins</source>
+   <translation>Vergleiche mit einem einfachen Merkmal, das kein Embedding schlägt</translation>
+  </message>
+  <message>
+   <source>Compression</source>
+   <translation>Kompression</translation>
+  </message>
+  <message>
+   <source>Create grid regions</source>
+   <translation>Gitterregionen erzeugen</translation>
+  </message>
+  <message>
+   <source>Data: a generated city that exists nowhere, made by UrbanFM {}. Coordinates: EPSG:32625.</source>
+   <translation>Daten: eine erzeugte Stadt, die es nirgends gibt, gemacht mit UrbanFM {}. Koordinaten: EPSG:32625.</translation>
+  </message>
+  <message>
+   <source>Describe regions</source>
+   <translation>Regionen beschreiben</translation>
+  </message>
+  <message>
+   <source>Described regions</source>
+   <translation>Beschriebene Regionen</translation>
+  </message>
+  <message>
+   <source>Descriptions of the regions</source>
+   <translation>Beschreibungen der Regionen</translation>
+  </message>
+  <message>
+   <source>Device</source>
+   <translation>Rechengerät</translation>
+  </message>
+  <message>
+   <source>Dimensions of the embedding</source>
+   <translation>Dimensionen des Embeddings</translation>
+  </message>
+  <message>
+   <source>Distance between windows</source>
+   <translation>Abstand der Fenster</translation>
+  </message>
+  <message>
+   <source>Done.</source>
+   <translation>Fertig.</translation>
+  </message>
+  <message>
+   <source>Embed raster</source>
+   <translation>Raster einbetten</translation>
+  </message>
+  <message>
+   <source>Embed regions</source>
+   <translation>Regionen einbetten</translation>
+  </message>
+  <message>
+   <source>Embedding raster</source>
+   <translation>Embedding-Raster</translation>
+  </message>
+  <message>
+   <source>Embeddings</source>
+   <translation>Embeddings</translation>
+  </message>
+  <message>
+   <source>Epoch whose weights are kept</source>
+   <translation>Epoche, deren Gewichte behalten werden</translation>
+  </message>
+  <message>
+   <source>Epochs</source>
+   <translation>Epochen</translation>
+  </message>
+  <message>
+   <source>Evaluate embeddings</source>
+   <translation>Embeddings bewerten</translation>
+  </message>
+  <message>
+   <source>Explain</source>
+   <translation>Erklären</translation>
+  </message>
+  <message>
+   <source>Extent to cover</source>
+   <translation>Abzudeckende Ausdehnung</translation>
+  </message>
+  <message>
+   <source>Failed; nothing was left behind.</source>
+   <translation>Fehlgeschlagen; nichts wurde zurückgelassen.</translation>
+  </message>
+  <message>
+   <source>Feature {}</source>
+   <translation>Objekt {}</translation>
+  </message>
+  <message>
+   <source>Feature {} cannot be written to {}: {}</source>
+   <translation>Objekt {} kann nicht nach {} geschrieben werden: {}</translation>
+  </message>
+  <message>
+   <source>Fewest regions of a cluster</source>
+   <translation>Kleinste Zahl von Regionen eines Clusters</translation>
+  </message>
+  <message>
+   <source>Field of the caption</source>
+   <translation>Feld der Beschreibung</translation>
+  </message>
+  <message>
+   <source>Field of the category</source>
+   <translation>Feld der Kategorie</translation>
+  </message>
+  <message>
+   <source>Fields to describe by</source>
+   <translation>Felder zum Beschreiben</translation>
+  </message>
+  <message>
+   <source>Files of several cities</source>
+   <translation>Dateien mehrerer Städte</translation>
+  </message>
+  <message>
+   <source>Find similar regions</source>
+   <translation>Ähnliche Regionen finden</translation>
+  </message>
+  <message>
+   <source>Fine-tuned checkpoint</source>
+   <translation>Feinabgestimmter Checkpoint</translation>
+  </message>
+  <message>
+   <source>Fine-tuning needs a trained ReFound: give its checkpoint.</source>
+   <translation>Feinabstimmung braucht ein trainiertes ReFound: Geben Sie dessen Checkpoint an.</translation>
+  </message>
+  <message>
+   <source>First score: R2, AUC, F1 or KL</source>
+   <translation>Erstes Maß: R2, AUC, F1 oder KL</translation>
+  </message>
+  <message>
+   <source>Folder</source>
+   <translation>Ordner</translation>
+  </message>
+  <message>
+   <source>Folds</source>
+   <translation>Teile der Kreuzvalidierung</translation>
+  </message>
+  <message>
+   <source>Further features of regions</source>
+   <translation>Weitere Merkmale der Regionen</translation>
+  </message>
+  <message>
+   <source>Fusion</source>
+   <translation>Verschmelzung</translation>
+  </message>
+  <message>
+   <source>Give either a layer to cover or an extent, and not both.</source>
+   <translation>Geben Sie entweder einen Layer zum Abdecken an oder eine Ausdehnung, nicht beides.</translation>
+  </message>
+  <message>
+   <source>Give embeddings, or regions to score the floors of.</source>
+   <translation>Geben Sie Embeddings an, oder Regionen, um die Vergleichsmerkmale zu bewerten.</translation>
+  </message>
+  <message>
+   <source>Give it this run's '{}' as '{}'.</source>
+   <translation>Geben Sie ihm aus diesem Lauf '{}' als '{}'.</translation>
+  </message>
+  <message>
+   <source>Give one that the captions come from: a checkpoint, a captioner, or a file of captions.</source>
+   <translation>Geben Sie eines an, woher die Beschreibungen kommen: einen Checkpoint, ein Beschreibungsmodell oder eine Datei mit Beschreibungen.</translation>
+  </message>
+  <message>
+   <source>Give points of interest and imagery: attention goes from one to the other.</source>
+   <translation>Geben Sie POIs und Bilddaten an: Die Aufmerksamkeit geht von den einen zu den anderen.</translation>
+  </message>
+  <message>
+   <source>Give region embeddings to cluster.</source>
+   <translation>Geben Sie die Embeddings der Regionen an, die gruppiert werden sollen.</translation>
+  </message>
+  <message>
+   <source>Give region embeddings to predict from.</source>
+   <translation>Geben Sie die Embeddings der Regionen an, aus denen vorhergesagt wird.</translation>
+  </message>
+  <message>
+   <source>Give region embeddings, or an embedding raster, to search in.</source>
+   <translation>Geben Sie Embeddings der Regionen oder ein Embedding-Raster an, in denen gesucht wird.</translation>
+  </message>
+  <message>
+   <source>Give regions, or a raster or points to lay a grid of regions over.</source>
+   <translation>Geben Sie Regionen an, oder ein Raster oder Punkte, über die ein Gitter von Regionen gelegt wird.</translation>
+  </message>
+  <message>
+   <source>Give the embeddings of the regions to choose from.</source>
+   <translation>Geben Sie die Embeddings der Regionen an, aus denen gewählt wird.</translation>
+  </message>
+  <message>
+   <source>Give the raster to embed: an embedding raster, or imagery for a model of pictures.</source>
+   <translation>Geben Sie das Raster an: ein Embedding-Raster, oder Bilddaten für ein Modell, das Bilder liest.</translation>
+  </message>
+  <message>
+   <source>Give the regions that the captions belong to.</source>
+   <translation>Geben Sie die Regionen an, zu denen die Beschreibungen gehören.</translation>
+  </message>
+  <message>
+   <source>Give the regions to predict for.</source>
+   <translation>Geben Sie die Regionen an, für die vorhergesagt wird.</translation>
+  </message>
+  <message>
+   <source>Grid cell shape</source>
+   <translation>Form der Gitterzellen</translation>
+  </message>
+  <message>
+   <source>Grid cell size</source>
+   <translation>Größe der Gitterzellen</translation>
+  </message>
+  <message>
+   <source>Grid regions</source>
+   <translation>Gitterregionen</translation>
+  </message>
+  <message>
+   <source>Guiding words</source>
+   <translation>Leitende Wörter</translation>
+  </message>
+  <message>
+   <source>HDBSCAN finds the number of clusters itself: leave it open, or give the fewest regions of a cluster.</source>
+   <translation>HDBSCAN findet die Zahl der Cluster selbst: Lassen Sie sie offen, oder geben Sie die kleinste Zahl von Regionen eines Clusters an.</translation>
+  </message>
+  <message>
+   <source>Help</source>
+   <translation>Hilfe</translation>
+  </message>
+  <message>
+   <source>Higher than</source>
+   <translation>Höher als</translation>
+  </message>
+  <message>
+   <source>Higher than: share of the layer's regions with a lower value.</source>
+   <translation>Höher als: Anteil der Regionen des Layers mit einem kleineren Wert.</translation>
+  </message>
+  <message>
+   <source>Id field of the embeddings</source>
+   <translation>Kennungsfeld der Embeddings</translation>
+  </message>
+  <message>
+   <source>Id field of the labels</source>
+   <translation>Kennungsfeld der bekannten Werte</translation>
+  </message>
+  <message>
+   <source>Id field of the other city</source>
+   <translation>Kennungsfeld der anderen Stadt</translation>
+  </message>
+  <message>
+   <source>Id of a region</source>
+   <translation>Kennung einer Region</translation>
+  </message>
+  <message>
+   <source>Ids of the chosen regions</source>
+   <translation>Kennungen der gewählten Regionen</translation>
+  </message>
+  <message>
+   <source>Imagery</source>
+   <translation>Bilddaten</translation>
+  </message>
+  <message>
+   <source>Import checkpoint</source>
+   <translation>Checkpoint importieren</translation>
+  </message>
+  <message>
+   <source>Indicator</source>
+   <translation>Indikator</translation>
+  </message>
+  <message>
+   <source>Indicators</source>
+   <translation>Indikatoren</translation>
+  </message>
+  <message>
+   <source>Inputs</source>
+   <translation>Eingaben</translation>
+  </message>
+  <message>
+   <source>Inspect checkpoint</source>
+   <translation>Checkpoint ansehen</translation>
+  </message>
+  <message>
+   <source>Installing PyTorch</source>
+   <translation>PyTorch wird installiert</translation>
+  </message>
+  <message>
+   <source>Installing the packages</source>
+   <translation>Die Pakete werden installiert</translation>
+  </message>
+  <message>
+   <source>Interpreter</source>
+   <translation>Interpreter</translation>
+  </message>
+  <message>
+   <source>JSON of the architecture</source>
+   <translation>JSON der Architektur</translation>
+  </message>
+  <message>
+   <source>Last loss</source>
+   <translation>Letzter Verlust</translation>
+  </message>
+  <message>
+   <source>Last loss, if a model was trained</source>
+   <translation>Letzter Verlust, falls ein Modell trainiert wurde</translation>
+  </message>
+  <message>
+   <source>Layer of regions</source>
+   <translation>Layer der Regionen</translation>
+  </message>
+  <message>
+   <source>Layer to cover</source>
+   <translation>Abzudeckender Layer</translation>
+  </message>
+  <message>
+   <source>Learning rate</source>
+   <translation>Lernrate</translation>
+  </message>
+  <message>
+   <source>Legend</source>
+   <translation>Legende</translation>
+  </message>
+  <message>
+   <source>Level of the intervals</source>
+   <translation>Niveau der Intervalle</translation>
+  </message>
+  <message>
+   <source>Log: {}</source>
+   <translation>Protokoll: {}</translation>
+  </message>
+  <message>
+   <source>Longest caption</source>
+   <translation>Längste Beschreibung</translation>
+  </message>
+  <message>
+   <source>Made with Python</source>
+   <translation>Erstellt mit Python</translation>
+  </message>
+  <message>
+   <source>Making the environment</source>
+   <translation>Die Umgebung wird angelegt</translation>
+  </message>
+  <message>
+   <source>Map picture</source>
+   <translation>Kartenbild</translation>
+  </message>
+  <message>
+   <source>Mean silhouette</source>
+   <translation>Mittlere Silhouette</translation>
+  </message>
+  <message>
+   <source>Method</source>
+   <translation>Methode</translation>
+  </message>
+  <message>
+   <source>Method of the checkpoint</source>
+   <translation>Methode des Checkpoints</translation>
+  </message>
+  <message>
+   <source>Model</source>
+   <translation>Modell</translation>
+  </message>
+  <message>
+   <source>Models</source>
+   <translation>Modelle</translation>
+  </message>
+  <message>
+   <source>Moran's I of the residuals</source>
+   <translation>Morans I der Residuen</translation>
+  </message>
+  <message>
+   <source>More embeddings</source>
+   <translation>Weitere Embeddings</translation>
+  </message>
+  <message>
+   <source>Most clusters to try</source>
+   <translation>Höchste Zahl von Clustern, die versucht wird</translation>
+  </message>
+  <message>
+   <source>Most similar region</source>
+   <translation>Ähnlichste Region</translation>
+  </message>
+  <message>
+   <source>Most similar regions</source>
+   <translation>Ähnlichste Regionen</translation>
+  </message>
+  <message>
+   <source>Most similar to the regions that were searched for</source>
+   <translation>Den gesuchten Regionen am ähnlichsten</translation>
+  </message>
+  <message>
+   <source>Most typical of the chosen regions</source>
+   <translation>Typischste der gewählten Regionen</translation>
+  </message>
+  <message>
+   <source>Name field</source>
+   <translation>Namensfeld</translation>
+  </message>
+  <message>
+   <source>Name what to predict: a field of the regions, or a raster to sum.</source>
+   <translation>Nennen Sie, was vorhergesagt werden soll: ein Feld der Regionen, oder ein Raster, das summiert wird.</translation>
+  </message>
+  <message>
+   <source>Name what to predict: a field of the regions.</source>
+   <translation>Nennen Sie, was vorhergesagt werden soll: ein Feld der Regionen.</translation>
+  </message>
+  <message>
+   <source>Names of the categories</source>
+   <translation>Namen der Kategorien</translation>
+  </message>
+  <message>
+   <source>New environment</source>
+   <translation>Neue Umgebung</translation>
+  </message>
+  <message>
+   <source>Not needed: packages come from the internet</source>
+   <translation>Nicht nötig: Die Pakete kommen aus dem Internet</translation>
+  </message>
+  <message>
+   <source>Not ready. {}</source>
+   <translation>Nicht bereit. {}</translation>
+  </message>
+  <message>
+   <source>Number format</source>
+   <translation>Zahlenformat</translation>
+  </message>
+  <message>
+   <source>Number of clusters</source>
+   <translation>Anzahl der Cluster</translation>
+  </message>
+  <message>
+   <source>Number of regions</source>
+   <translation>Anzahl der Regionen</translation>
+  </message>
+  <message>
+   <source>Number of samples</source>
+   <translation>Anzahl der Beispiele</translation>
+  </message>
+  <message>
+   <source>Number of weights</source>
+   <translation>Anzahl der Gewichte</translation>
+  </message>
+  <message>
+   <source>Offline folder of wheels</source>
+   <translation>Offline-Ordner mit Wheels</translation>
+  </message>
+  <message>
+   <source>One column per dimension</source>
+   <translation>Eine Spalte je Dimension</translation>
+  </message>
+  <message>
+   <source>Open a layer of regions, or run 'Embed regions'. Plugins &gt; UrbanFM has a sample city to try.</source>
+   <translation>Öffnen Sie einen Layer mit Regionen, oder starten Sie 'Regionen einbetten'. Unter Erweiterungen &gt; UrbanFM gibt es eine Beispielstadt zum Ausprobieren.</translation>
+  </message>
+  <message>
+   <source>Open sample city</source>
+   <translation>Beispielstadt öffnen</translation>
+  </message>
+  <message>
+   <source>Or give a checkpoint to embed with.</source>
+   <translation>Oder geben Sie einen Checkpoint zum Einbetten an.</translation>
+  </message>
+  <message>
+   <source>Or use an existing environment</source>
+   <translation>Oder eine vorhandene Umgebung verwenden</translation>
+  </message>
+  <message>
+   <source>Outputs</source>
+   <translation>Ausgaben</translation>
+  </message>
+  <message>
+   <source>Path of a Python that has the packages</source>
+   <translation>Pfad eines Pythons, das die Pakete hat</translation>
+  </message>
+  <message>
+   <source>Phrase</source>
+   <translation>Suchtext</translation>
+  </message>
+  <message>
+   <source>Picture of the region</source>
+   <translation>Bild der Region</translation>
+  </message>
+  <message>
+   <source>Pictures are described: give the imagery.</source>
+   <translation>Beschrieben werden Bilder: Geben Sie Bilddaten an.</translation>
+  </message>
+  <message>
+   <source>Pixel rule</source>
+   <translation>Pixelregel</translation>
+  </message>
+  <message>
+   <source>Pixels with data</source>
+   <translation>Pixel mit Daten</translation>
+  </message>
+  <message>
+   <source>Points of interest</source>
+   <translation>Points of Interest (POIs)</translation>
+  </message>
+  <message>
+   <source>Points with attention</source>
+   <translation>Punkte mit Aufmerksamkeit</translation>
+  </message>
+  <message>
+   <source>Precision</source>
+   <translation>Genauigkeit</translation>
+  </message>
+  <message>
+   <source>Predict indicators</source>
+   <translation>Indikatoren vorhersagen</translation>
+  </message>
+  <message>
+   <source>Predicted regions</source>
+   <translation>Vorhergesagte Regionen</translation>
+  </message>
+  <message>
+   <source>Predicted regions (GeoParquet)</source>
+   <translation>Vorhergesagte Regionen (GeoParquet)</translation>
+  </message>
+  <message>
+   <source>Prediction</source>
+   <translation>Vorhersage</translation>
+  </message>
+  <message>
+   <source>Preset</source>
+   <translation>Voreinstellung</translation>
+  </message>
+  <message>
+   <source>Probes</source>
+   <translation>Prüfmodelle</translation>
+  </message>
+  <message>
+   <source>Profiles</source>
+   <translation>Profile</translation>
+  </message>
+  <message>
+   <source>Prompt</source>
+   <translation>Anweisung</translation>
+  </message>
+  <message>
+   <source>Published checkpoint</source>
+   <translation>Veröffentlichter Checkpoint</translation>
+  </message>
+  <message>
+   <source>PyTorch</source>
+   <translation>PyTorch</translation>
+  </message>
+  <message>
+   <source>Quantisation</source>
+   <translation>Quantisierung</translation>
+  </message>
+  <message>
+   <source>Ranked regions</source>
+   <translation>Regionen nach Rang</translation>
+  </message>
+  <message>
+   <source>Raster to sum as a label</source>
+   <translation>Zu summierendes Raster als bekannter Wert</translation>
+  </message>
+  <message>
+   <source>Reading the vectors: {} %</source>
+   <translation>Die Vektoren werden gelesen: {} %</translation>
+  </message>
+  <message>
+   <source>Reading {:,}/{:,} features</source>
+   <translation>{:,}/{:,} Objekte werden gelesen</translation>
+  </message>
+  <message>
+   <source>Ready to run</source>
+   <translation>Bereit</translation>
+  </message>
+  <message>
+   <source>Region embeddings</source>
+   <translation>Embeddings der Regionen</translation>
+  </message>
+  <message>
+   <source>Region embeddings (GeoParquet)</source>
+   <translation>Embeddings der Regionen (GeoParquet)</translation>
+  </message>
+  <message>
+   <source>Region embeddings (raster)</source>
+   <translation>Embeddings der Regionen (Raster)</translation>
+  </message>
+  <message>
+   <source>Region embeddings of another city</source>
+   <translation>Embeddings der Regionen einer anderen Stadt</translation>
+  </message>
+  <message>
+   <source>Region id field</source>
+   <translation>Kennungsfeld der Regionen</translation>
+  </message>
+  <message>
+   <source>Region inspector</source>
+   <translation>Regionen-Inspektor</translation>
+  </message>
+  <message>
+   <source>Region {}: {}</source>
+   <translation>Region {}: {}</translation>
+  </message>
+  <message>
+   <source>Regions</source>
+   <translation>Regionen</translation>
+  </message>
+  <message>
+   <source>Regions in no cluster</source>
+   <translation>Regionen in keinem Cluster</translation>
+  </message>
+  <message>
+   <source>Regions in the report</source>
+   <translation>Regionen im Bericht</translation>
+  </message>
+  <message>
+   <source>Regions learned from</source>
+   <translation>Regionen, aus denen gelernt wurde</translation>
+  </message>
+  <message>
+   <source>Regions outside of what was learned from</source>
+   <translation>Regionen außerhalb dessen, woraus gelernt wurde</translation>
+  </message>
+  <message>
+   <source>Regions that are ranked</source>
+   <translation>Regionen in der Rangfolge</translation>
+  </message>
+  <message>
+   <source>Regions to list</source>
+   <translation>Regionen in der Liste</translation>
+  </message>
+  <message>
+   <source>Regions with a caption</source>
+   <translation>Regionen mit Beschreibung</translation>
+  </message>
+  <message>
+   <source>Regions with a prediction</source>
+   <translation>Regionen mit Vorhersage</translation>
+  </message>
+  <message>
+   <source>Regions with attention</source>
+   <translation>Regionen mit Aufmerksamkeit</translation>
+  </message>
+  <message>
+   <source>Regions with labels</source>
+   <translation>Regionen mit bekannten Werten</translation>
+  </message>
+  <message>
+   <source>Regions without a vector</source>
+   <translation>Regionen ohne Vektor</translation>
+  </message>
+  <message>
+   <source>Regions without data</source>
+   <translation>Regionen ohne Daten</translation>
+  </message>
+  <message>
+   <source>Report</source>
+   <translation>Bericht</translation>
+  </message>
+  <message>
+   <source>Requests a minute</source>
+   <translation>Anfragen je Minute</translation>
+  </message>
+  <message>
+   <source>Residual (truth - prediction)</source>
+   <translation>Residuum (Wahrheit - Vorhersage)</translation>
+  </message>
+  <message>
+   <source>Roads</source>
+   <translation>Straßen</translation>
+  </message>
+  <message>
+   <source>Rows of the points</source>
+   <translation>Zeilen der Punkte</translation>
+  </message>
+  <message>
+   <source>Rules of refinement</source>
+   <translation>Regeln der Überarbeitung</translation>
+  </message>
+  <message>
+   <source>Run 'Embed regions' and choose the layer that it makes.</source>
+   <translation>Starten Sie 'Regionen einbetten' und wählen Sie den Layer, der dabei entsteht.</translation>
+  </message>
+  <message>
+   <source>Scaling</source>
+   <translation>Skalierung</translation>
+  </message>
+  <message>
+   <source>Score of the best region</source>
+   <translation>Wert der besten Region</translation>
+  </message>
+  <message>
+   <source>Score of the most similar region</source>
+   <translation>Wert der ähnlichsten Region</translation>
+  </message>
+  <message>
+   <source>Score raster</source>
+   <translation>Raster der Werte</translation>
+  </message>
+  <message>
+   <source>Scores</source>
+   <translation>Bewertungen</translation>
+  </message>
+  <message>
+   <source>Search by text</source>
+   <translation>Mit Text suchen</translation>
+  </message>
+  <message>
+   <source>Seed</source>
+   <translation>Startwert</translation>
+  </message>
+  <message>
+   <source>Seeds</source>
+   <translation>Startwerte</translation>
+  </message>
+  <message>
+   <source>Selected points</source>
+   <translation>Gewählte Punkte</translation>
+  </message>
+  <message>
+   <source>Set up</source>
+   <translation>Einrichten</translation>
+  </message>
+  <message>
+   <source>Set up environment…</source>
+   <translation>Umgebung einrichten…</translation>
+  </message>
+  <message>
+   <source>Set up the environment in
+{}
+
+It takes about {:.0f} GB there, and some minutes. An environment that is there is replaced. Go on?</source>
+   <translation>Die Umgebung einrichten in
+{}
+
+Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, die dort liegt, wird ersetzt. Fortfahren?</translation>
+  </message>
+  <message>
+   <source>Settled from</source>
+   <translation>Besiedelt ab</translation>
+  </message>
+  <message>
+   <source>Setup</source>
+   <translation>Einrichtung</translation>
+  </message>
+  <message>
+   <source>Share of labelled regions inside their interval</source>
+   <translation>Anteil der Regionen mit bekanntem Wert, die in ihrem Intervall liegen</translation>
+  </message>
+  <message>
+   <source>Share of the prediction</source>
+   <translation>Anteil der Vorhersage</translation>
+  </message>
+  <message>
+   <source>Shares of the labels</source>
+   <translation>Anteile der bekannten Werte</translation>
+  </message>
+  <message>
+   <source>Show all {} indicators</source>
+   <translation>Alle {} Indikatoren zeigen</translation>
+  </message>
+  <message>
+   <source>Side of the windows</source>
+   <translation>Seite der Fenster</translation>
+  </message>
+  <message>
+   <source>Similar regions</source>
+   <translation>Ähnliche Regionen</translation>
+  </message>
+  <message>
+   <source>Size of a pixel</source>
+   <translation>Größe eines Pixels</translation>
+  </message>
+  <message>
+   <source>Size of the pictures</source>
+   <translation>Größe der Bilder</translation>
+  </message>
+  <message>
+   <source>Sources</source>
+   <translation>Quellen</translation>
+  </message>
+  <message>
+   <source>Split</source>
+   <translation>Aufteilung</translation>
+  </message>
+  <message>
+   <source>Step {}: {} {:.4g}</source>
+   <translation>Schritt {}: {} {:.4g}</translation>
+  </message>
+  <message>
+   <source>Stopping</source>
+   <translation>Wird angehalten</translation>
+  </message>
+  <message>
+   <source>Street views</source>
+   <translation>Straßenbilder</translation>
+  </message>
+  <message>
+   <source>Subcategory field</source>
+   <translation>Feld der Unterkategorie</translation>
+  </message>
+  <message>
+   <source>Summary (JSON)</source>
+   <translation>Zusammenfassung (JSON)</translation>
+  </message>
+  <message>
+   <source>Table of labels</source>
+   <translation>Tabelle bekannter Werte</translation>
+  </message>
+  <message>
+   <source>Table of scores</source>
+   <translation>Tabelle der Werte</translation>
+  </message>
+  <message>
+   <source>Target</source>
+   <translation>Zielgröße</translation>
+  </message>
+  <message>
+   <source>Targets</source>
+   <translation>Zielgrößen</translation>
+  </message>
+  <message>
+   <source>Task</source>
+   <translation>Aufgabe</translation>
+  </message>
+  <message>
+   <source>Text encoder</source>
+   <translation>Text-Encoder</translation>
+  </message>
+  <message>
+   <source>The Python named by {} is not there: {}. {}</source>
+   <translation>Das von {} genannte Python gibt es nicht: {}. {}</translation>
+  </message>
+  <message>
+   <source>The algorithm was not prepared.</source>
+   <translation>Der Algorithmus wurde nicht vorbereitet.</translation>
+  </message>
+  <message>
+   <source>The extent has no coordinate reference system. Add it in brackets: xmin,xmax,ymin,ymax [EPSG:4326]</source>
+   <translation>Der Ausdehnung fehlt das Koordinatenbezugssystem. Fügen Sie es in Klammern an: xmin,xmax,ymin,ymax [EPSG:4326]</translation>
+  </message>
+  <message>
+   <source>The fewest regions of a cluster are for HDBSCAN: choose it, or leave them open.</source>
+   <translation>Die kleinste Zahl von Regionen eines Clusters gilt für HDBSCAN: Wählen Sie es, oder lassen Sie sie offen.</translation>
+  </message>
+  <message>
+   <source>The imagery does not reach the region.</source>
+   <translation>Die Bilddaten reichen nicht bis zur Region.</translation>
+  </message>
+  <message>
+   <source>The layer has no region '{}'.</source>
+   <translation>Der Layer hat keine Region '{}'.</translation>
+  </message>
+  <message>
+   <source>The layer has no vectors. {}</source>
+   <translation>Der Layer hat keine Vektoren. {}</translation>
+  </message>
+  <message>
+   <source>The layer is too large to compare its {:,} regions here. Run 'Find similar regions' on the chosen one.</source>
+   <translation>Der Layer ist zu groß, um seine {:,} Regionen hier zu vergleichen. Starten Sie 'Ähnliche Regionen finden' mit der gewählten.</translation>
+  </message>
+  <message>
+   <source>The layer {} has some: choose it above.</source>
+   <translation>Der Layer {} hat welche: Wählen Sie ihn oben.</translation>
+  </message>
+  <message>
+   <source>The models are in the Processing toolbox under Models &gt; UrbanFM.</source>
+   <translation>Die Modelle stehen in der Werkzeugkiste der Verarbeitung unter Modelle &gt; UrbanFM.</translation>
+  </message>
+  <message>
+   <source>The region cannot be transformed to the imagery's coordinate system.</source>
+   <translation>Die Region lässt sich nicht in das Koordinatensystem der Bilddaten umrechnen.</translation>
+  </message>
+  <message>
+   <source>The region has no vector: nothing covered it.</source>
+   <translation>Die Region hat keinen Vektor: Keine Daten decken sie ab.</translation>
+  </message>
+  <message>
+   <source>The region lies outside of what the model learned from: do not rely on its prediction.</source>
+   <translation>Die Region liegt außerhalb dessen, woraus das Modell gelernt hat: Verlassen Sie sich nicht auf ihre Vorhersage.</translation>
+  </message>
+  <message>
+   <source>The result is complete, but it could not be coloured: {}</source>
+   <translation>Das Ergebnis ist vollständig, konnte aber nicht eingefärbt werden: {}</translation>
+  </message>
+  <message>
+   <source>The same, if attention were spread evenly</source>
+   <translation>Dasselbe bei gleichmäßig verteilter Aufmerksamkeit</translation>
+  </message>
+  <message>
+   <source>The sample city is missing in {}. Install the plugin again.</source>
+   <translation>Die Beispielstadt fehlt in {}. Installieren Sie die Erweiterung neu.</translation>
+  </message>
+  <message>
+   <source>The style is damaged.</source>
+   <translation>Der Stil ist beschädigt.</translation>
+  </message>
+  <message>
+   <source>The trained model is kept in {}</source>
+   <translation>Das trainierte Modell liegt in {}</translation>
+  </message>
+  <message>
+   <source>The worker ended with code {} and without an explanation.</source>
+   <translation>Der Arbeitsprozess endete mit Code {} und ohne Erklärung.</translation>
+  </message>
+  <message>
+   <source>The worker ended without a result.</source>
+   <translation>Der Arbeitsprozess endete ohne Ergebnis.</translation>
+  </message>
+  <message>
+   <source>The worker failed without saying why.</source>
+   <translation>Der Arbeitsprozess scheiterte, ohne zu sagen warum.</translation>
+  </message>
+  <message>
+   <source>The worker speaks protocol {}, the plugin {}. Install the plugin again.</source>
+   <translation>Der Arbeitsprozess spricht Protokoll {}, die Erweiterung {}. Installieren Sie die Erweiterung neu.</translation>
+  </message>
+  <message>
+   <source>The worker was ended by signal {} before it finished. Signal 9 mostly means that memory ran out: take a smaller batch size, or close other programs.</source>
+   <translation>Der Arbeitsprozess wurde durch Signal {} beendet, bevor er fertig war. Signal 9 heißt meist, dass der Speicher ausging: Nehmen Sie eine kleinere Stapelgröße, oder schließen Sie andere Programme.</translation>
+  </message>
+  <message>
+   <source>The worker's result {} cannot be read: {}</source>
+   <translation>Das Ergebnis {} des Arbeitsprozesses kann nicht gelesen werden: {}</translation>
+  </message>
+  <message>
+   <source>The worker's result {} is empty.</source>
+   <translation>Das Ergebnis {} des Arbeitsprozesses ist leer.</translation>
+  </message>
+  <message>
+   <source>Their ratio</source>
+   <translation>Ihr Verhältnis</translation>
+  </message>
+  <message>
+   <source>There are too many points to count them all here: these are the first.</source>
+   <translation>Es sind zu viele Punkte, um sie hier alle zu zählen: Dies sind die ersten.</translation>
+  </message>
+  <message>
+   <source>Tokenizer</source>
+   <translation>Tokenizer</translation>
+  </message>
+  <message>
+   <source>Train model</source>
+   <translation>Modell trainieren</translation>
+  </message>
+  <message>
+   <source>Trained checkpoint</source>
+   <translation>Trainierter Checkpoint</translation>
+  </message>
+  <message>
+   <source>Training the preset '{}' needs: {}.</source>
+   <translation>Das Training der Voreinstellung '{}' braucht: {}.</translation>
+  </message>
+  <message>
+   <source>Trying the packages</source>
+   <translation>Die Pakete werden ausprobiert</translation>
+  </message>
+  <message>
+   <source>UrbanFM computes in a Python environment of its own, so that nothing is installed into the Python of QGIS. It takes about {:.0f} GB on disk and a download of about {:.1f} GB.</source>
+   <translation>UrbanFM rechnet in einer eigenen Python-Umgebung, damit nichts in das Python von QGIS installiert wird. Sie belegt etwa {:.0f} GB und lädt etwa {:.1f} GB herunter.</translation>
+  </message>
+  <message>
+   <source>UrbanFM is not set up yet</source>
+   <translation>UrbanFM ist noch nicht eingerichtet</translation>
+  </message>
+  <message>
+   <source>UrbanFM needs its own Python environment: choose Plugins &gt; UrbanFM &gt; Set up environment…, or set the environment variable {} to a Python that has its packages.</source>
+   <translation>UrbanFM braucht eine eigene Python-Umgebung: Wählen Sie Erweiterungen &gt; UrbanFM &gt; Umgebung einrichten…, oder setzen Sie die Umgebungsvariable {} auf ein Python, das die Pakete hat.</translation>
+  </message>
+  <message>
+   <source>UrbanFM sample city</source>
+   <translation>UrbanFM-Beispielstadt</translation>
+  </message>
+  <message>
+   <source>UrbanFM: set up environment</source>
+   <translation>UrbanFM: Umgebung einrichten</translation>
+  </message>
+  <message>
+   <source>Use</source>
+   <translation>Verwenden</translation>
+  </message>
+  <message>
+   <source>Value</source>
+   <translation>Wert</translation>
+  </message>
+  <message>
+   <source>Weights to leave out</source>
+   <translation>Auszulassende Gewichte</translation>
+  </message>
+  <message>
+   <source>What can I do next?</source>
+   <translation>Was kann ich als Nächstes tun?</translation>
+  </message>
+  <message>
+   <source>What is done appears here.</source>
+   <translation>Was geschieht, erscheint hier.</translation>
+  </message>
+  <message>
+   <source>What is known of the region</source>
+   <translation>Was über die Region bekannt ist</translation>
+  </message>
+  <message>
+   <source>What learns</source>
+   <translation>Was lernt</translation>
+  </message>
+  <message>
+   <source>What to do</source>
+   <translation>Was zu tun ist</translation>
+  </message>
+  <message>
+   <source>Worker of UrbanFM {} started.</source>
+   <translation>Arbeitsprozess von UrbanFM {} gestartet.</translation>
+  </message>
+  <message>
+   <source>Worker: {} ({})</source>
+   <translation>Arbeitsprozess: {} ({})</translation>
+  </message>
+  <message>
+   <source>Writing the layer</source>
+   <translation>Der Layer wird geschrieben</translation>
+  </message>
+  <message>
+   <source>X field of a table</source>
+   <translation>X-Feld einer Tabelle</translation>
+  </message>
+  <message>
+   <source>Y field of a table</source>
+   <translation>Y-Feld einer Tabelle</translation>
+  </message>
+  <message>
+   <source>a caption of each region, to put the clusters into words</source>
+   <translation>eine Beschreibung jeder Region, um die Cluster in Worte zu fassen</translation>
+  </message>
+  <message>
+   <source>a method that learns from pictures and captions, such as UrbanCLIP</source>
+   <translation>eine Methode, die aus Bildern und Beschreibungen lernt, wie UrbanCLIP</translation>
+  </message>
+  <message>
+   <source>a model of your own, to embed with</source>
+   <translation>ein eigenes Modell zum Einbetten</translation>
+  </message>
+  <message>
+   <source>a vector for each cell</source>
+   <translation>ein Vektor für jede Zelle</translation>
+  </message>
+  <message>
+   <source>a vector for each described region</source>
+   <translation>ein Vektor für jede beschriebene Region</translation>
+  </message>
+  <message>
+   <source>a vector for each region, as a styled layer</source>
+   <translation>ein Vektor für jede Region, als gestalteter Layer</translation>
+  </message>
+  <message>
+   <source>a vector for each region, from your own layers or the sample city's</source>
+   <translation>ein Vektor für jede Region, aus Ihren eigenen Layern oder denen der Beispielstadt</translation>
+  </message>
+  <message>
+   <source>a vector for each region: give it the same checkpoint</source>
+   <translation>ein Vektor für jede Region: Geben Sie denselben Checkpoint an</translation>
+  </message>
+  <message>
+   <source>an embedding raster, for methods with pixels</source>
+   <translation>ein Embedding-Raster, bei Methoden mit Pixeln</translation>
+  </message>
+  <message>
+   <source>an embedding raster, for methods with pixels: give it the same checkpoint</source>
+   <translation>ein Embedding-Raster, bei Methoden mit Pixeln: Geben Sie denselben Checkpoint an</translation>
+  </message>
+  <message>
+   <source>an indicator everywhere, from the same checkpoint's vectors</source>
+   <translation>ein Indikator überall, aus den Vektoren desselben Checkpoints</translation>
+  </message>
+  <message>
+   <source>an indicator where nobody measured it, with intervals</source>
+   <translation>ein Indikator, wo ihn niemand gemessen hat, mit Intervallen</translation>
+  </message>
+  <message>
+   <source>and {:,} in {} other categories</source>
+   <translation>und {:,} in {} weiteren Kategorien</translation>
+  </message>
+  <message>
+   <source>another method or more epochs, to compare with these scores</source>
+   <translation>eine andere Methode oder mehr Epochen, zum Vergleich mit diesen Werten</translation>
+  </message>
+  <message>
+   <source>how well the vectors behind the clusters tell your labels</source>
+   <translation>wie gut die Vektoren hinter den Clustern Ihre Werte wiedergeben</translation>
+  </message>
+  <message>
+   <source>missing</source>
+   <translation>fehlt</translation>
+  </message>
+  <message>
+   <source>more like the best found: select them and give the same embeddings</source>
+   <translation>mehr wie die besten Treffer: Wählen Sie diese aus und geben Sie dieselben Embeddings an</translation>
+  </message>
+  <message>
+   <source>no category</source>
+   <translation>ohne Kategorie</translation>
+  </message>
+  <message>
+   <source>p-value of Moran's I</source>
+   <translation>p-Wert von Morans I</translation>
+  </message>
+  <message>
+   <source>regions over the raster</source>
+   <translation>Regionen über dem Raster</translation>
+  </message>
+  <message>
+   <source>regions, where you have none</source>
+   <translation>Regionen, wo Sie keine haben</translation>
+  </message>
+  <message>
+   <source>the environment that the plugin set up</source>
+   <translation>die von der Erweiterung eingerichtete Umgebung</translation>
+  </message>
+  <message>
+   <source>the environment variable {}</source>
+   <translation>die Umgebungsvariable {}</translation>
+  </message>
+  <message>
+   <source>the indicator everywhere, from the vectors that did best</source>
+   <translation>der Indikator überall, aus den besten Vektoren</translation>
+  </message>
+  <message>
+   <source>the plugin's settings</source>
+   <translation>die Einstellungen der Erweiterung</translation>
+  </message>
+  <message>
+   <source>what the best found regions look like in words</source>
+   <translation>wie die besten Treffer aussehen, in Worten</translation>
+  </message>
+  <message>
+   <source>what the best ranked regions look like in words</source>
+   <translation>wie die besten Regionen aussehen, in Worten</translation>
+  </message>
+  <message>
+   <source>where else it looks like in the regions that you select</source>
+   <translation>wo es noch aussieht wie in den Regionen, die Sie auswählen</translation>
+  </message>
+  <message>
+   <source>whether the residuals belong to a kind of region</source>
+   <translation>ob die Residuen zu einer Art von Regionen gehören</translation>
+  </message>
+  <message>
+   <source>whether the vectors beat simple ones on your own labels</source>
+   <translation>ob die Vektoren bei Ihren eigenen Werten besser sind als einfache Merkmale</translation>
+  </message>
+  <message>
+   <source>which layers the model needs and what it gives</source>
+   <translation>welche Layer das Modell braucht und was es liefert</translation>
+  </message>
+  <message>
+   <source>which places fit a phrase</source>
+   <translation>welche Orte zu einem Text passen</translation>
+  </message>
+  <message>
+   <source>which regions are of one kind, and what sets each kind apart</source>
+   <translation>welche Regionen von einer Art sind und was jede Art auszeichnet</translation>
+  </message>
+  <message>
+   <source>which regions are of one kind: give it the same embeddings</source>
+   <translation>welche Regionen von einer Art sind: Geben Sie dieselben Embeddings an</translation>
+  </message>
+  <message>
+   <source>which regions are of one kind: give it the vectors of the same checkpoint</source>
+   <translation>welche Regionen von einer Art sind: Geben Sie die Vektoren desselben Checkpoints an</translation>
+  </message>
+  <message>
+   <source>{:,} inside, from the layer {}</source>
+   <translation>{:,} darin, aus dem Layer {}</translation>
+  </message>
+  <message>
+   <source>{:,} of {:,} regions have no caption.</source>
+   <translation>{:,} von {:,} Regionen haben keine Beschreibung.</translation>
+  </message>
+  <message>
+   <source>{:,} of {:,} regions have no data and so no vector.</source>
+   <translation>{:,} von {:,} Regionen haben keine Daten und deshalb keinen Vektor.</translation>
+  </message>
+  <message>
+   <source>{:,} of {:,} regions lie outside of what the model learned from.</source>
+   <translation>{:,} von {:,} Regionen liegen außerhalb dessen, woraus das Modell gelernt hat.</translation>
+  </message>
+  <message>
+   <source>{:,} regions are left out: their vectors cannot be read or differ in length.</source>
+   <translation>{:,} Regionen sind ausgelassen: Ihre Vektoren sind nicht lesbar oder verschieden lang.</translation>
+  </message>
+  <message>
+   <source>{} %</source>
+   <translation>{} %</translation>
+  </message>
+  <message>
+   <source>{} cannot be opened: {}</source>
+   <translation>{} kann nicht geöffnet werden: {}</translation>
+  </message>
+  <message>
+   <source>{} cannot be read: {}</source>
+   <translation>{} kann nicht gelesen werden: {}</translation>
+  </message>
+  <message>
+   <source>{} cannot make environments. On Debian and Ubuntu: sudo apt install python3-venv</source>
+   <translation>{} kann keine Umgebungen anlegen. Unter Debian und Ubuntu: sudo apt install python3-venv</translation>
+  </message>
+  <message>
+   <source>{} could not be started: {}</source>
+   <translation>{} konnte nicht gestartet werden: {}</translation>
+  </message>
+  <message>
+   <source>{} does not run as a Python interpreter ({}). {}</source>
+   <translation>{} läuft nicht als Python-Interpreter ({}). {}</translation>
+  </message>
+  <message>
+   <source>{} does not run: {}</source>
+   <translation>{} läuft nicht: {}</translation>
+  </message>
+  <message>
+   <source>{} failed: {}</source>
+   <translation>{} ist fehlgeschlagen: {}</translation>
+  </message>
+  <message>
+   <source>{} has {:.1f} GB free; {:.0f} GB are needed while installing.</source>
+   <translation>{} hat {:.1f} GB frei; beim Installieren werden {:.0f} GB gebraucht.</translation>
+  </message>
+  <message>
+   <source>{} holds no wheels (*.whl).</source>
+   <translation>{} enthält keine Wheels (*.whl).</translation>
+  </message>
+  <message>
+   <source>{} holds other files. Choose an empty or a new folder; nothing is deleted there.</source>
+   <translation>{} enthält andere Dateien. Wählen Sie einen leeren oder neuen Ordner; dort wird nichts gelöscht.</translation>
+  </message>
+  <message>
+   <source>{} is Python {}, and UrbanFM {} needs {} or newer. {}</source>
+   <translation>{} ist Python {}, und UrbanFM {} braucht {} oder neuer. {}</translation>
+  </message>
+  <message>
+   <source>{} is Python {}; {} or newer is needed. Install it from python.org and choose it here.</source>
+   <translation>{} ist Python {}; gebraucht wird {} oder neuer. Installieren Sie es von python.org und wählen Sie es hier.</translation>
+  </message>
+  <message>
+   <source>{} is a file.</source>
+   <translation>{} ist eine Datei.</translation>
+  </message>
+  <message>
+   <source>{} is no Python interpreter.</source>
+   <translation>{} ist kein Python-Interpreter.</translation>
+  </message>
+  <message>
+   <source>{} lacks the packages: {}. Install them with: {} -m pip install {}. Or {}</source>
+   <translation>{} fehlen die Pakete: {}. Installieren Sie sie mit: {} -m pip install {}. Oder {}</translation>
+  </message>
+  <message>
+   <source>{} to {}</source>
+   <translation>{} bis {}</translation>
+  </message>
+  <message>
+   <source>{}: '{}' has no coordinate reference system, so it cannot be laid over other layers. Set it in Layer &gt; Set CRS of Layer(s)…</source>
+   <translation>{}: '{}' hat kein Koordinatenbezugssystem und kann deshalb nicht über andere Layer gelegt werden. Setzen Sie es unter Layer &gt; KBS von Layer(n) setzen…</translation>
+  </message>
+  <message>
+   <source>{}: '{}' has no coordinate reference system. Assign it with Raster &gt; Projections &gt; Assign Projection…</source>
+   <translation>{}: '{}' hat kein Koordinatenbezugssystem. Weisen Sie es unter Raster &gt; Projektionen &gt; Projektion zuweisen… zu.</translation>
+  </message>
+  <message>
+   <source>{}: '{}' has no coordinate reference system. Set it in Layer &gt; Set CRS of Layer(s)…</source>
+   <translation>{}: '{}' hat kein Koordinatenbezugssystem. Setzen Sie es unter Layer &gt; KBS von Layer(n) setzen…</translation>
+  </message>
+  <message>
+   <source>{}: '{}' is a picture service ({}), not a file of values. Choose a GeoTIFF, COG or VRT, or save the layer as a file first (Export &gt; Save As… &gt; Raw data).</source>
+   <translation>{}: '{}' ist ein Bilddienst ({}), keine Datei mit Werten. Wählen Sie ein GeoTIFF, COG oder VRT, oder speichern Sie den Layer zuerst als Datei (Export &gt; Speichern als… &gt; Rohdaten).</translation>
+  </message>
+  <message>
+   <source>{}: '{}' is not one of the values it takes. {}</source>
+   <translation>{}: '{}' ist keiner der erlaubten Werte. {}</translation>
+  </message>
+  <message>
+   <source>{}: a Shapefile cuts field names to 10 letters and texts to 254, which destroys embeddings. Choose a GeoPackage (.gpkg).</source>
+   <translation>{}: Ein Shapefile kürzt Feldnamen auf 10 Zeichen und Texte auf 254, was Embeddings zerstört. Wählen Sie ein GeoPackage (.gpkg).</translation>
+  </message>
+  <message>
+   <source>{}: choose a vector layer with geometries or a raster file.</source>
+   <translation>{}: Wählen Sie einen Vektorlayer mit Geometrien oder eine Rasterdatei.</translation>
+  </message>
+  <message>
+   <source>{}: must be greater than {:g}.</source>
+   <translation>{}: muss größer als {:g} sein.</translation>
+  </message>
+  <message>
+   <source>{}: the raster cannot be opened.</source>
+   <translation>{}: Das Raster kann nicht geöffnet werden.</translation>
+  </message>
+  <message>
+   <source>{}: there are no features. Is a filter set, or 'selected features only' without a selection?</source>
+   <translation>{}: Es gibt keine Objekte. Ist ein Filter gesetzt, oder 'nur gewählte Objekte' ohne Auswahl?</translation>
+  </message>
+  <message>
+   <source>{}: there is no file {}.</source>
+   <translation>{}: Es gibt keine Datei {}.</translation>
+  </message>
+  <message>
+   <source>{}: there is no folder {}.</source>
+   <translation>{}: Es gibt keinen Ordner {}.</translation>
+  </message>
+  <message>
+   <source>{}: {:,} features</source>
+   <translation>{}: {:,} Objekte</translation>
+  </message>
+  <message>
+   <source>{}: {} is no checkpoint: it has no manifest.json. Choose the folder that training wrote.</source>
+   <translation>{}: {} ist kein Checkpoint, denn die Datei manifest.json fehlt. Wählen Sie den Ordner, den das Training geschrieben hat.</translation>
+  </message>
+  <message>
+   <source>{}: {}.</source>
+   <translation>{}: {}.</translation>
+  </message>
+  <message>
+   <source>✓ Ready: {} ({})</source>
+   <translation>✓ Bereit: {} ({})</translation>
+  </message>
+ </context>
+ <context>
+  <name>UrbanFM help</name>
+  <message>
+   <source>'auto': numbers are regression, two values binary, texts multi-class, several fields shares of a whole.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>'kmeans': every region in one of a number of round clusters. 'hdbscan': dense groups of any form, regions between them in none.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>A simple model (a probe) learns the field from the regions that have it. Whole blocks of neighbouring regions are held out in turn, so that scores, residuals and intervals are those of places that the model has not seen. Regions whose vector is unlike all that it learned from are marked. With the head 'finetune', a trained ReFound or UrbanCLIP goes on learning, from the layers that it sees; a model fine-tuned before predicts for other regions.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Also write the vector as one column per dimension: emb_000, emb_001 and so on.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Area to cover instead, as xmin,ymin,xmax,ymax.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Captions of pictures: a Parquet, JSON or CSV file, or a layer, with one or many per picture. A layer of regions with a column of text counts as one caption for the picture from above of each region.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Categories or subcategories of the points that are looked at, such as bar. All points when nothing is chosen.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Changes to the preset's model, as field=value, such as lambda_image=0.5 or base_m=25.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Check this installation: interpreter, packages, device, text encoder, and what mends what is missing.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Checkpoint to look at.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Column of the region ids in the embeddings of the other city. Guessed when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Column of the region ids in the embeddings. Guessed when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Column of the region ids in the table of labels. Guessed when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Column with the category. Guessed when not given, for OpenStreetMap, Overture and Foursquare too.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Column with the finer category. Guessed when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Column with the latitude or y of a table.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Column with the longitude or x of a table.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Column with the name. Guessed when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Column with the text of a caption. Guessed when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Compression of the output.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Coordinate reference system of a table's x and y, such as EPSG:4326, which is taken when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Distance between windows over imagery, and side of the output's pixels; at most the side of a window. Half of it when not given, so that neighbours overlap by half. Half the stride takes four times as long.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Embed every pixel of a raster, or windows that slide over imagery.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Embeddings of another city, made by the same model: its regions are ranked instead.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Embeddings to evaluate: what 'embed' wrote, or any table with an id and columns of numbers. Several are compared; name=path gives one a name. Without any, the floors are scored alone.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Fewest regions of a cluster of HDBSCAN. When not given, the best of several by silhouette.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Fields of the regions that describe the clusters: numbers by their mean, texts by how often each value occurs. All fields of numbers when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Find the regions that are most like chosen ones, in their city or in another.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>First seed. The same seed gives the same folds and scores.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Folder for prepared samples and unfinished work, so that a rerun continues. The user's cache folder when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Folder of the checkpoint to write.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>GeoPackage, GeoJSON or GeoParquet to write.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>GeoParquet to write, with exact vectors in a list column 'embedding'.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>GeoParquet to write, with the same fields.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>GeoTIFF to write, with each region's vector on the grid of the embedding raster.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>GeoTIFF to write.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>GeoTIFF to write: the score of each pixel of the embedding raster.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>GeoTIFF to write: the share of a region's attention that each patch gets, one pixel a patch; the mean where regions' pictures overlap.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Give every region a caption as a field.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Give every region a vector that knows what the place looks like and what it is for.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Group regions whose vectors are alike, and say what makes each group differ from the city.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>HTML page to write, with pictures of some regions.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>HTML report to write, with a map and the most similar regions.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>HTML report to write, with a map and the profiles.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>HTML report to write, with maps and scores.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>HTML report to write, with pictures.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>HTML report to write, with the loss curve.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>HTML report to write.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Highest number of clusters that is tried when none is given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>How a fine-tuned model makes one vector of points and imagery.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>How stored integers become numbers. 'auto' recognises AlphaEarth's int8 files; 'none' takes the file's own scale and offset.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Ids of the chosen regions.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>In the last layer of a model that reads points and imagery together, the names of the chosen points attend to patches of their region's picture. The attention is written as a raster, to the points, to the regions, and as a page with pictures. The more of it falls on the patch that a point stands on, the better text and picture are aligned; the share is reported beside that of attention spread evenly.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>JSON file to write, with every score of every seed.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>JSON file to write, with the profile of each cluster.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>JSON file with the rules of refinement, in the form of resources/caption_rules.json, which is taken when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>K-means puts every region into one of a number of clusters, by default the number with the best silhouette; HDBSCAN finds dense groups, and leaves the regions between them out. Each cluster is described by the categories of points of interest and the fields that are over- or under-represented in it, gets a name from them, and always the same colour.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Layer or raster to cover.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Layer to write (GeoPackage or GeoJSON): all source fields but the vectors of a GeoParquet, and score, rank, percentile and whether the region was chosen.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Layer to write (GeoPackage or GeoJSON): all source fields, and the prediction in fields that begin with 'pred'.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Layer to write (GeoPackage or GeoJSON): all source fields, the number of the cluster, the silhouette, and the distance to the centre of the cluster.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Layer to write (GeoPackage or GeoJSON): all source fields, the vector as text, its first three principal components, and coverage.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Layer to write: the chosen points with the attention that they give to the patch that they stand on, and its ratio to attention spread evenly.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Layer to write: the regions with the fields caption, empty where there is none, and caption_by, who wrote it.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Layer to write: the regions with the fields score, rank and percentile.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Layer to write: the regions with the number of chosen points, their attention on their own patches, and the entropy of the attention: 0 if all is on one patch, 1 if it is the same everywhere.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Make square or hexagonal regions of equal size.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Method and size: aether (as published), aether-small (a laptop, minutes), aether-tiny (a test, seconds), or a JSON file of your own in the form of those in resources/presets.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Method that the weights belong to.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Model that describes the imagery of every region instead: a Hugging Face id or folder of a model from pictures to text, or 'openai:MODEL@URL' for an OpenAI-compatible endpoint. Its answers are refined by rules.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>More about the regions, such as flows of people: a table or layer with the ids of the regions and columns of numbers, or of lists of numbers.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>More embeddings to compare with, each a path or name=path.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Most requests a minute to an endpoint. No limit when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Most tokens that a model on this machine writes about a picture.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Nothing in the file is executed: a file that holds anything but tensors and plain values is refused.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Number format of the network's arithmetic. bfloat16 is faster where the machine has it.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Number format of the output. int8 stores v as round(127.5 * sign(v) * sqrt(|v|)) with nodata -128, as AlphaEarth does, in an eighth of the space or less.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Number of best regions listed in the log.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Number of clusters of k-means. When not given, the number with the best mean silhouette.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Number of different splits.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Number of folds.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Number of most similar regions that are listed.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Number of spatial blocks.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Numbers of the red, green and blue band, from 1, such as 4 3 2. The first three when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Of AETHER: text encoder that the weights were trained with, needed for search by text. See 'train'.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Of ReFound: attention heads, which the weights do not tell; of width 64, as published, when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Of ReFound: beginnings of the names of weights that are not wanted, such as heads of the pre-training.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Of ReFound: text file with the names of the categories, one a line, in the order of their numbers. Without it every category is unknown.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Of UrbanCLIP: open_clip's JSON file of the model, which tells the numbers of heads. One beside the weights is found; without any, heads are those of open_clip's own coca models.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Of UrbanCLIP: words that guide a prediction when fine-tuning, such as 'The carbon emission is'.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Of all but AETHER: tokenizer that the weights were trained with, a Hugging Face folder or id. When not given, as published: bert-base-chinese of ReFound, CLIP's of UrbanCLIP, and of UrbanLN the CLIP's own.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Outlines of points of interest, such as buildings: a polygon layer. Shapes and areas are read, and the tags of OpenStreetMap; other columns are not.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>PNG map to write: regions coloured by the first three principal components.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Passes over the labelled regions when fine-tuning.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Passes over the samples. The preset's when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Picture from above: a raster with red, green and blue bands, in any coordinate reference system.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Points of interest: any point layer, or a CSV or Parquet table with longitude and latitude. Polygons and lines count as a point inside them.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Points that are looked at, as a layer of some of the points of interest: they are found again by place and name. In QGIS choose the same layer and 'selected features only', or a filter.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Polygons that receive an embedding each. Without them a grid over the raster is made, or over the points.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Polygons that the clusters are drawn on and described by. Without them, the layer of the embeddings.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Polygons to predict for, whose fields hold the labels; regions without a label are predicted too. Without them, the layer of the embeddings.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Polygons whose fields hold the labels. Without them, the layer of the first embeddings.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Predict a field for every region from its vector, with intervals.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Published file: london_last.pth of AETHER, a .pdparams file of ReFound, or a file of weights of open_clip's CoCa for UrbanCLIP; for UrbanLN the folder or Hugging Face id of any CLIP.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Rank regions or pixels by a phrase.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Raster whose band means and deviations are one more floor.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Raster whose bands describe each pixel: AlphaEarth's 64 bands, or any other number of bands, such as stacked satellite bands. GeoTIFF, COG or VRT in any coordinate reference system.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Raster with one band, such as inhabitants per pixel. Its sum over each region, pixels on the border by their share inside, is a label with the name of the file.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>ReFound or UrbanCLIP to fine-tune; or one that was fine-tuned here, which predicts without learning.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Region embeddings written by 'embed': the GeoParquet, or the layer.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Regions shown in the report, drawn at random.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Roads: any line layer, in OpenStreetMap's scheme or not. Lines are cut where they meet on one level.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Rows of the points that are looked at, in their layer or table, counted from 0.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Samples (when training) or pixels (when embedding) computed at once. The preset's, or 65536 pixels, when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Say what a checkpoint is, what it needs and what it gives.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Say what embeddings know of a city, beside what anyone could know without them.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Several cities to learn from together, instead of the layers of one: a JSON file each, with the city's layers by the names of these parameters, such as pois, imagery and regions; paths are relative to the file.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Shape of the cells.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Shape of the grid's cells.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Share of regions whose number its interval is to hold.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Shares of the labels that probes learn from, such as 1, 0.5 and 0.1; more than one give a curve. All labels are always scored.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Show where points of interest look in the imagery.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Side of a pixel of the pictures from above; 0 shows each region whole.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Side of a square cell, or distance between the centres of two neighbouring hexagons.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Side of the pictures that are described.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Side of the windows over imagery. As in training when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Simple probes predict the targets from the vectors, for regions in blocks that they were not trained on. The same probes on the same folds get plain features, the floors: counts of points of interest, words of their names, raster bands, area, and the coordinates alone. An embedding that does not beat a floor is named.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Start of all draws. The same seed gives the same clusters.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Start of all random numbers. The same seed and inputs give the same weights on a CPU.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Start of all random numbers. The same seed gives the same folds and predictions.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Start of the draws: of the regions in the report, and of the interval.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Step size of the optimiser when fine-tuning, for the head; each layer below takes three quarters of that of the one above.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Step size of the optimiser. The preset's when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Street views: a point layer, or a table with longitude and latitude, with a column that names the picture file of each point. Panoramas, twice as wide as high, are cut into four views.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Table to write, .parquet or .csv: id, score, rank, percentile and whether the region was chosen.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Table to write, .parquet or .csv: what the language teacher was told of each region, to be read and corrected. An edited one is taken with --overrides language_teacher=table:FILE.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Table with more labels, joined to the regions by id.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Targets that count inhabitants, or are their density, are also scored for regions with at least so many; 0 for not.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Task of the targets that do not name their own. 'auto': numbers are regression, two values binary, texts multi-class, several columns shares of a whole.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Text encoder that the model was trained with, if the checkpoint does not name one, or names a service on the network, which is used only when it is named here.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Text file with the words in which a captioner is asked. Those of resources/prompts when not given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Texts that are followed side by side while a checkpoint writes; 1 takes the likeliest word each time.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>The chosen regions as a layer: in QGIS the layer of the embeddings with 'selected features only', or drawn polygons, which choose the regions with their middle inside.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>The grid is laid out in metres: in the coordinate reference system of the area if that is in metres, else in its UTM zone. Cells that do not touch the area are left out.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>The phrase goes through the text side of the model; the score is the cosine between it and each vector.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>The score of a region is the cosine between its vector and the mean of the chosen ones, the most typical of them, or the nearest of them. All regions are scored, exactly; a table of a million vectors need not fit in memory.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>The words come from a trained model that writes captions, from a captioner, or from captions that exist; of several captions of a region the consensus is taken where the file marks it, else the first.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Train a method on the layers of a city, or of several.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Trained model that can embed pixels of an embedding raster, or windows of imagery.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Trained model that writes captions of imagery: UrbanCLIP.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Trained model with a text side; the one that made the embeddings.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Trained model with attention between points and imagery: one of ReFound.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Trained model. Without it, the preset is trained first, which needs points of interest.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Turn published weights into a checkpoint.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Vectors of the regions to choose from: what 'embed' wrote, or any table with columns of numbers.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What is done to the vectors first: 'none', as embeddings need; 'unit' makes them equally long; 'standard' gives each dimension the same spread, for tables of other numbers.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What is held out: whole blocks of neighbouring regions, or single regions at random as in many papers, which flatters, since neighbours are alike.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What learns when fine-tuning: the 'head' alone, 'all' of the network, or as in the method's paper: all of ReFound, the predictor alone of UrbanCLIP.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What learns: 'linear' (ridge, logistic or softmax regression), 'mlp' (a network of two layers), or 'finetune' (a trained ReFound or UrbanCLIP goes on learning, which takes its checkpoint and layers, and time).</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What regions are compared with: the 'mean' of the chosen ones, their 'medoid' (the one most like the others), or the nearest of them ('max').</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What to cluster: what 'embed' wrote, or any table with an id and columns of numbers.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What to look for, in words, such as: quiet streets near a park.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What to predict from: what 'embed' wrote, or any table with an id and columns of numbers. Not needed to fine-tune.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What to predict, separated by commas: a column (price), its logarithm (log:price), a density (log:population/km2), a column with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c).</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What to predict: a field (price), its logarithm (log:price), a density (log:population/km2), a field with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c). A fine-tuned model knows it by itself.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>What turns POI texts into vectors: 'minilm' (comes with urbanfm[text]), a Hugging Face id or folder, or 'openai:MODEL@URL' for an OpenAI-compatible endpoint (key from the environment variable OPENAI_API_KEY); ?dimensions=384&amp;price=0.13 may follow, the price of a million tokens for the estimate that is said first.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Where to compute: auto, cpu, cuda, cuda:1 or mps. 'auto' takes a GPU if there is one.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Where to keep the checkpoint that was trained because none was given.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Where to keep the model that was fine-tuned on all labelled regions, to predict elsewhere.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Which pixels belong to a region: those whose centre lies inside, or all that it touches, weighted by the share inside. Take 'coverage' when regions are hardly larger than pixels.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Which probes: linear (ridge, logistic, softmax), a network of two layers, or both, of which the better counts.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>With a checkpoint it embeds. Without one it first trains the preset on the same layers and keeps that checkpoint.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Writes a checkpoint: a folder with weights, configuration, preprocessing, metrics and a loss curve. A run that was stopped continues where it was when started again with the same inputs and parameters.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>Writes a raster with one band per dimension, north up. A model of pixels writes it on the grid of the embedding raster; pixels without data stay without. A model of pictures looks at windows of the size that it was trained on, one a pixel of the output, and blends them where they overlap; a window that is mostly without data has no vector.</source>
+   <translation type="unfinished" />
+  </message>
+ </context>
+</TS>
