@@ -10,6 +10,7 @@ import argparse
 import html
 import json
 import re
+import runpy
 import shutil
 import sys
 import tempfile
@@ -89,10 +90,18 @@ def help_pages(files: dict[str, bytes]) -> dict[str, bytes]:
     for name, text in sources_.items():
         stage = re.search(r"<!-- stage: (\w+) -->", text)
         table = _parameter_table(stages[stage[1]]["parameters"]) if stage else ""
+        table += _example(name.rsplit("/", 1)[1].removesuffix(".html"))
         body = text.replace("<!-- parameters -->", table).replace("<!-- contents -->", f"<ul>{links}</ul>")
         back = "" if name.endswith("/index.html") else '<p><a href="index.html">UrbanFM in QGIS</a></p>'
         pages[name] = f"{_PAGE_HEAD}{back}{body}</body></html>\n".encode()
     return pages
+
+
+def _example(algorithm: str) -> str:
+    # Run by its path, since this file is a program and not always a part of the package.
+    command = runpy.run_path(str(ROOT / "qgis_plugin" / "algorithms" / "examples.py"))["command"]
+    line = html.escape(command(algorithm))
+    return f"<h2>Example, with the files of the sample city</h2><pre>{line}</pre>" if line else ""
 
 
 def _parameter_table(parameters: list[dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 from typing import Any, ClassVar, Optional
@@ -29,6 +30,7 @@ from ..runtime import environment, exchange, runner
 from ..runtime.job import Job
 from . import nextsteps
 from .definitions import define
+from .examples import command
 from .values import SOURCE_KINDS, Collector, given, is_set, missing_crs, raster_problem, worker_file
 
 WORKER_START, WORKER_END = 5.0, 95.0
@@ -106,6 +108,11 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
             if shown:
                 paragraphs.append(f"<h3>{title}</h3>")
                 paragraphs.extend(f"<p><i>{tr(p.label)}</i><br>{tr(p.help)}</p>" for p in shown)
+        example = html.escape(command(self.ID))
+        if example:
+            paragraphs.append(
+                f"<h3>{tr('Example, with the files of the sample city')}</h3><p><code>{example}</code></p>"
+            )
         return "".join(paragraphs)
 
     def helpUrl(self) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from qgis.core import QgsExpression, QgsFeature, QgsFeatureRequest, QgsMapLayer, QgsProject, QgsVectorLayer
-from qgis.gui import QgsDockWidget, QgsMapCanvas, QgsMapToolIdentifyFeature
-from qgis.PyQt.QtCore import QSize, Qt, QTimer, QUrl
-from qgis.PyQt.QtGui import QImage
+from qgis.gui import QgsDockWidget, QgsMapCanvas, QgsMapToolIdentifyFeature, QgsRubberBand
+from qgis.PyQt.QtCore import QSize, QTimer, QUrl
+from qgis.PyQt.QtGui import QColor, QImage
 from qgis.PyQt.QtWidgets import QWidget
 
+from .. import compat
 from ..i18n import tr
 from .inspector_facts import read_facts, title, vectors_hint
 from .inspector_fields import RANK_FIELD, SCORE_FIELD, Roles, number, roles
 from .inspector_page import REGION_SCHEME, SHOW_ALL_URL, Similar, View, page
 from .inspector_panel import InspectorPanel
-from .inspector_picture import PictureError, RegionPicture
+from .inspector_picture import PictureError, RegionPicture, blank
 from .inspector_points import PointCounter
 from .inspector_table import LayerTable, TableError, TableReader
 
@@ -25,6 +26,7 @@ SLICE_SECONDS = 0.05
 EDIT_PAUSE_MS = 400
 # How much of the city is shown around a region that is jumped to, in widths of the region.
 SURROUNDINGS = 6.0
+MARK_COLOUR = QColor(213, 94, 0)
 
 
 class RegionInspector(QgsDockWidget):
@@ -57,6 +59,12 @@ class RegionInspector(QgsDockWidget):
         self.setWidget(self.panel)
         self._picture = RegionPicture(self)
         self._picture.ready.connect(self._take_picture)
+        # Seen even where the layer itself is switched off.
+        self._mark = QgsRubberBand(canvas, compat.POLYGON_KIND)
+        self._mark.setFillColor(QColor(0, 0, 0, 0))
+        self._mark.setStrokeColor(MARK_COLOUR)
+        self._mark.setSecondaryStrokeColor(QColor(255, 255, 255, 180))
+        self._mark.setWidth(3)
         self._tool = QgsMapToolIdentifyFeature(canvas)
         self._tool.featureIdentified.connect(self._picked)
         self._slices = QTimer(self)
@@ -83,6 +91,7 @@ class RegionInspector(QgsDockWidget):
         self._canvas.mapToolSet.disconnect(self._tool_changed)
         self._project.layersRemoved.disconnect(self._layers_removed)
         self._canvas.unsetMapTool(self._tool)
+        self._canvas.scene().removeItem(self._mark)
         self._slices.stop()
         self._edits.stop()
         self._picture.stop()
@@ -170,6 +179,7 @@ class RegionInspector(QgsDockWidget):
 
     def _inspect(self, feature_id: Optional[int]) -> None:
         self._picture.stop()
+        self._mark.reset(compat.POLYGON_KIND)
         if self._shown not in (None, feature_id):
             self._past.append(self._shown)
         self._shown = feature_id
@@ -192,6 +202,7 @@ class RegionInspector(QgsDockWidget):
         self._view = View(facts=self._facts(feature), all_indicators=self._unfolded, **self._points(feature))
         self._view = self._view.with_(**self._similar(feature))
         self._start_picture(feature)
+        self._mark.setToGeometry(feature.geometry(), layer)
         self._draw(to_top=True)
 
     def _facts(self, feature: QgsFeature) -> Any:
@@ -261,7 +272,7 @@ class RegionInspector(QgsDockWidget):
             self._view = self._view.with_(picture_note=str(error))
             return
         # The room is kept free, so that the page does not jump when the picture comes.
-        self.panel.browser.picture = _empty_picture(size, self.devicePixelRatioF())
+        self.panel.browser.picture = blank(size, self.devicePixelRatioF())
         self._view = self._view.with_(picture=(size.width(), size.height()))
 
     def _take_picture(self, image: QImage) -> None:
@@ -342,6 +353,7 @@ class RegionInspector(QgsDockWidget):
             self._inspect(self._shown)
         else:
             self._canvas.unsetMapTool(self._tool)
+            self._mark.reset(compat.POLYGON_KIND)
 
     def _follow_link(self, link: QUrl) -> None:
         if link.toString() == SHOW_ALL_URL:
@@ -382,10 +394,3 @@ def _edits_of(layer: QgsVectorLayer) -> tuple[Any, ...]:
         layer.subsetStringChanged,
         layer.styleChanged,
     )
-
-
-def _empty_picture(size: QSize, ratio: float) -> QImage:
-    image = QImage(size * ratio, QImage.Format.Format_ARGB32_Premultiplied)
-    image.fill(Qt.GlobalColor.transparent)
-    image.setDevicePixelRatio(ratio)
-    return image

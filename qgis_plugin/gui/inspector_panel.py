@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from qgis.core import QgsMapLayer, QgsProject, QgsVectorLayer
 from qgis.gui import QgsCollapsibleGroupBox, QgsFieldComboBox, QgsMapLayerComboBox
-from qgis.PyQt.QtCore import QUrl, pyqtSignal
+from qgis.PyQt.QtCore import Qt, QUrl, pyqtSignal
 from qgis.PyQt.QtGui import QColor, QIcon, QImage, QPalette
 from qgis.PyQt.QtWidgets import (
     QFormLayout,
@@ -34,6 +34,8 @@ class PageBrowser(QTextBrowser):
         super().__init__(parent)
         self.picture = QImage()
         self.setOpenLinks(False)
+        # A bar that comes and goes would change the width that pictures are made for.
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setAccessibleName(tr("What is known of the region"))
 
     def loadResource(self, kind: int, name: QUrl) -> Any:

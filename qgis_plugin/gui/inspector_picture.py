@@ -141,6 +141,14 @@ class RegionPicture(QObject):
         return self._coloured
 
 
+def blank(size: QSize, ratio: float) -> QImage:
+    """An empty picture that keeps the room of one that is being drawn."""
+    image = QImage(size * ratio, QImage.Format.Format_ARGB32_Premultiplied)
+    image.fill(Qt.GlobalColor.transparent)
+    image.setDevicePixelRatio(ratio)
+    return image
+
+
 def likely_imagery(project: QgsProject) -> Optional[QgsRasterLayer]:
     """The topmost raster that looks like a picture: three or four bands, or one that a server draws."""
     for node in project.layerTreeRoot().findLayers():
