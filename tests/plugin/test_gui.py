@@ -36,6 +36,12 @@ class Window:
     def removePluginMenu(self, menu: str, action: Any) -> None:
         self.entries.remove(f"{menu}/{action.text()}")
 
+    def addToolBarIcon(self, action: Any) -> None:
+        self.entries.append(f"UrbanFM/toolbar/{action.text()}")
+
+    def removeToolBarIcon(self, action: Any) -> None:
+        self.entries.remove(f"UrbanFM/toolbar/{action.text()}")
+
     def messageBar(self) -> Any:
         return self
 
@@ -62,8 +68,9 @@ def test_the_plugin_comes_and_goes_without_a_trace(qgis_app: Any) -> None:
     plugin = classFactory(window)
     plugin.initGui()
     assert QgsApplication.processingRegistry().providerById("urbanfm") is not None
-    assert [entry.split("/")[0] for entry in window.entries] == ["UrbanFM"] * 4
+    assert [entry.split("/")[0] for entry in window.entries] == ["UrbanFM"] * 6
     assert "UrbanFM/Set up environment…" in window.entries and "UrbanFM/Open sample city" in window.entries
+    assert {"UrbanFM/Region inspector", "UrbanFM/toolbar/Region inspector"} <= set(window.entries)
     plugin.unload()
     assert QgsApplication.processingRegistry().providerById("urbanfm") is None
     assert window.entries == []
