@@ -246,7 +246,8 @@ class RegionInspector(QgsDockWidget):
 
     def _ranked(self) -> tuple[Similar, ...]:
         """The best of a ranking that 'Find similar regions' wrote."""
-        where = f"{QgsExpression.quotedColumnRef(RANK_FIELD)} BETWEEN 1 AND {SIMILAR_COUNT}"
+        rank = QgsExpression.quotedColumnRef(RANK_FIELD)
+        where = f"{rank} >= 1 AND {rank} <= {SIMILAR_COUNT}"
         features = self._layer.getFeatures(QgsFeatureRequest(QgsExpression(where)))
         scores = {feature.id(): number(feature[SCORE_FIELD]) or 0.0 for feature in features}
         return self._named(scores)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qgis.core import (
     QgsApplication,
     QgsLayoutItem,
@@ -17,6 +19,7 @@ from qgis.core import (
     QgsPrintLayout,
     QgsProject,
     QgsRectangle,
+    QgsTextFormat,
     QgsVectorLayer,
 )
 from qgis.PyQt.QtCore import Qt
@@ -95,7 +98,7 @@ def _legend(
             root.addLayer(layer)
     for part, size in ((compat.LEGEND_TITLE, 11), (compat.LEGEND_LAYER, 9), (compat.LEGEND_ENTRY, 8)):
         style = item.style(part)
-        style.setFont(_font(size, size > 8))
+        _set_font(style, size, size > 8)
         item.setStyle(part, style)
     spaced = item.style(compat.LEGEND_SYMBOL)
     spaced.setMargin(0.8)
@@ -112,7 +115,7 @@ def _scale_bar(layout: QgsPrintLayout, shown: QgsLayoutItemMap, place: tuple[flo
     item = QgsLayoutItemScaleBar(layout)
     item.setStyle("Single Box")
     item.setLinkedMap(shown)
-    item.setFont(_font(8, False))
+    _set_font(item, 8, False)
     item.setHeight(2.5)
     layout.addLayoutItem(item)
     item.applyDefaultSize(compat.METERS)
@@ -133,7 +136,7 @@ def _label(
 ) -> None:
     item = QgsLayoutItemLabel(layout)
     item.setText(text)
-    item.setFont(_font(size, bold))
+    _set_font(item, size, bold)
     item.setVAlign(Qt.AlignmentFlag.AlignVCenter if bold else Qt.AlignmentFlag.AlignTop)
     _place(layout, item, place)
 
@@ -146,8 +149,15 @@ def _place(layout: QgsPrintLayout, item: QgsLayoutItem, place: tuple[float, floa
     item.setFrameStrokeWidth(QgsLayoutMeasurement(0.3, compat.MILLIMETERS))
 
 
-def _font(size: float, bold: bool) -> QFont:
+def _set_font(item: Any, size: float, bold: bool) -> None:
     font = QFont("sans-serif")
     font.setPointSizeF(size)
     font.setBold(bold)
-    return font
+    if hasattr(item, "setTextFormat"):
+        shape = QgsTextFormat()
+        shape.setFont(font)
+        shape.setSize(size)
+        item.setTextFormat(shape)
+    else:
+        # QGIS 3.22 has it for scale bars only.
+        item.setFont(font)

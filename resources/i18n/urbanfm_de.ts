@@ -272,6 +272,10 @@
    <translation>Embeddings bewerten</translation>
   </message>
   <message>
+   <source>Example, with the files of the sample city</source>
+   <translation>Beispiel, mit den Dateien der Beispielstadt</translation>
+  </message>
+  <message>
    <source>Explain</source>
    <translation>Erklären</translation>
   </message>
@@ -1510,703 +1514,703 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <name>UrbanFM help</name>
   <message>
    <source>'auto': numbers are regression, two values binary, texts multi-class, several fields shares of a whole.</source>
-   <translation type="unfinished" />
+   <translation>'auto': Zahlen sind Regression, zwei Werte binär, Texte mehrere Klassen, mehrere Felder Anteile eines Ganzen.</translation>
   </message>
   <message>
    <source>'kmeans': every region in one of a number of round clusters. 'hdbscan': dense groups of any form, regions between them in none.</source>
-   <translation type="unfinished" />
+   <translation>'kmeans': jede Region in einem von mehreren runden Clustern. 'hdbscan': dichte Gruppen beliebiger Form, die Regionen dazwischen in keiner.</translation>
   </message>
   <message>
    <source>A simple model (a probe) learns the field from the regions that have it. Whole blocks of neighbouring regions are held out in turn, so that scores, residuals and intervals are those of places that the model has not seen. Regions whose vector is unlike all that it learned from are marked. With the head 'finetune', a trained ReFound or UrbanCLIP goes on learning, from the layers that it sees; a model fine-tuned before predicts for other regions.</source>
-   <translation type="unfinished" />
+   <translation>Ein einfaches Modell (Prüfmodell) lernt das Feld aus den Regionen, die es haben. Ganze Blöcke benachbarter Regionen werden der Reihe nach zurückgehalten, damit Bewertungen, Residuen und Intervalle die von Orten sind, die das Modell nicht gesehen hat. Regionen, deren Vektor allem Gelernten unähnlich ist, werden markiert. Mit dem Kopf 'finetune' lernt ein trainiertes ReFound oder UrbanCLIP weiter, aus den Layern, die es sieht; ein früher feinabgestimmtes Modell sagt für andere Regionen voraus.</translation>
   </message>
   <message>
    <source>Also write the vector as one column per dimension: emb_000, emb_001 and so on.</source>
-   <translation type="unfinished" />
+   <translation>Den Vektor auch als eine Spalte je Dimension schreiben: emb_000, emb_001 und so weiter.</translation>
   </message>
   <message>
    <source>Area to cover instead, as xmin,ymin,xmax,ymax.</source>
-   <translation type="unfinished" />
+   <translation>Stattdessen abzudeckende Fläche, als xmin,ymin,xmax,ymax.</translation>
   </message>
   <message>
    <source>Captions of pictures: a Parquet, JSON or CSV file, or a layer, with one or many per picture. A layer of regions with a column of text counts as one caption for the picture from above of each region.</source>
-   <translation type="unfinished" />
+   <translation>Beschreibungen von Bildern: eine Parquet-, JSON- oder CSV-Datei oder ein Layer, mit einer oder mehreren je Bild. Ein Layer von Regionen mit einer Textspalte gilt als eine Beschreibung des Bildes jeder Region von oben.</translation>
   </message>
   <message>
    <source>Categories or subcategories of the points that are looked at, such as bar. All points when nothing is chosen.</source>
-   <translation type="unfinished" />
+   <translation>Kategorien oder Unterkategorien der Punkte, die betrachtet werden, wie bar. Alle Punkte, wenn nichts gewählt ist.</translation>
   </message>
   <message>
    <source>Changes to the preset's model, as field=value, such as lambda_image=0.5 or base_m=25.</source>
-   <translation type="unfinished" />
+   <translation>Änderungen am Modell der Voreinstellung, als Feld=Wert, wie lambda_image=0.5 oder base_m=25.</translation>
   </message>
   <message>
    <source>Check this installation: interpreter, packages, device, text encoder, and what mends what is missing.</source>
-   <translation type="unfinished" />
+   <translation>Diese Installation prüfen: Interpreter, Pakete, Rechengerät, Text-Encoder, und was Fehlendes behebt.</translation>
   </message>
   <message>
    <source>Checkpoint to look at.</source>
-   <translation type="unfinished" />
+   <translation>Checkpoint, der angesehen wird.</translation>
   </message>
   <message>
    <source>Column of the region ids in the embeddings of the other city. Guessed when not given.</source>
-   <translation type="unfinished" />
+   <translation>Spalte mit den Kennungen der Regionen in den Embeddings der anderen Stadt. Ohne Angabe wird sie erraten.</translation>
   </message>
   <message>
    <source>Column of the region ids in the embeddings. Guessed when not given.</source>
-   <translation type="unfinished" />
+   <translation>Spalte mit den Kennungen der Regionen in den Embeddings. Ohne Angabe wird sie erraten.</translation>
   </message>
   <message>
    <source>Column of the region ids in the table of labels. Guessed when not given.</source>
-   <translation type="unfinished" />
+   <translation>Spalte mit den Kennungen der Regionen in der Tabelle bekannter Werte. Ohne Angabe wird sie erraten.</translation>
   </message>
   <message>
    <source>Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.</source>
-   <translation type="unfinished" />
+   <translation>Spalte, die eine Region kennzeichnet. Ohne sie: 'region_id' oder 'id', wenn eindeutig, sonst die Zeilennummer.</translation>
   </message>
   <message>
    <source>Column with the category. Guessed when not given, for OpenStreetMap, Overture and Foursquare too.</source>
-   <translation type="unfinished" />
+   <translation>Spalte mit der Kategorie. Ohne Angabe wird sie erraten, auch bei OpenStreetMap, Overture und Foursquare.</translation>
   </message>
   <message>
    <source>Column with the finer category. Guessed when not given.</source>
-   <translation type="unfinished" />
+   <translation>Spalte mit der feineren Kategorie. Ohne Angabe wird sie erraten.</translation>
   </message>
   <message>
    <source>Column with the latitude or y of a table.</source>
-   <translation type="unfinished" />
+   <translation>Spalte mit der geographischen Breite oder y einer Tabelle.</translation>
   </message>
   <message>
    <source>Column with the longitude or x of a table.</source>
-   <translation type="unfinished" />
+   <translation>Spalte mit der geographischen Länge oder x einer Tabelle.</translation>
   </message>
   <message>
    <source>Column with the name. Guessed when not given.</source>
-   <translation type="unfinished" />
+   <translation>Spalte mit dem Namen. Ohne Angabe wird sie erraten.</translation>
   </message>
   <message>
    <source>Column with the text of a caption. Guessed when not given.</source>
-   <translation type="unfinished" />
+   <translation>Spalte mit dem Text einer Beschreibung. Ohne Angabe wird sie erraten.</translation>
   </message>
   <message>
    <source>Compression of the output.</source>
-   <translation type="unfinished" />
+   <translation>Kompression der Ausgabe.</translation>
   </message>
   <message>
    <source>Coordinate reference system of a table's x and y, such as EPSG:4326, which is taken when not given.</source>
-   <translation type="unfinished" />
+   <translation>Koordinatenbezugssystem von x und y einer Tabelle, wie EPSG:4326, das ohne Angabe genommen wird.</translation>
   </message>
   <message>
    <source>Distance between windows over imagery, and side of the output's pixels; at most the side of a window. Half of it when not given, so that neighbours overlap by half. Half the stride takes four times as long.</source>
-   <translation type="unfinished" />
+   <translation>Abstand der Fenster über den Bilddaten und Seite der Pixel der Ausgabe; höchstens die Seite eines Fensters. Ohne Angabe deren Hälfte, sodass sich Nachbarn zur Hälfte überlappen. Der halbe Abstand dauert viermal so lange.</translation>
   </message>
   <message>
    <source>Embed every pixel of a raster, or windows that slide over imagery.</source>
-   <translation type="unfinished" />
+   <translation>Jedes Pixel eines Rasters einbetten, oder Fenster, die über Bilddaten gleiten.</translation>
   </message>
   <message>
    <source>Embeddings of another city, made by the same model: its regions are ranked instead.</source>
-   <translation type="unfinished" />
+   <translation>Embeddings einer anderen Stadt, vom selben Modell: Stattdessen werden deren Regionen geordnet.</translation>
   </message>
   <message>
    <source>Embeddings to evaluate: what 'embed' wrote, or any table with an id and columns of numbers. Several are compared; name=path gives one a name. Without any, the floors are scored alone.</source>
-   <translation type="unfinished" />
+   <translation>Embeddings, die bewertet werden: was 'embed' geschrieben hat, oder eine Tabelle mit einer Kennung und Zahlenspalten. Mehrere werden verglichen; Name=Pfad gibt einem einen Namen. Ohne Angabe werden nur die Vergleichsmerkmale bewertet.</translation>
   </message>
   <message>
    <source>Fewest regions of a cluster of HDBSCAN. When not given, the best of several by silhouette.</source>
-   <translation type="unfinished" />
+   <translation>Kleinste Zahl von Regionen eines Clusters von HDBSCAN. Ohne Angabe die beste von mehreren nach der Silhouette.</translation>
   </message>
   <message>
    <source>Fields of the regions that describe the clusters: numbers by their mean, texts by how often each value occurs. All fields of numbers when not given.</source>
-   <translation type="unfinished" />
+   <translation>Felder der Regionen, die die Cluster beschreiben: Zahlen mit ihrem Mittel, Texte mit der Häufigkeit jedes Wertes. Ohne Angabe alle Zahlenfelder.</translation>
   </message>
   <message>
    <source>Find the regions that are most like chosen ones, in their city or in another.</source>
-   <translation type="unfinished" />
+   <translation>Die Regionen finden, die gewählten am ähnlichsten sind, in deren Stadt oder in einer anderen.</translation>
   </message>
   <message>
    <source>First seed. The same seed gives the same folds and scores.</source>
-   <translation type="unfinished" />
+   <translation>Erster Startwert. Derselbe Startwert gibt dieselbe Aufteilung und dieselben Bewertungen.</translation>
   </message>
   <message>
    <source>Folder for prepared samples and unfinished work, so that a rerun continues. The user's cache folder when not given.</source>
-   <translation type="unfinished" />
+   <translation>Ordner für vorbereitete Beispiele und unfertige Arbeit, damit ein neuer Lauf weitermacht. Ohne Angabe der Zwischenspeicher des Benutzers.</translation>
   </message>
   <message>
    <source>Folder of the checkpoint to write.</source>
-   <translation type="unfinished" />
+   <translation>Ordner des Checkpoints, der geschrieben wird.</translation>
   </message>
   <message>
    <source>GeoPackage, GeoJSON or GeoParquet to write.</source>
-   <translation type="unfinished" />
+   <translation>GeoPackage, GeoJSON oder GeoParquet, das geschrieben wird.</translation>
   </message>
   <message>
    <source>GeoParquet to write, with exact vectors in a list column 'embedding'.</source>
-   <translation type="unfinished" />
+   <translation>GeoParquet, das geschrieben wird, mit genauen Vektoren in einer Listenspalte 'embedding'.</translation>
   </message>
   <message>
    <source>GeoParquet to write, with the same fields.</source>
-   <translation type="unfinished" />
+   <translation>GeoParquet, das geschrieben wird, mit denselben Feldern.</translation>
   </message>
   <message>
    <source>GeoTIFF to write, with each region's vector on the grid of the embedding raster.</source>
-   <translation type="unfinished" />
+   <translation>GeoTIFF, das geschrieben wird, mit dem Vektor jeder Region auf dem Gitter des Embedding-Rasters.</translation>
   </message>
   <message>
    <source>GeoTIFF to write.</source>
-   <translation type="unfinished" />
+   <translation>GeoTIFF, das geschrieben wird.</translation>
   </message>
   <message>
    <source>GeoTIFF to write: the score of each pixel of the embedding raster.</source>
-   <translation type="unfinished" />
+   <translation>GeoTIFF, das geschrieben wird: der Wert jedes Pixels des Embedding-Rasters.</translation>
   </message>
   <message>
    <source>GeoTIFF to write: the share of a region's attention that each patch gets, one pixel a patch; the mean where regions' pictures overlap.</source>
-   <translation type="unfinished" />
+   <translation>GeoTIFF, das geschrieben wird: der Anteil der Aufmerksamkeit einer Region, den jedes Bildfeld bekommt, ein Pixel je Feld; das Mittel, wo sich Bilder der Regionen überlappen.</translation>
   </message>
   <message>
    <source>Give every region a caption as a field.</source>
-   <translation type="unfinished" />
+   <translation>Jeder Region eine Beschreibung als Feld geben.</translation>
   </message>
   <message>
    <source>Give every region a vector that knows what the place looks like and what it is for.</source>
-   <translation type="unfinished" />
+   <translation>Jeder Region einen Vektor geben, der weiß, wie der Ort aussieht und wozu er da ist.</translation>
   </message>
   <message>
    <source>Group regions whose vectors are alike, and say what makes each group differ from the city.</source>
-   <translation type="unfinished" />
+   <translation>Regionen gruppieren, deren Vektoren sich gleichen, und sagen, was jede Gruppe von der Stadt unterscheidet.</translation>
   </message>
   <message>
    <source>HTML page to write, with pictures of some regions.</source>
-   <translation type="unfinished" />
+   <translation>HTML-Seite, die geschrieben wird, mit Bildern einiger Regionen.</translation>
   </message>
   <message>
    <source>HTML report to write, with a map and the most similar regions.</source>
-   <translation type="unfinished" />
+   <translation>HTML-Bericht, der geschrieben wird, mit einer Karte und den ähnlichsten Regionen.</translation>
   </message>
   <message>
    <source>HTML report to write, with a map and the profiles.</source>
-   <translation type="unfinished" />
+   <translation>HTML-Bericht, der geschrieben wird, mit einer Karte und den Profilen.</translation>
   </message>
   <message>
    <source>HTML report to write, with maps and scores.</source>
-   <translation type="unfinished" />
+   <translation>HTML-Bericht, der geschrieben wird, mit Karten und Bewertungen.</translation>
   </message>
   <message>
    <source>HTML report to write, with pictures.</source>
-   <translation type="unfinished" />
+   <translation>HTML-Bericht, der geschrieben wird, mit Bildern.</translation>
   </message>
   <message>
    <source>HTML report to write, with the loss curve.</source>
-   <translation type="unfinished" />
+   <translation>HTML-Bericht, der geschrieben wird, mit der Verlustkurve.</translation>
   </message>
   <message>
    <source>HTML report to write.</source>
-   <translation type="unfinished" />
+   <translation>HTML-Bericht, der geschrieben wird.</translation>
   </message>
   <message>
    <source>Highest number of clusters that is tried when none is given.</source>
-   <translation type="unfinished" />
+   <translation>Höchste Zahl von Clustern, die versucht wird, wenn keine angegeben ist.</translation>
   </message>
   <message>
    <source>How a fine-tuned model makes one vector of points and imagery.</source>
-   <translation type="unfinished" />
+   <translation>Wie ein feinabgestimmtes Modell aus Punkten und Bildern einen Vektor macht.</translation>
   </message>
   <message>
    <source>How stored integers become numbers. 'auto' recognises AlphaEarth's int8 files; 'none' takes the file's own scale and offset.</source>
-   <translation type="unfinished" />
+   <translation>Wie gespeicherte ganze Zahlen zu Zahlenwerten werden. 'auto' erkennt die int8-Dateien von AlphaEarth; 'none' nimmt Maßstab und Versatz der Datei selbst.</translation>
   </message>
   <message>
    <source>Ids of the chosen regions.</source>
-   <translation type="unfinished" />
+   <translation>Kennungen der gewählten Regionen.</translation>
   </message>
   <message>
    <source>In the last layer of a model that reads points and imagery together, the names of the chosen points attend to patches of their region's picture. The attention is written as a raster, to the points, to the regions, and as a page with pictures. The more of it falls on the patch that a point stands on, the better text and picture are aligned; the share is reported beside that of attention spread evenly.</source>
-   <translation type="unfinished" />
+   <translation>In der letzten Schicht eines Modells, das Punkte und Bilder zusammen liest, richten die Namen der gewählten Punkte ihre Aufmerksamkeit auf Felder des Bildes ihrer Region. Sie wird als Raster geschrieben, an die Punkte, an die Regionen und als Seite mit Bildern. Je mehr davon auf das Feld fällt, auf dem ein Punkt steht, desto besser passen Text und Bild zusammen; der Anteil steht neben dem bei gleichmäßig verteilter Aufmerksamkeit.</translation>
   </message>
   <message>
    <source>JSON file to write, with every score of every seed.</source>
-   <translation type="unfinished" />
+   <translation>JSON-Datei, die geschrieben wird, mit jeder Bewertung jedes Startwerts.</translation>
   </message>
   <message>
    <source>JSON file to write, with the profile of each cluster.</source>
-   <translation type="unfinished" />
+   <translation>JSON-Datei, die geschrieben wird, mit dem Profil jedes Clusters.</translation>
   </message>
   <message>
    <source>JSON file with the rules of refinement, in the form of resources/caption_rules.json, which is taken when not given.</source>
-   <translation type="unfinished" />
+   <translation>JSON-Datei mit den Regeln der Überarbeitung, in der Form von resources/caption_rules.json, die ohne Angabe genommen wird.</translation>
   </message>
   <message>
    <source>K-means puts every region into one of a number of clusters, by default the number with the best silhouette; HDBSCAN finds dense groups, and leaves the regions between them out. Each cluster is described by the categories of points of interest and the fields that are over- or under-represented in it, gets a name from them, and always the same colour.</source>
-   <translation type="unfinished" />
+   <translation>K-Means legt jede Region in einen von mehreren Clustern, ohne Angabe so viele, wie die beste Silhouette geben; HDBSCAN findet dichte Gruppen und lässt die Regionen dazwischen aus. Jeder Cluster wird durch die Kategorien der POIs und die Felder beschrieben, die in ihm über- oder untervertreten sind, bekommt danach einen Namen und immer dieselbe Farbe.</translation>
   </message>
   <message>
    <source>Layer or raster to cover.</source>
-   <translation type="unfinished" />
+   <translation>Layer oder Raster, der abgedeckt wird.</translation>
   </message>
   <message>
    <source>Layer to write (GeoPackage or GeoJSON): all source fields but the vectors of a GeoParquet, and score, rank, percentile and whether the region was chosen.</source>
-   <translation type="unfinished" />
+   <translation>Layer, der geschrieben wird (GeoPackage oder GeoJSON): alle Felder der Quelle außer den Vektoren eines GeoParquet, dazu Wert, Rang, Perzentil und ob die Region gewählt war.</translation>
   </message>
   <message>
    <source>Layer to write (GeoPackage or GeoJSON): all source fields, and the prediction in fields that begin with 'pred'.</source>
-   <translation type="unfinished" />
+   <translation>Layer, der geschrieben wird (GeoPackage oder GeoJSON): alle Felder der Quelle, und die Vorhersage in Feldern, die mit 'pred' beginnen.</translation>
   </message>
   <message>
    <source>Layer to write (GeoPackage or GeoJSON): all source fields, the number of the cluster, the silhouette, and the distance to the centre of the cluster.</source>
-   <translation type="unfinished" />
+   <translation>Layer, der geschrieben wird (GeoPackage oder GeoJSON): alle Felder der Quelle, die Nummer des Clusters, die Silhouette und der Abstand zur Mitte des Clusters.</translation>
   </message>
   <message>
    <source>Layer to write (GeoPackage or GeoJSON): all source fields, the vector as text, its first three principal components, and coverage.</source>
-   <translation type="unfinished" />
+   <translation>Layer, der geschrieben wird (GeoPackage oder GeoJSON): alle Felder der Quelle, der Vektor als Text, seine ersten drei Hauptkomponenten und die Abdeckung.</translation>
   </message>
   <message>
    <source>Layer to write: the chosen points with the attention that they give to the patch that they stand on, and its ratio to attention spread evenly.</source>
-   <translation type="unfinished" />
+   <translation>Layer, der geschrieben wird: die gewählten Punkte mit der Aufmerksamkeit, die sie dem Bildfeld geben, auf dem sie stehen, und deren Verhältnis zu gleichmäßig verteilter.</translation>
   </message>
   <message>
    <source>Layer to write: the regions with the fields caption, empty where there is none, and caption_by, who wrote it.</source>
-   <translation type="unfinished" />
+   <translation>Layer, der geschrieben wird: die Regionen mit den Feldern caption, leer, wo es keine gibt, und caption_by, wer sie geschrieben hat.</translation>
   </message>
   <message>
    <source>Layer to write: the regions with the fields score, rank and percentile.</source>
-   <translation type="unfinished" />
+   <translation>Layer, der geschrieben wird: die Regionen mit den Feldern score, rank und percentile.</translation>
   </message>
   <message>
    <source>Layer to write: the regions with the number of chosen points, their attention on their own patches, and the entropy of the attention: 0 if all is on one patch, 1 if it is the same everywhere.</source>
-   <translation type="unfinished" />
+   <translation>Layer, der geschrieben wird: die Regionen mit der Zahl der gewählten Punkte, deren Aufmerksamkeit auf ihre eigenen Bildfelder und der Entropie der Aufmerksamkeit: 0, wenn alle auf einem Feld liegt, 1, wenn sie überall gleich ist.</translation>
   </message>
   <message>
    <source>Make square or hexagonal regions of equal size.</source>
-   <translation type="unfinished" />
+   <translation>Quadratische oder sechseckige Regionen gleicher Größe erzeugen.</translation>
   </message>
   <message>
    <source>Method and size: aether (as published), aether-small (a laptop, minutes), aether-tiny (a test, seconds), or a JSON file of your own in the form of those in resources/presets.</source>
-   <translation type="unfinished" />
+   <translation>Methode und Größe: aether (wie veröffentlicht), aether-small (ein Laptop, Minuten), aether-tiny (ein Versuch, Sekunden), oder eine eigene JSON-Datei in der Form derer in resources/presets.</translation>
   </message>
   <message>
    <source>Method that the weights belong to.</source>
-   <translation type="unfinished" />
+   <translation>Methode, zu der die Gewichte gehören.</translation>
   </message>
   <message>
    <source>Model that describes the imagery of every region instead: a Hugging Face id or folder of a model from pictures to text, or 'openai:MODEL@URL' for an OpenAI-compatible endpoint. Its answers are refined by rules.</source>
-   <translation type="unfinished" />
+   <translation>Modell, das stattdessen die Bilddaten jeder Region beschreibt: eine Hugging-Face-Kennung oder ein Ordner eines Modells von Bildern zu Text, oder 'openai:MODEL@URL' für einen OpenAI-kompatiblen Dienst. Seine Antworten werden nach Regeln überarbeitet.</translation>
   </message>
   <message>
    <source>More about the regions, such as flows of people: a table or layer with the ids of the regions and columns of numbers, or of lists of numbers.</source>
-   <translation type="unfinished" />
+   <translation>Mehr über die Regionen, wie Ströme von Menschen: eine Tabelle oder ein Layer mit den Kennungen der Regionen und Spalten von Zahlen oder von Listen von Zahlen.</translation>
   </message>
   <message>
    <source>More embeddings to compare with, each a path or name=path.</source>
-   <translation type="unfinished" />
+   <translation>Weitere Embeddings zum Vergleich, jedes ein Pfad oder Name=Pfad.</translation>
   </message>
   <message>
    <source>Most requests a minute to an endpoint. No limit when not given.</source>
-   <translation type="unfinished" />
+   <translation>Höchstzahl von Anfragen je Minute an einen Dienst. Ohne Angabe keine Grenze.</translation>
   </message>
   <message>
    <source>Most tokens that a model on this machine writes about a picture.</source>
-   <translation type="unfinished" />
+   <translation>Höchstzahl von Token, die ein Modell auf diesem Rechner über ein Bild schreibt.</translation>
   </message>
   <message>
    <source>Nothing in the file is executed: a file that holds anything but tensors and plain values is refused.</source>
-   <translation type="unfinished" />
+   <translation>Nichts in der Datei wird ausgeführt: Eine Datei, die anderes als Tensoren und einfache Werte enthält, wird abgelehnt.</translation>
   </message>
   <message>
    <source>Number format of the network's arithmetic. bfloat16 is faster where the machine has it.</source>
-   <translation type="unfinished" />
+   <translation>Zahlenformat, in dem das Netz rechnet. bfloat16 ist schneller, wo der Rechner es hat.</translation>
   </message>
   <message>
    <source>Number format of the output. int8 stores v as round(127.5 * sign(v) * sqrt(|v|)) with nodata -128, as AlphaEarth does, in an eighth of the space or less.</source>
-   <translation type="unfinished" />
+   <translation>Zahlenformat der Ausgabe. int8 speichert v als round(127.5 * sign(v) * sqrt(|v|)) mit Nodata -128, wie AlphaEarth, in einem Achtel des Platzes oder weniger.</translation>
   </message>
   <message>
    <source>Number of best regions listed in the log.</source>
-   <translation type="unfinished" />
+   <translation>Zahl der besten Regionen, die im Protokoll stehen.</translation>
   </message>
   <message>
    <source>Number of clusters of k-means. When not given, the number with the best mean silhouette.</source>
-   <translation type="unfinished" />
+   <translation>Zahl der Cluster von K-Means. Ohne Angabe die mit der besten mittleren Silhouette.</translation>
   </message>
   <message>
    <source>Number of different splits.</source>
-   <translation type="unfinished" />
+   <translation>Zahl verschiedener Aufteilungen.</translation>
   </message>
   <message>
    <source>Number of folds.</source>
-   <translation type="unfinished" />
+   <translation>Zahl der Teile.</translation>
   </message>
   <message>
    <source>Number of most similar regions that are listed.</source>
-   <translation type="unfinished" />
+   <translation>Zahl der ähnlichsten Regionen in der Liste.</translation>
   </message>
   <message>
    <source>Number of spatial blocks.</source>
-   <translation type="unfinished" />
+   <translation>Zahl räumlicher Blöcke.</translation>
   </message>
   <message>
    <source>Numbers of the red, green and blue band, from 1, such as 4 3 2. The first three when not given.</source>
-   <translation type="unfinished" />
+   <translation>Nummern des roten, grünen und blauen Bandes, ab 1, wie 4 3 2. Ohne Angabe die ersten drei.</translation>
   </message>
   <message>
    <source>Of AETHER: text encoder that the weights were trained with, needed for search by text. See 'train'.</source>
-   <translation type="unfinished" />
+   <translation>Bei AETHER: Text-Encoder, mit dem die Gewichte trainiert wurden, nötig für die Suche mit Text. Siehe 'train'.</translation>
   </message>
   <message>
    <source>Of ReFound: attention heads, which the weights do not tell; of width 64, as published, when not given.</source>
-   <translation type="unfinished" />
+   <translation>Bei ReFound: Zahl der Aufmerksamkeitsköpfe, die die Gewichte nicht verraten; ohne Angabe von Breite 64, wie veröffentlicht.</translation>
   </message>
   <message>
    <source>Of ReFound: beginnings of the names of weights that are not wanted, such as heads of the pre-training.</source>
-   <translation type="unfinished" />
+   <translation>Bei ReFound: Anfänge der Namen von Gewichten, die nicht gewünscht sind, wie Köpfe des Vortrainings.</translation>
   </message>
   <message>
    <source>Of ReFound: text file with the names of the categories, one a line, in the order of their numbers. Without it every category is unknown.</source>
-   <translation type="unfinished" />
+   <translation>Bei ReFound: Textdatei mit den Namen der Kategorien, eine je Zeile, in der Reihenfolge ihrer Nummern. Ohne sie ist jede Kategorie unbekannt.</translation>
   </message>
   <message>
    <source>Of UrbanCLIP: open_clip's JSON file of the model, which tells the numbers of heads. One beside the weights is found; without any, heads are those of open_clip's own coca models.</source>
-   <translation type="unfinished" />
+   <translation>Bei UrbanCLIP: die JSON-Datei des Modells von open_clip, die die Zahlen der Köpfe nennt. Eine neben den Gewichten wird gefunden; ohne sie gelten die der coca-Modelle von open_clip.</translation>
   </message>
   <message>
    <source>Of UrbanCLIP: words that guide a prediction when fine-tuning, such as 'The carbon emission is'.</source>
-   <translation type="unfinished" />
+   <translation>Bei UrbanCLIP: Wörter, die eine Vorhersage beim Feinabstimmen leiten, wie 'The carbon emission is'.</translation>
   </message>
   <message>
    <source>Of all but AETHER: tokenizer that the weights were trained with, a Hugging Face folder or id. When not given, as published: bert-base-chinese of ReFound, CLIP's of UrbanCLIP, and of UrbanLN the CLIP's own.</source>
-   <translation type="unfinished" />
+   <translation>Bei allen außer AETHER: Tokenizer, mit dem die Gewichte trainiert wurden, ein Hugging-Face-Ordner oder eine Kennung. Ohne Angabe wie veröffentlicht: bert-base-chinese bei ReFound, der von CLIP bei UrbanCLIP, und bei UrbanLN der des CLIP selbst.</translation>
   </message>
   <message>
    <source>Outlines of points of interest, such as buildings: a polygon layer. Shapes and areas are read, and the tags of OpenStreetMap; other columns are not.</source>
-   <translation type="unfinished" />
+   <translation>Umrisse von POIs, wie Gebäude: ein Polygonlayer. Gelesen werden Formen und Flächen und die Tags von OpenStreetMap, andere Spalten nicht.</translation>
   </message>
   <message>
    <source>PNG map to write: regions coloured by the first three principal components.</source>
-   <translation type="unfinished" />
+   <translation>PNG-Karte, die geschrieben wird: Regionen, gefärbt nach den ersten drei Hauptkomponenten.</translation>
   </message>
   <message>
    <source>Passes over the labelled regions when fine-tuning.</source>
-   <translation type="unfinished" />
+   <translation>Durchgänge durch die Regionen mit bekanntem Wert beim Feinabstimmen.</translation>
   </message>
   <message>
    <source>Passes over the samples. The preset's when not given.</source>
-   <translation type="unfinished" />
+   <translation>Durchgänge durch die Beispiele. Ohne Angabe die der Voreinstellung.</translation>
   </message>
   <message>
    <source>Picture from above: a raster with red, green and blue bands, in any coordinate reference system.</source>
-   <translation type="unfinished" />
+   <translation>Bild von oben: ein Raster mit rotem, grünem und blauem Band, in beliebigem Koordinatenbezugssystem.</translation>
   </message>
   <message>
    <source>Points of interest: any point layer, or a CSV or Parquet table with longitude and latitude. Polygons and lines count as a point inside them.</source>
-   <translation type="unfinished" />
+   <translation>Points of Interest: ein Punktlayer, oder eine CSV- oder Parquet-Tabelle mit Länge und Breite. Polygone und Linien zählen als ein Punkt in ihnen.</translation>
   </message>
   <message>
    <source>Points that are looked at, as a layer of some of the points of interest: they are found again by place and name. In QGIS choose the same layer and 'selected features only', or a filter.</source>
-   <translation type="unfinished" />
+   <translation>Punkte, die betrachtet werden, als Layer einiger der POIs: Sie werden nach Ort und Namen wiedergefunden. Wählen Sie in QGIS denselben Layer und 'nur gewählte Objekte', oder einen Filter.</translation>
   </message>
   <message>
    <source>Polygons that receive an embedding each. Without them a grid over the raster is made, or over the points.</source>
-   <translation type="unfinished" />
+   <translation>Polygone, die je ein Embedding bekommen. Ohne sie wird ein Gitter über dem Raster oder über den Punkten angelegt.</translation>
   </message>
   <message>
    <source>Polygons that the clusters are drawn on and described by. Without them, the layer of the embeddings.</source>
-   <translation type="unfinished" />
+   <translation>Polygone, auf denen die Cluster gezeichnet und mit denen sie beschrieben werden. Ohne sie der Layer der Embeddings.</translation>
   </message>
   <message>
    <source>Polygons to predict for, whose fields hold the labels; regions without a label are predicted too. Without them, the layer of the embeddings.</source>
-   <translation type="unfinished" />
+   <translation>Polygone, für die vorhergesagt wird und deren Felder die bekannten Werte enthalten; auch Regionen ohne Wert werden vorhergesagt. Ohne sie der Layer der Embeddings.</translation>
   </message>
   <message>
    <source>Polygons whose fields hold the labels. Without them, the layer of the first embeddings.</source>
-   <translation type="unfinished" />
+   <translation>Polygone, deren Felder die bekannten Werte enthalten. Ohne sie der Layer der ersten Embeddings.</translation>
   </message>
   <message>
    <source>Predict a field for every region from its vector, with intervals.</source>
-   <translation type="unfinished" />
+   <translation>Ein Feld für jede Region aus ihrem Vektor vorhersagen, mit Intervallen.</translation>
   </message>
   <message>
    <source>Published file: london_last.pth of AETHER, a .pdparams file of ReFound, or a file of weights of open_clip's CoCa for UrbanCLIP; for UrbanLN the folder or Hugging Face id of any CLIP.</source>
-   <translation type="unfinished" />
+   <translation>Veröffentlichte Datei: london_last.pth von AETHER, eine .pdparams-Datei von ReFound, oder eine Gewichtsdatei von CoCa aus open_clip für UrbanCLIP; für UrbanLN der Ordner oder die Hugging-Face-Kennung eines beliebigen CLIP.</translation>
   </message>
   <message>
    <source>Rank regions or pixels by a phrase.</source>
-   <translation type="unfinished" />
+   <translation>Regionen oder Pixel nach einem Suchtext ordnen.</translation>
   </message>
   <message>
    <source>Raster whose band means and deviations are one more floor.</source>
-   <translation type="unfinished" />
+   <translation>Raster, dessen Mittel und Streuungen je Band ein weiteres Vergleichsmerkmal sind.</translation>
   </message>
   <message>
    <source>Raster whose bands describe each pixel: AlphaEarth's 64 bands, or any other number of bands, such as stacked satellite bands. GeoTIFF, COG or VRT in any coordinate reference system.</source>
-   <translation type="unfinished" />
+   <translation>Raster, dessen Bänder jedes Pixel beschreiben: die 64 Bänder von AlphaEarth oder beliebig viele andere, wie gestapelte Satellitenbänder. GeoTIFF, COG oder VRT in beliebigem Koordinatenbezugssystem.</translation>
   </message>
   <message>
    <source>Raster with one band, such as inhabitants per pixel. Its sum over each region, pixels on the border by their share inside, is a label with the name of the file.</source>
-   <translation type="unfinished" />
+   <translation>Raster mit einem Band, wie Einwohner je Pixel. Seine Summe über jede Region, Pixel am Rand mit ihrem Anteil darin, ist ein bekannter Wert mit dem Namen der Datei.</translation>
   </message>
   <message>
    <source>ReFound or UrbanCLIP to fine-tune; or one that was fine-tuned here, which predicts without learning.</source>
-   <translation type="unfinished" />
+   <translation>ReFound oder UrbanCLIP zum Feinabstimmen; oder eines, das hier feinabgestimmt wurde und ohne Lernen vorhersagt.</translation>
   </message>
   <message>
    <source>Region embeddings written by 'embed': the GeoParquet, or the layer.</source>
-   <translation type="unfinished" />
+   <translation>Embeddings der Regionen, die 'embed' geschrieben hat: das GeoParquet oder der Layer.</translation>
   </message>
   <message>
    <source>Regions shown in the report, drawn at random.</source>
-   <translation type="unfinished" />
+   <translation>Regionen, die der Bericht zeigt, zufällig gezogen.</translation>
   </message>
   <message>
    <source>Roads: any line layer, in OpenStreetMap's scheme or not. Lines are cut where they meet on one level.</source>
-   <translation type="unfinished" />
+   <translation>Straßen: ein Linienlayer, im Schema von OpenStreetMap oder nicht. Linien werden geschnitten, wo sie sich auf einer Ebene treffen.</translation>
   </message>
   <message>
    <source>Rows of the points that are looked at, in their layer or table, counted from 0.</source>
-   <translation type="unfinished" />
+   <translation>Zeilen der Punkte, die betrachtet werden, in ihrem Layer oder ihrer Tabelle, ab 0 gezählt.</translation>
   </message>
   <message>
    <source>Samples (when training) or pixels (when embedding) computed at once. The preset's, or 65536 pixels, when not given.</source>
-   <translation type="unfinished" />
+   <translation>Beispiele (beim Training) oder Pixel (beim Einbetten), die auf einmal gerechnet werden. Ohne Angabe wie in der Voreinstellung, oder 65536 Pixel.</translation>
   </message>
   <message>
    <source>Say what a checkpoint is, what it needs and what it gives.</source>
-   <translation type="unfinished" />
+   <translation>Sagen, was ein Checkpoint ist, was er braucht und was er liefert.</translation>
   </message>
   <message>
    <source>Say what embeddings know of a city, beside what anyone could know without them.</source>
-   <translation type="unfinished" />
+   <translation>Sagen, was Embeddings von einer Stadt wissen, neben dem, was man auch ohne sie wissen könnte.</translation>
   </message>
   <message>
    <source>Several cities to learn from together, instead of the layers of one: a JSON file each, with the city's layers by the names of these parameters, such as pois, imagery and regions; paths are relative to the file.</source>
-   <translation type="unfinished" />
+   <translation>Mehrere Städte, aus denen zusammen gelernt wird, statt der Layer von einer: je eine JSON-Datei mit den Layern der Stadt unter den Namen dieser Parameter, wie pois, imagery und regions; Pfade gelten ab der Datei.</translation>
   </message>
   <message>
    <source>Shape of the cells.</source>
-   <translation type="unfinished" />
+   <translation>Form der Zellen.</translation>
   </message>
   <message>
    <source>Shape of the grid's cells.</source>
-   <translation type="unfinished" />
+   <translation>Form der Gitterzellen.</translation>
   </message>
   <message>
    <source>Share of regions whose number its interval is to hold.</source>
-   <translation type="unfinished" />
+   <translation>Anteil der Regionen, deren Zahl in ihrem Intervall liegen soll.</translation>
   </message>
   <message>
    <source>Shares of the labels that probes learn from, such as 1, 0.5 and 0.1; more than one give a curve. All labels are always scored.</source>
-   <translation type="unfinished" />
+   <translation>Anteile der bekannten Werte, aus denen Prüfmodelle lernen, wie 1, 0.5 und 0.1; mehr als einer geben eine Kurve. Bewertet wird immer an allen.</translation>
   </message>
   <message>
    <source>Show where points of interest look in the imagery.</source>
-   <translation type="unfinished" />
+   <translation>Zeigen, wohin POIs in den Bilddaten schauen.</translation>
   </message>
   <message>
    <source>Side of a pixel of the pictures from above; 0 shows each region whole.</source>
-   <translation type="unfinished" />
+   <translation>Seite eines Pixels der Bilder von oben; 0 zeigt jede Region ganz.</translation>
   </message>
   <message>
    <source>Side of a square cell, or distance between the centres of two neighbouring hexagons.</source>
-   <translation type="unfinished" />
+   <translation>Seite einer quadratischen Zelle, oder Abstand der Mitten zweier benachbarter Sechsecke.</translation>
   </message>
   <message>
    <source>Side of the pictures that are described.</source>
-   <translation type="unfinished" />
+   <translation>Seite der Bilder, die beschrieben werden.</translation>
   </message>
   <message>
    <source>Side of the windows over imagery. As in training when not given.</source>
-   <translation type="unfinished" />
+   <translation>Seite der Fenster über den Bilddaten. Ohne Angabe wie im Training.</translation>
   </message>
   <message>
    <source>Simple probes predict the targets from the vectors, for regions in blocks that they were not trained on. The same probes on the same folds get plain features, the floors: counts of points of interest, words of their names, raster bands, area, and the coordinates alone. An embedding that does not beat a floor is named.</source>
-   <translation type="unfinished" />
+   <translation>Einfache Prüfmodelle sagen die Zielgrößen aus den Vektoren vorher, für Regionen in Blöcken, aus denen sie nicht gelernt haben. Dieselben Prüfmodelle bekommen auf derselben Aufteilung einfache Vergleichsmerkmale: Zahlen von POIs, Wörter ihrer Namen, Rasterbänder, Fläche und nur die Koordinaten. Ein Embedding, das ein Vergleichsmerkmal nicht schlägt, wird genannt.</translation>
   </message>
   <message>
    <source>Start of all draws. The same seed gives the same clusters.</source>
-   <translation type="unfinished" />
+   <translation>Anfang aller Ziehungen. Derselbe Startwert gibt dieselben Cluster.</translation>
   </message>
   <message>
    <source>Start of all random numbers. The same seed and inputs give the same weights on a CPU.</source>
-   <translation type="unfinished" />
+   <translation>Anfang aller Zufallszahlen. Derselbe Startwert und dieselben Eingaben geben auf einer CPU dieselben Gewichte.</translation>
   </message>
   <message>
    <source>Start of all random numbers. The same seed gives the same folds and predictions.</source>
-   <translation type="unfinished" />
+   <translation>Anfang aller Zufallszahlen. Derselbe Startwert gibt dieselbe Aufteilung und dieselben Vorhersagen.</translation>
   </message>
   <message>
    <source>Start of the draws: of the regions in the report, and of the interval.</source>
-   <translation type="unfinished" />
+   <translation>Anfang der Ziehungen: der Regionen im Bericht und des Intervalls.</translation>
   </message>
   <message>
    <source>Step size of the optimiser when fine-tuning, for the head; each layer below takes three quarters of that of the one above.</source>
-   <translation type="unfinished" />
+   <translation>Schrittweite des Optimierers beim Feinabstimmen, für den Kopf; jede Schicht darunter nimmt drei Viertel der darüber.</translation>
   </message>
   <message>
    <source>Step size of the optimiser. The preset's when not given.</source>
-   <translation type="unfinished" />
+   <translation>Schrittweite des Optimierers. Ohne Angabe die der Voreinstellung.</translation>
   </message>
   <message>
    <source>Street views: a point layer, or a table with longitude and latitude, with a column that names the picture file of each point. Panoramas, twice as wide as high, are cut into four views.</source>
-   <translation type="unfinished" />
+   <translation>Straßenbilder: ein Punktlayer, oder eine Tabelle mit Länge und Breite, mit einer Spalte, die die Bilddatei jedes Punktes nennt. Panoramen, doppelt so breit wie hoch, werden in vier Ansichten geschnitten.</translation>
   </message>
   <message>
    <source>Table to write, .parquet or .csv: id, score, rank, percentile and whether the region was chosen.</source>
-   <translation type="unfinished" />
+   <translation>Tabelle, die geschrieben wird, .parquet oder .csv: Kennung, Wert, Rang, Perzentil und ob die Region gewählt war.</translation>
   </message>
   <message>
    <source>Table to write, .parquet or .csv: what the language teacher was told of each region, to be read and corrected. An edited one is taken with --overrides language_teacher=table:FILE.</source>
-   <translation type="unfinished" />
+   <translation>Tabelle, die geschrieben wird, .parquet oder .csv: was dem Sprachlehrer über jede Region gesagt wurde, zum Lesen und Verbessern. Eine bearbeitete wird mit --overrides language_teacher=table:FILE genommen.</translation>
   </message>
   <message>
    <source>Table with more labels, joined to the regions by id.</source>
-   <translation type="unfinished" />
+   <translation>Tabelle mit weiteren bekannten Werten, über die Kennung mit den Regionen verbunden.</translation>
   </message>
   <message>
    <source>Targets that count inhabitants, or are their density, are also scored for regions with at least so many; 0 for not.</source>
-   <translation type="unfinished" />
+   <translation>Zielgrößen, die Einwohner zählen oder deren Dichte sind, werden auch für Regionen mit mindestens so vielen bewertet; 0 für nicht.</translation>
   </message>
   <message>
    <source>Task of the targets that do not name their own. 'auto': numbers are regression, two values binary, texts multi-class, several columns shares of a whole.</source>
-   <translation type="unfinished" />
+   <translation>Aufgabe der Zielgrößen, die ihre eigene nicht nennen. 'auto': Zahlen sind Regression, zwei Werte binär, Texte mehrere Klassen, mehrere Spalten Anteile eines Ganzen.</translation>
   </message>
   <message>
    <source>Text encoder that the model was trained with, if the checkpoint does not name one, or names a service on the network, which is used only when it is named here.</source>
-   <translation type="unfinished" />
+   <translation>Text-Encoder, mit dem das Modell trainiert wurde, wenn der Checkpoint keinen nennt oder einen Dienst im Netz nennt, der nur genutzt wird, wenn er hier genannt ist.</translation>
   </message>
   <message>
    <source>Text file with the words in which a captioner is asked. Those of resources/prompts when not given.</source>
-   <translation type="unfinished" />
+   <translation>Textdatei mit den Worten, in denen ein Beschreibungsmodell gefragt wird. Ohne Angabe die aus resources/prompts.</translation>
   </message>
   <message>
    <source>Texts that are followed side by side while a checkpoint writes; 1 takes the likeliest word each time.</source>
-   <translation type="unfinished" />
+   <translation>Texte, die nebeneinander verfolgt werden, während ein Checkpoint schreibt; 1 nimmt jedes Mal das wahrscheinlichste Wort.</translation>
   </message>
   <message>
    <source>The chosen regions as a layer: in QGIS the layer of the embeddings with 'selected features only', or drawn polygons, which choose the regions with their middle inside.</source>
-   <translation type="unfinished" />
+   <translation>Die gewählten Regionen als Layer: in QGIS der Layer der Embeddings mit 'nur gewählte Objekte', oder gezeichnete Polygone, die die Regionen wählen, deren Mitte in ihnen liegt.</translation>
   </message>
   <message>
    <source>The grid is laid out in metres: in the coordinate reference system of the area if that is in metres, else in its UTM zone. Cells that do not touch the area are left out.</source>
-   <translation type="unfinished" />
+   <translation>Das Gitter wird in Metern angelegt: im Koordinatenbezugssystem der Fläche, wenn das in Metern ist, sonst in ihrer UTM-Zone. Zellen, die die Fläche nicht berühren, werden ausgelassen.</translation>
   </message>
   <message>
    <source>The phrase goes through the text side of the model; the score is the cosine between it and each vector.</source>
-   <translation type="unfinished" />
+   <translation>Der Suchtext geht durch die Textseite des Modells; der Wert ist der Kosinus zwischen ihm und jedem Vektor.</translation>
   </message>
   <message>
    <source>The score of a region is the cosine between its vector and the mean of the chosen ones, the most typical of them, or the nearest of them. All regions are scored, exactly; a table of a million vectors need not fit in memory.</source>
-   <translation type="unfinished" />
+   <translation>Der Wert einer Region ist der Kosinus zwischen ihrem Vektor und dem Mittel der gewählten, der typischsten von ihnen oder der nächsten von ihnen. Alle Regionen werden bewertet, und zwar genau; eine Tabelle von einer Million Vektoren muss nicht in den Speicher passen.</translation>
   </message>
   <message>
    <source>The words come from a trained model that writes captions, from a captioner, or from captions that exist; of several captions of a region the consensus is taken where the file marks it, else the first.</source>
-   <translation type="unfinished" />
+   <translation>Die Worte kommen von einem trainierten Modell, das Beschreibungen schreibt, von einem Beschreibungsmodell oder aus vorhandenen Beschreibungen; von mehreren einer Region wird die Übereinkunft genommen, wo die Datei sie kennzeichnet, sonst die erste.</translation>
   </message>
   <message>
    <source>Train a method on the layers of a city, or of several.</source>
-   <translation type="unfinished" />
+   <translation>Eine Methode auf den Layern einer Stadt oder mehrerer trainieren.</translation>
   </message>
   <message>
    <source>Trained model that can embed pixels of an embedding raster, or windows of imagery.</source>
-   <translation type="unfinished" />
+   <translation>Trainiertes Modell, das Pixel eines Embedding-Rasters oder Fenster von Bilddaten einbetten kann.</translation>
   </message>
   <message>
    <source>Trained model that writes captions of imagery: UrbanCLIP.</source>
-   <translation type="unfinished" />
+   <translation>Trainiertes Modell, das Beschreibungen von Bilddaten schreibt: UrbanCLIP.</translation>
   </message>
   <message>
    <source>Trained model with a text side; the one that made the embeddings.</source>
-   <translation type="unfinished" />
+   <translation>Trainiertes Modell mit einer Textseite; das, von dem die Embeddings stammen.</translation>
   </message>
   <message>
    <source>Trained model with attention between points and imagery: one of ReFound.</source>
-   <translation type="unfinished" />
+   <translation>Trainiertes Modell mit Aufmerksamkeit zwischen Punkten und Bildern: eines von ReFound.</translation>
   </message>
   <message>
    <source>Trained model. Without it, the preset is trained first, which needs points of interest.</source>
-   <translation type="unfinished" />
+   <translation>Trainiertes Modell. Ohne es wird zuerst die Voreinstellung trainiert, was POIs braucht.</translation>
   </message>
   <message>
    <source>Turn published weights into a checkpoint.</source>
-   <translation type="unfinished" />
+   <translation>Veröffentlichte Gewichte in einen Checkpoint umwandeln.</translation>
   </message>
   <message>
    <source>Vectors of the regions to choose from: what 'embed' wrote, or any table with columns of numbers.</source>
-   <translation type="unfinished" />
+   <translation>Vektoren der Regionen, aus denen gewählt wird: was 'embed' geschrieben hat, oder eine Tabelle mit Zahlenspalten.</translation>
   </message>
   <message>
    <source>What is done to the vectors first: 'none', as embeddings need; 'unit' makes them equally long; 'standard' gives each dimension the same spread, for tables of other numbers.</source>
-   <translation type="unfinished" />
+   <translation>Was zuerst mit den Vektoren geschieht: 'none', wie es Embeddings brauchen; 'unit' macht sie gleich lang; 'standard' gibt jeder Dimension dieselbe Streuung, für Tabellen anderer Zahlen.</translation>
   </message>
   <message>
    <source>What is held out: whole blocks of neighbouring regions, or single regions at random as in many papers, which flatters, since neighbours are alike.</source>
-   <translation type="unfinished" />
+   <translation>Was zurückgehalten wird: ganze Blöcke benachbarter Regionen, oder einzelne zufällige Regionen wie in vielen Artikeln, was schmeichelt, weil sich Nachbarn gleichen.</translation>
   </message>
   <message>
    <source>What learns when fine-tuning: the 'head' alone, 'all' of the network, or as in the method's paper: all of ReFound, the predictor alone of UrbanCLIP.</source>
-   <translation type="unfinished" />
+   <translation>Was beim Feinabstimmen lernt: nur der Kopf ('head'), das ganze Netz ('all'), oder wie im Artikel der Methode: ganz ReFound, bei UrbanCLIP nur der Vorhersagekopf.</translation>
   </message>
   <message>
    <source>What learns: 'linear' (ridge, logistic or softmax regression), 'mlp' (a network of two layers), or 'finetune' (a trained ReFound or UrbanCLIP goes on learning, which takes its checkpoint and layers, and time).</source>
-   <translation type="unfinished" />
+   <translation>Was lernt: 'linear' (Ridge-, logistische oder Softmax-Regression), 'mlp' (ein Netz aus zwei Schichten) oder 'finetune' (ein trainiertes ReFound oder UrbanCLIP lernt weiter, was dessen Checkpoint und Layer braucht, und Zeit).</translation>
   </message>
   <message>
    <source>What regions are compared with: the 'mean' of the chosen ones, their 'medoid' (the one most like the others), or the nearest of them ('max').</source>
-   <translation type="unfinished" />
+   <translation>Womit Regionen verglichen werden: mit dem Mittel der gewählten ('mean'), ihrem Medoid ('medoid', der den anderen am ähnlichsten ist) oder der nächsten von ihnen ('max').</translation>
   </message>
   <message>
    <source>What to cluster: what 'embed' wrote, or any table with an id and columns of numbers.</source>
-   <translation type="unfinished" />
+   <translation>Was gruppiert wird: was 'embed' geschrieben hat, oder eine Tabelle mit einer Kennung und Zahlenspalten.</translation>
   </message>
   <message>
    <source>What to look for, in words, such as: quiet streets near a park.</source>
-   <translation type="unfinished" />
+   <translation>Wonach gesucht wird, in Worten, wie: quiet streets near a park.</translation>
   </message>
   <message>
    <source>What to predict from: what 'embed' wrote, or any table with an id and columns of numbers. Not needed to fine-tune.</source>
-   <translation type="unfinished" />
+   <translation>Woraus vorhergesagt wird: was 'embed' geschrieben hat, oder eine Tabelle mit einer Kennung und Zahlenspalten. Zum Feinabstimmen nicht nötig.</translation>
   </message>
   <message>
    <source>What to predict, separated by commas: a column (price), its logarithm (log:price), a density (log:population/km2), a column with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c).</source>
-   <translation type="unfinished" />
+   <translation>Was vorhergesagt wird, durch Kommas getrennt: eine Spalte (price), ihr Logarithmus (log:price), eine Dichte (log:population/km2), eine Spalte mit ihrer Aufgabe (zone:multiclass) oder Anteile eines Ganzen (occ_*, oder a+b+c).</translation>
   </message>
   <message>
    <source>What to predict: a field (price), its logarithm (log:price), a density (log:population/km2), a field with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c). A fine-tuned model knows it by itself.</source>
-   <translation type="unfinished" />
+   <translation>Was vorhergesagt wird: ein Feld (price), sein Logarithmus (log:price), eine Dichte (log:population/km2), ein Feld mit seiner Aufgabe (zone:multiclass) oder Anteile eines Ganzen (occ_*, oder a+b+c). Ein feinabgestimmtes Modell weiß es selbst.</translation>
   </message>
   <message>
    <source>What turns POI texts into vectors: 'minilm' (comes with urbanfm[text]), a Hugging Face id or folder, or 'openai:MODEL@URL' for an OpenAI-compatible endpoint (key from the environment variable OPENAI_API_KEY); ?dimensions=384&amp;price=0.13 may follow, the price of a million tokens for the estimate that is said first.</source>
-   <translation type="unfinished" />
+   <translation>Was Texte von POIs in Vektoren verwandelt: 'minilm' (kommt mit urbanfm[text]), eine Hugging-Face-Kennung oder ein Ordner, oder 'openai:MODEL@URL' für einen OpenAI-kompatiblen Dienst (Schlüssel aus der Umgebungsvariable OPENAI_API_KEY); ?dimensions=384&amp;price=0.13 kann folgen, der Preis für eine Million Token für die Schätzung, die zuerst gesagt wird.</translation>
   </message>
   <message>
    <source>Where to compute: auto, cpu, cuda, cuda:1 or mps. 'auto' takes a GPU if there is one.</source>
-   <translation type="unfinished" />
+   <translation>Wo gerechnet wird: auto, cpu, cuda, cuda:1 oder mps. 'auto' nimmt eine GPU, wenn es eine gibt.</translation>
   </message>
   <message>
    <source>Where to keep the checkpoint that was trained because none was given.</source>
-   <translation type="unfinished" />
+   <translation>Wo der Checkpoint bleibt, der trainiert wurde, weil keiner angegeben war.</translation>
   </message>
   <message>
    <source>Where to keep the model that was fine-tuned on all labelled regions, to predict elsewhere.</source>
-   <translation type="unfinished" />
+   <translation>Wo das Modell bleibt, das auf allen Regionen mit bekanntem Wert feinabgestimmt wurde, um anderswo vorherzusagen.</translation>
   </message>
   <message>
    <source>Which pixels belong to a region: those whose centre lies inside, or all that it touches, weighted by the share inside. Take 'coverage' when regions are hardly larger than pixels.</source>
-   <translation type="unfinished" />
+   <translation>Welche Pixel zu einer Region gehören: die, deren Mitte in ihr liegt, oder alle, die sie berührt, gewichtet mit dem Anteil in ihr. Nehmen Sie 'coverage', wenn Regionen kaum größer als Pixel sind.</translation>
   </message>
   <message>
    <source>Which probes: linear (ridge, logistic, softmax), a network of two layers, or both, of which the better counts.</source>
-   <translation type="unfinished" />
+   <translation>Welche Prüfmodelle: linear (Ridge, logistisch, Softmax), ein Netz aus zwei Schichten, oder beide, von denen das bessere zählt.</translation>
   </message>
   <message>
    <source>With a checkpoint it embeds. Without one it first trains the preset on the same layers and keeps that checkpoint.</source>
-   <translation type="unfinished" />
+   <translation>Mit einem Checkpoint wird eingebettet. Ohne einen wird zuerst die Voreinstellung auf denselben Layern trainiert und dieser Checkpoint behalten.</translation>
   </message>
   <message>
    <source>Writes a checkpoint: a folder with weights, configuration, preprocessing, metrics and a loss curve. A run that was stopped continues where it was when started again with the same inputs and parameters.</source>
-   <translation type="unfinished" />
+   <translation>Schreibt einen Checkpoint: einen Ordner mit Gewichten, Konfiguration, Vorverarbeitung, Maßen und einer Verlustkurve. Ein angehaltener Lauf geht weiter, wo er war, wenn er mit denselben Eingaben und Parametern wieder gestartet wird.</translation>
   </message>
   <message>
    <source>Writes a raster with one band per dimension, north up. A model of pixels writes it on the grid of the embedding raster; pixels without data stay without. A model of pictures looks at windows of the size that it was trained on, one a pixel of the output, and blends them where they overlap; a window that is mostly without data has no vector.</source>
-   <translation type="unfinished" />
+   <translation>Schreibt ein Raster mit einem Band je Dimension, Norden oben. Ein Pixelmodell schreibt es auf dem Gitter des Embedding-Rasters; Pixel ohne Daten bleiben ohne. Ein Bildmodell schaut auf Fenster der Größe, auf der es trainiert wurde, eines je Pixel der Ausgabe, und mischt sie, wo sie sich überlappen; ein Fenster, das überwiegend ohne Daten ist, hat keinen Vektor.</translation>
   </message>
  </context>
 </TS>
