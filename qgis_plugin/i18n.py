@@ -24,12 +24,19 @@ def tr(text: str) -> str:
 @cache
 def catalogue() -> dict[str, str]:
     """Translations into the language that QGIS runs in: that of the region if there is one, such as de_AT, else de."""
-    locale = QgsApplication.locale()
+    locale = language_of_qgis()
     for language in (locale, locale.split("_")[0]):
         path = resource("i18n", f"urbanfm_{language}.ts")
         if path.is_file():
             return read(path)
     return {}
+
+
+def language_of_qgis() -> str:
+    """Such as de or de_AT: what QGIS was started with if that was said, else what its settings or the system say."""
+    application = QgsApplication.instance()
+    chosen = application.translation() if isinstance(application, QgsApplication) else ""
+    return chosen or QgsApplication.locale()
 
 
 def read(path: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ PICTURE_URL = "urbanfm:picture"
 REGION_SCHEME = "region"
 MOST_CATEGORIES = 8
 MOST_INDICATORS = 8
+NO_BREAK = "\u00a0"
 SHOW_ALL_URL = "urbanfm:all"
 
 
@@ -100,7 +101,8 @@ def _indicators(view: View, colours: Colours) -> str:
         name = _text(one.name) + (f" {_muted(one.layer, colours)}" if one.layer else "")
         value = _text(one.value) if one.value else _muted(tr("missing"), colours)
         if one.interval:
-            value += f"<br>{_muted(one.interval, colours)}"
+            # An interval stays on one line.
+            value += f"<br>{_muted(one.interval.replace(' ', NO_BREAK), colours)}"
         cells = f'<td>{name}</td><td align="right">{value}</td>'
         if ranked:
             share = "" if one.below is None else tr("{} %").format(round(one.below * 100))

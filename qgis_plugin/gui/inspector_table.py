@@ -146,7 +146,8 @@ class TableReader:
             self._odd += there
             self._without += not there
             return
-        if (len(self._vectors) + 1) * len(vector) > MOST_NUMBERS or self._seen > MOST_REGIONS:
+        # By the first vector it is clear whether all of them are too many.
+        if max(self._total, self._seen) * len(vector) > MOST_NUMBERS or self._seen > MOST_REGIONS:
             raise TableError(_too_large(max(self._total, self._seen)))
         self._ids.append(feature.id())
         self._vectors.append(vector)

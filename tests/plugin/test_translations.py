@@ -22,7 +22,7 @@ FILES = sorted((ROOT / "resources" / "i18n").glob("urbanfm_*.ts"))
 
 @pytest.fixture()
 def german(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(QgsApplication, "locale", staticmethod(lambda: "de_AT"))
+    monkeypatch.setattr(i18n, "language_of_qgis", lambda: "de_AT")
     i18n.catalogue.cache_clear()
     yield
     i18n.catalogue.cache_clear()
@@ -83,9 +83,19 @@ def test_dialogs_speak_the_language_of_qgis(german: None) -> None:
 
 
 def test_another_language_falls_back_to_the_source(monkeypatch: pytest.MonkeyPatch, german: None) -> None:
-    monkeypatch.setattr(QgsApplication, "locale", staticmethod(lambda: "xx"))
+    monkeypatch.setattr(i18n, "language_of_qgis", lambda: "xx")
     i18n.catalogue.cache_clear()
     assert i18n.tr("Open sample city") == "Open sample city"
+
+
+def test_the_language_is_that_of_qgis(monkeypatch: pytest.MonkeyPatch, qgis_app: QgsApplication) -> None:
+    before = qgis_app.translation()
+    monkeypatch.setattr(QgsApplication, "locale", staticmethod(lambda: "fr_FR"))
+    QgsApplication.setTranslation("")
+    assert i18n.language_of_qgis() == "fr_FR"
+    QgsApplication.setTranslation("de")
+    assert i18n.language_of_qgis() == "de"
+    QgsApplication.setTranslation(before)
 
 
 def test_an_unfinished_or_damaged_file_breaks_nothing(tmp_path: Path) -> None:
