@@ -14,7 +14,6 @@ PICTURE_URL = "urbanfm:picture"
 REGION_SCHEME = "region"
 MOST_CATEGORIES = 8
 MOST_INDICATORS = 8
-NO_BREAK = "\u00a0"
 SHOW_ALL_URL = "urbanfm:all"
 
 
@@ -98,16 +97,16 @@ def _indicators(view: View, colours: Colours) -> str:
     head = [tr("Indicator"), tr("Value"), tr("Higher than")][: 3 if ranked else 2]
     rows = ["<tr>" + "".join(_head_cell(text, colours, right=i > 0) for i, text in enumerate(head)) + "</tr>"]
     for one in indicators if view.all_indicators else indicators[:MOST_INDICATORS]:
-        name = _text(one.name) + (f" {_muted(one.layer, colours)}" if one.layer else "")
         value = _text(one.value) if one.value else _muted(tr("missing"), colours)
-        if one.interval:
-            # An interval stays on one line.
-            value += f"<br>{_muted(one.interval.replace(' ', NO_BREAK), colours)}"
-        cells = f'<td>{name}</td><td align="right">{value}</td>'
+        cells = f'<td>{_text(one.name)}</td><td align="right">{value}</td>'
         if ranked:
             share = "" if one.below is None else tr("{} %").format(round(one.below * 100))
             cells += f'<td align="right">{_muted(share, colours)}</td>'
         rows.append(f"<tr>{cells}</tr>")
+        # In a row of its own, since an interval is wider than any column.
+        beside = " · ".join(filter(None, (one.interval, one.layer)))
+        if beside:
+            rows.append(f'<tr><td colspan="{len(head)}">{_muted(beside, colours)}</td></tr>')
     note = _note(tr("Higher than: share of the layer's regions with a lower value."), colours) if ranked else ""
     if len(indicators) > MOST_INDICATORS and not view.all_indicators:
         shown = _text(tr("Show all {} indicators").format(len(indicators)))
