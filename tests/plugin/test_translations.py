@@ -11,7 +11,7 @@ import pytest
 from plugin.helpers import ROOT
 from qgis.core import QgsApplication
 
-from qgis_plugin import i18n, translations
+from qgis_plugin import build, i18n, translations
 from qgis_plugin.gui.menu import Menu
 from qgis_plugin.provider import ALGORITHMS
 
@@ -108,6 +108,12 @@ def test_an_unfinished_or_damaged_file_breaks_nothing(tmp_path: Path) -> None:
         "<message><source>Four</source><transl"
     )
     assert i18n.read(path) == {"One": "Eins"}
+
+
+def test_the_zip_holds_the_translations_and_not_their_tool() -> None:
+    names = build.contents()
+    assert "resources/i18n/urbanfm_de.ts" in names and "i18n.py" in names
+    assert "translations.py" not in names
 
 
 def test_new_texts_are_added_unfinished_and_old_ones_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
