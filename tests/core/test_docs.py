@@ -85,7 +85,7 @@ def test_every_stage_has_a_page_with_all_parameters_and_an_example(pages):
 
 def test_every_algorithm_has_a_page_with_its_help(pages):
     for name, text in HELP.items():
-        if name == "index":
+        if "<!-- stage:" not in text:
             continue
         page = pages[f"algorithms/{name}.html"]
         assert f"urbanfm:{name}" in page.text
