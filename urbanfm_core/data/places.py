@@ -26,9 +26,7 @@ _POINTS = (0, 4)
 _ROW = "__row"
 
 
-def read_places(
-    source: str | Path | geopandas.GeoDataFrame, id_field: str | None = None, crs: Any = None
-) -> RegionSet:
+def read_places(source: str | Path | geopandas.GeoDataFrame, id_field: str | None = None, crs: Any = None) -> RegionSet:
     """What has vectors: polygons as `RegionSet.from_layer` takes them, or the points of a layer that holds nothing else.
 
     Points have no area; `require_polygons` is for whoever needs one.

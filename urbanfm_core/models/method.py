@@ -276,9 +276,7 @@ class Method(ABC):
     ) -> RegionVectors:
         """One vector per region."""
 
-    def embed_points(
-        self, trained: Trained, city: CityInputs, store: SampleStore, progress: Progress
-    ) -> PointVectors:
+    def embed_points(self, trained: Trained, city: CityInputs, store: SampleStore, progress: Progress) -> PointVectors:
         """For methods that have 'points': one vector per point of interest, or building, of the city.
 
         Args:

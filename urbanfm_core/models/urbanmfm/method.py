@@ -199,9 +199,9 @@ class UrbanMfm(Method):
         city.require("pois")
         if not trained.config.reads_pois:
             raise ConfigError("The model did not learn from points of interest.", "Train one with --pois.")
-        layers = {name: getattr(city, name) for name in self.points_from}
         pois = city.read_pois()
-        around = CityInputs(**layers, poi_columns=city.poi_columns, regions=region_around(pois))
+        # Layers that only regions show themselves by are not read.
+        around = replace(city, regions=region_around(pois), imagery=None, features=None, roads=None)
         read, notes = read_trained(trained, around, store, progress.part(0.0, 0.5), self.points_from)
         vectors = np.full((len(pois), trained.config.width), np.nan, np.float32)
         vectors[read.source] = CityComputer(trained, read, store, progress.part(0.5, 1.0)).places_in_context()
