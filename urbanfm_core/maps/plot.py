@@ -23,7 +23,7 @@ GREY = (204, 204, 204)
 _INK = "#2b2b2b"
 _QUIET = "#6d6d6d"
 _BORDERS_UP_TO = 2000
-_RGB_NOTE = "Alike colours mean alike regions: principal components 1, 2, 3 of the embedding as"
+_RGB_NOTE = "Alike colours mean alike places: principal components 1, 2, 3 of the embedding as"
 
 
 def plot_map(

@@ -219,6 +219,7 @@ class Method(ABC):
             pictures of their regions), 'cities' (learns from several cities together), 'captions' (writes what it sees
             in imagery), 'points' (embeds single points of interest).
         points_from: For methods that have 'points': the inputs that a trained model reads of them; the first is needed.
+        shares_training: Whether several processes may train together, with the result of one.
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
         config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
         ablations: What the paper's tables leave out, by its own names: changes to the configuration.
@@ -234,6 +235,7 @@ class Method(ABC):
     trains_on: ClassVar[Literal["points", "regions"]] = "points"
     can: ClassVar[frozenset[str]] = frozenset()
     points_from: ClassVar[tuple[str, ...]] = ()
+    shares_training: ClassVar[bool] = True
     uses_position: ClassVar[bool] = False
     config_class: ClassVar[type]
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -71,7 +71,9 @@ def test_parts_of_a_multi_point_share_a_feature_and_rows_without_a_place_have_no
 
 
 def test_tables_have_points_and_ids_of_their_rows(tmp_path):
-    table = pd.DataFrame({"lon": [1.0, None, 1.5], "lat": [2.0, 2.1, 2.2], "osm_id": ["7", "8", "7"], "kind": list("xyz")})
+    table = pd.DataFrame(
+        {"lon": [1.0, None, 1.5], "lat": [2.0, 2.1, 2.2], "osm_id": ["7", "8", "7"], "kind": list("xyz")}
+    )
     table.to_csv(tmp_path / "p.csv", index=False)
     found, feature, _ = features(tmp_path / "p.csv")
     assert found.id_name == "poi_id" and found.ids.tolist() == [0, 2] and feature.tolist() == [0, 1]

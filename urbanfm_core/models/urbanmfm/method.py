@@ -71,6 +71,8 @@ class UrbanMfm(Method):
     can: ClassVar[frozenset[str]] = frozenset({"points"})
     points_from: ClassVar[tuple[str, ...]] = ("pois", "buildings", "streetview")
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
+    # Batch statistics of the networks of pictures, and what is drawn, would be each process's own.
+    shares_training: ClassVar[bool] = False
     config_class: ClassVar[type] = UrbanMfmConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "w/o Micro Scale": {"micro_scale": False},
