@@ -31,7 +31,7 @@ def embedpois(stage: EmbedPoisStage, progress: Progress) -> Result:
 
     progress.update(0.0, "Reading the points of interest")
     method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
-    trained = replace(trained, precision=stage.precision, text_encoder=stage.text_encoder)
+    trained = replace(trained, text_encoder=stage.text_encoder)
     asked = read_points(stage, method)
     city, features = asked.city, asked.features
     identity = city.identity(*city.given(*method.points_from))

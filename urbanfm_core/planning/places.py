@@ -22,7 +22,7 @@ def plan_points(stage: EmbedPoisStage, made: Plan, progress: Progress) -> None:
     from urbanfm_core.geo.vector import write_layer
 
     method, trained, _ = load_model(stage.checkpoint, stage, progress)
-    trained = replace(trained, precision=stage.precision, text_encoder=stage.text_encoder)
+    trained = replace(trained, text_encoder=stage.text_encoder)
     asked = read_points(stage, method)
     name_device(made, trained.device)
     made.reads.append(("features", f"{len(asked.features):,}, each of which gets a vector"))

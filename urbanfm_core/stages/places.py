@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from urbanfm_core.parameters import (
     ComputeParams,
     EmbeddingRasterInputs,
     NetworkInputs,
     PoiInputs,
+    Precision,
     StreetViewInputs,
     TagColumns,
+    number_format,
     param,
 )
 
@@ -38,13 +38,7 @@ class EmbedPoisStage(ComputeParams, StreetViewInputs, NetworkInputs, EmbeddingRa
         of="pois",
         advanced=True,
     )
-    precision: Literal["float32", "bfloat16"] = param(
-        "float32",
-        "Number format of the network's arithmetic. bfloat16 is faster where the machine has it.",
-        label="Precision",
-        kind="choice",
-        advanced=True,
-    )
+    precision: Precision = number_format()
     text_encoder: str | None = param(
         None,
         "Text encoder that the model was trained with, if the checkpoint does not name one, or names a service on the "
