@@ -60,6 +60,7 @@ METERS = _scoped("Qgis.DistanceUnit.Meters", "QgsUnitTypes.DistanceUnit.Distance
 ADVANCED = _scoped("Qgis.ProcessingParameterFlag.Advanced", "QgsProcessingParameterDefinition.Flag.FlagAdvanced")
 OPTIONAL = _scoped("Qgis.ProcessingParameterFlag.Optional", "QgsProcessingParameterDefinition.Flag.FlagOptional")
 ANY_VECTOR = _scoped("Qgis.ProcessingSourceType.Vector", "QgsProcessing.SourceType.TypeVector")
+ANY_GEOMETRY = _scoped("Qgis.ProcessingSourceType.VectorAnyGeometry", "QgsProcessing.SourceType.TypeVectorAnyGeometry")
 POLYGONS = _scoped("Qgis.ProcessingSourceType.VectorPolygon", "QgsProcessing.SourceType.TypeVectorPolygon")
 POINTS = _scoped("Qgis.ProcessingSourceType.VectorPoint", "QgsProcessing.SourceType.TypeVectorPoint")
 ANY_MAP_LAYER = _scoped("Qgis.ProcessingSourceType.MapLayer", "QgsProcessing.SourceType.TypeMapLayer")

@@ -10,6 +10,7 @@ from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.clusterregions import ClusterRegions
 from .algorithms.creategridregions import CreateGridRegions
 from .algorithms.describeregions import DescribeRegions
+from .algorithms.embedpois import EmbedPois
 from .algorithms.embedraster import EmbedRaster
 from .algorithms.embedregions import EmbedRegions
 from .algorithms.evaluateembeddings import EvaluateEmbeddings
@@ -28,6 +29,7 @@ ALGORITHMS = (
     ImportCheckpoint,
     InspectCheckpoint,
     EmbedRegions,
+    EmbedPois,
     EmbedRaster,
     ClusterRegions,
     FindSimilarRegions,

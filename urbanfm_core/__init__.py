@@ -10,8 +10,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "__version__", "ablate", "attend", "caption", "check", "cluster", "describe", "embed", "embedraster", "evaluate", "grid",
-    "importcheckpoint", "inspect", "predict", "prepare", "samplecity", "search", "similar", "train", "transfer",
+    "__version__", "ablate", "attend", "caption", "check", "cluster", "describe", "embed", "embedpois", "embedraster", "evaluate",
+    "grid", "importcheckpoint", "inspect", "predict", "prepare", "samplecity", "search", "similar", "train", "transfer",
 ]  # fmt: skip
 
 

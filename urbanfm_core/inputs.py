@@ -27,11 +27,13 @@ def city_of(stage: Any) -> CityInputs:
     from urbanfm_core.data.captions import CaptionColumns
     from urbanfm_core.data.city import CityInputs
     from urbanfm_core.data.poi import PoiColumns
+    from urbanfm_core.data.roads import SNAP_M
 
     columns = {name: getattr(stage, f"poi_{name}", None) for name in PoiColumns.__dataclass_fields__}
     return CityInputs(
         pois=getattr(stage, "pois", None),
         poi_columns=PoiColumns(**columns),
+        poi_tags=tuple(getattr(stage, "poi_tags", ())),
         embedding_raster=getattr(stage, "embedding_raster", None),
         quantization=getattr(stage, "quantization", "auto"),
         imagery=getattr(stage, "imagery", None),
@@ -42,6 +44,7 @@ def city_of(stage: Any) -> CityInputs:
         ),
         streetview=getattr(stage, "streetview", None),
         roads=getattr(stage, "roads", None),
+        road_snap_m=getattr(stage, "road_snap", SNAP_M),
         buildings=getattr(stage, "buildings", None),
         features=getattr(stage, "features", None),
     )

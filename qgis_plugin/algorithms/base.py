@@ -35,7 +35,7 @@ from .values import SOURCE_KINDS, Collector, given, is_set, missing_crs, raster_
 
 WORKER_START, WORKER_END = 5.0, 95.0
 # Outputs that become QGIS layers.
-SINK_KINDS = ("polygons", "points")
+SINK_KINDS = ("polygons", "points", "layer")
 
 
 class UrbanFMAlgorithm(QgsProcessingAlgorithm):

@@ -194,6 +194,7 @@ _INPUTS: dict[str, Callable[[Parameter], QgsProcessingParameterDefinition]] = {
 _OUTPUTS: dict[str, Callable[[Parameter], QgsProcessingParameterDefinition]] = {
     "polygons": _sink(compat.POLYGONS),
     "points": _sink(compat.POINTS),
+    "layer": _sink(compat.ANY_GEOMETRY),
     "raster": _raster_out,
     "file": _file_out,
     "folder": _folder_out,

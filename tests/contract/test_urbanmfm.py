@@ -13,15 +13,12 @@ from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import WordLevelTrainer
 
 import urbanfm_core
-from urbanfm_core.data.city import CityInputs
-from urbanfm_core.data.regions import RegionSet
-from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import Cancelled, CheckpointError, ConfigError, EmptyInputError
 from urbanfm_core.inference.table import EmbeddingTable
 from urbanfm_core.models.urbanmfm.config import STAGES
-from urbanfm_core.models.urbanmfm.method import UrbanMfm, embed_places
+from urbanfm_core.models.urbanmfm.method import UrbanMfm
 from urbanfm_core.progress import Progress
-from urbanfm_core.training.checkpoint import Checkpoint, restore
+from urbanfm_core.training.checkpoint import Checkpoint
 
 FILES = {
     "pois": "pois.gpkg",
@@ -249,17 +246,3 @@ def test_a_bert_of_the_user_s_is_trained_along(work, given, layers, bert):
         for folder in (bert, network):
             folder.with_suffix(".away").rename(folder)
     assert np.isfinite(table.vectors).all() and table.vectors.std(axis=0).min() > 0
-
-
-def test_places_have_vectors_of_their_own(city, work, given, layers, all_of_it):
-    _, trained = restore(Checkpoint.load(all_of_it), torch.device("cpu"))
-    inputs = CityInputs(**{name: path for name, path in layers.items() if name != "captions"})
-    regions = RegionSet.from_layer(city / "regions.gpkg")
-    store = SampleStore(work / "mfm-places", {})
-    vectors, source, notes = embed_places(trained, inputs, regions, store, Progress())
-    assert vectors.shape == (200, 16) and np.isfinite(vectors).all() and source.tolist() == list(range(200))
-    kinds = gpd.read_file(layers["pois"]).subcategory
-    alike = kinds[kinds == kinds.value_counts().index[0]].index
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    assert (unit[alike] @ unit[alike].T).mean() > (unit @ unit.T).mean()
-    assert any("lie in a polygon" in note for note in notes)

@@ -101,6 +101,10 @@ def work(job: dict) -> dict:
         count = copy_with_fields(params["regions"], outputs["out"], new) if "out" in outputs else 0
         made = {"regions": count, "dimensions": 4, "uncovered": 1, "model": "fake", "notes": ["a note"]}
         return {**made, "checkpoint": params.get("checkpoint", outputs.get("checkpoint_out", "/kept/here"))}
+    if job["stage"] == "embedpois":
+        new = {"emb_dim": 4, "emb_pca1": 0.5, "embedding": "[1,2]"}
+        count = copy_with_fields(params["pois"], outputs["out"], new) if "out" in outputs else 0
+        return {"points": count, "dimensions": 4, "uncovered": 1, "model": "fake", "region_id": "name"}
     if job["stage"] == "search":
         count = copy_with_fields(params["embeddings"], outputs["out"], {"score": 0.1, "rank": 1, "percentile": 50.0})
         return {"regions": count, "top": [["a", 0.9], ["b", 0.8]], "notes": []}

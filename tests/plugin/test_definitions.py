@@ -24,6 +24,7 @@ IDS = {
     "importcheckpoint",
     "inspectcheckpoint",
     "embedregions",
+    "embedpois",
     "embedraster",
     "clusterregions",
     "findsimilarregions",

@@ -45,7 +45,7 @@ def region_adjacency(
     pairs = _touching(regions.to_crs(crs).geometry, touch_m)
     islands = np.setdiff1d(np.arange(len(regions)), pairs)
     notes = []
-    if len(islands):
+    if len(islands) and len(regions) > 1:
         notes.append(
             f"{len(islands):,} of {len(regions):,} regions touch no other; their neighbours are the "
             f"{island_neighbours} nearest by centre."

@@ -14,7 +14,7 @@ from urbanfm_core.data.poi_table import read_poi_table
 from urbanfm_core.data.poi_tags import Tags, read_tags
 from urbanfm_core.data.region_features import RegionFeatures
 from urbanfm_core.data.regions import RegionSet
-from urbanfm_core.data.roads import RoadNetwork
+from urbanfm_core.data.roads import SNAP_M, RoadNetwork
 from urbanfm_core.data.store import file_identity
 from urbanfm_core.data.streetview import StreetViews, picture_identity
 from urbanfm_core.errors import ConfigError
@@ -29,6 +29,7 @@ class CityInputs:
     Attributes:
         pois: Point layer or table.
         poi_columns: Which columns hold what; unset ones are guessed.
+        poi_tags: The only columns that hold tags; all that look like it if none is named.
         embedding_raster: N-band raster.
         quantization: How its integers become numbers: 'auto', 'alphaearth' or 'none'.
         imagery: Raster of pictures from above.
@@ -37,6 +38,7 @@ class CityInputs:
         caption_columns: Which of its columns hold what; unset ones are guessed.
         streetview: Point layer or table that names picture files.
         roads: Line layer.
+        road_snap_m: How near to each other ends of roads meet, metres.
         buildings: Polygons of points of interest.
         features: Table or layer with more numbers about the regions.
         regions: What is embedded, or trained on.
@@ -44,6 +46,7 @@ class CityInputs:
 
     pois: str | Path | None = None
     poi_columns: PoiColumns = field(default_factory=PoiColumns)
+    poi_tags: tuple[str, ...] = ()
     embedding_raster: str | Path | None = None
     quantization: str = "auto"
     imagery: str | Path | None = None
@@ -52,6 +55,7 @@ class CityInputs:
     caption_columns: CaptionColumns = field(default_factory=CaptionColumns)
     streetview: str | Path | None = None
     roads: str | Path | None = None
+    road_snap_m: float = SNAP_M
     buildings: str | Path | None = None
     features: str | Path | None = None
     regions: RegionSet | None = None
@@ -109,7 +113,7 @@ class CityInputs:
         frame = read_poi_table(self.require_path("pois"), notes)
         pois = PoiSet.from_source(frame, self.poi_columns)
         pois.notes[:0] = notes
-        return pois, read_tags(frame).take(pois.index)
+        return pois, read_tags(frame, self.poi_tags or None).take(pois.index)
 
     def open_embedding_raster(self) -> EmbeddingRaster:
         return EmbeddingRaster.open(self.require_path("embedding_raster"), quantization=self.quantization)
@@ -121,7 +125,7 @@ class CityInputs:
         return StreetViews.read(self.require_path("streetview"), progress)
 
     def read_roads(self, progress: Progress | None = None) -> RoadNetwork:
-        return RoadNetwork.read(self.require_path("roads"), progress=progress)
+        return RoadNetwork.read(self.require_path("roads"), self.road_snap_m, progress)
 
     def read_buildings(self) -> BuildingSet:
         return BuildingSet.read(self.require_path("buildings"))
@@ -143,6 +147,9 @@ class CityInputs:
             found["regions"] = self.regions.fingerprint()
         if "pois" in names:
             found["poi_columns"] = vars(self.poi_columns)
+            found["poi_tags"] = self.poi_tags
+        if "roads" in names:
+            found["road_snap_m"] = self.road_snap_m
         if "embedding_raster" in names:
             found["quantization"] = self.quantization
         if "imagery" in names:

@@ -110,7 +110,7 @@ class RegionSet:
         notes: list[str] = []
         geometry, kept = _clean_polygons(np.asarray(frame.geometry.array, dtype=object), where, notes)
         table = pd.DataFrame(frame.drop(columns=frame.geometry.name)).iloc[kept]
-        ids, name = _take_ids(table, id_field, where, notes)
+        ids, name = take_ids(table, id_field, where, notes)
         return cls(ids, geometry[kept], found_crs, name, table.reset_index(drop=True), notes)
 
     @classmethod
@@ -289,7 +289,7 @@ def _valid(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
     return result
 
 
-def _take_ids(table: pd.DataFrame, id_field: str | None, where: str, notes: list[str]) -> tuple[NDArray[Any], str]:
+def take_ids(table: pd.DataFrame, id_field: str | None, where: str, notes: list[str]) -> tuple[NDArray[Any], str]:
     """The id array and its name."""
     if id_field is not None:
         if id_field in table.columns:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from urbanfm_core.data.city import CityInputs
+from urbanfm_core.data.places import require_polygons
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.splits import Folds
 from urbanfm_core.data.store import SampleStore
@@ -57,6 +58,7 @@ def predict_with_network(stage: PredictStage, city: CityInputs, store_of: StoreM
     tuner, trained, checkpoint = load_network(stage, city)
     progress.log("info", f"{tuner.title} on {describe_device(trained.device)}")
     regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.02))
+    require_polygons(regions, "A fine-tuned network")
     city = replace(city, regions=regions)
     made_from = {
         "weights": checkpoint.manifest["weights_sha256"],

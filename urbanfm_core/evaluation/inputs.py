@@ -12,6 +12,7 @@ import pandas as pd
 
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.embedding_raster import EmbeddingRaster
+from urbanfm_core.data.places import are_points, read_places, require_polygons
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.evaluation.floors import area, coordinates, poi_floors, raster_floors, raster_sum
@@ -35,11 +36,11 @@ def read_labelled_regions(
 ) -> tuple[RegionSet, pd.DataFrame, list[str]]:
     """The regions, their labels row by row, and notes; see `labels_of` for the errors."""
     if stage.regions is not None:
-        regions = RegionSet.from_layer(stage.regions, stage.region_id)
+        regions = read_places(stage.regions, stage.region_id)
     else:
         given = stage.embeddings or ""
         _, source = name_and_path(given if isinstance(given, str) else given[0])
-        regions = RegionSet.from_layer(source, stage.region_id or own_id(source))
+        regions = read_places(source, stage.region_id or own_id(source))
     return regions, *labels_of(stage, regions, progress)
 
 
@@ -64,6 +65,7 @@ def labels_of(stage: LabelTables, regions: RegionSet, progress: Progress) -> tup
                 f"The regions have a field '{name}' already, which is the name of the label raster.",
                 "Rename the raster's file.",
             )
+        require_polygons(regions, "The sum of a raster (label_raster)")
         with EmbeddingRaster.open(stage.label_raster, "none") as raster:
             labels[name], said = raster_sum(regions, raster, progress)
         notes += said
@@ -104,8 +106,15 @@ def read_features(
 
 
 def read_floors(regions: RegionSet, city: CityInputs, progress: Progress) -> list[Features]:
-    """What anyone has of regions: plain features of each layer that is given, their area, and where they are."""
+    """What anyone has of regions: plain features of each layer that is given, their area, and where they are.
+
+    Raises:
+        ConfigError: layers are given for points, which have no surface to count in.
+    """
     floors: list[Features] = []
+    layers = city.given("pois", "embedding_raster", "imagery")
+    if layers:
+        require_polygons(regions, f"A floor of {layers[0]}")
     if city.pois is not None:
         floors += poi_floors(regions, city.read_pois(), progress.part(0.0, 0.3))
     if city.embedding_raster is not None:
@@ -114,7 +123,8 @@ def read_floors(regions: RegionSet, city: CityInputs, progress: Progress) -> lis
     if city.imagery is not None:
         with EmbeddingRaster.open(city.imagery) as raster:
             floors += raster_floors(regions, raster, "imagery", progress.part(0.6, 1.0))
-    return [*floors, area(regions), coordinates(regions)]
+    # Points have no area.
+    return [*floors, *([] if are_points(regions) else [area(regions)]), coordinates(regions)]
 
 
 def _named_apart(found: list[Features]) -> list[Features]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from urbanfm_core import report
+from urbanfm_core.data.places import are_points
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.evaluation.predict import INTERVAL, Prediction
 from urbanfm_core.geo.vector import write_layer
@@ -35,10 +36,11 @@ def write_outputs(regions: RegionSet, found: Prediction, out: str | None, parque
         return
     write_layer(frame, out)
     style = Path(out).with_suffix(".qml")
+    points = are_points(regions)
     if found.target.task == "regression":
-        write_ranking_style(style, frame["pred"].to_numpy(np.float64), "pred")
+        write_ranking_style(style, frame["pred"].to_numpy(np.float64), "pred", points=points)
     else:
-        write_class_style(style, found.target.classes, "pred", len(frame))
+        write_class_style(style, found.target.classes, "pred", len(frame), points=points)
 
 
 def score_lines(found: Prediction) -> list[str]:

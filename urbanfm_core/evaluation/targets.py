@@ -60,7 +60,7 @@ def read_targets(
     Args:
         specifications: As above; one text may hold several, separated by commas.
         labels: One row per region, in their order.
-        area_km2: (R,) area of the regions.
+        area_km2: (R,) area of the regions; 0 of points.
         task: Task of all targets that do not name their own; 'auto' guesses it from the column.
 
     Raises:
@@ -159,9 +159,12 @@ def _regression(
 ) -> Target:
     values = _numbers(name, series)
     notes, density = [], None
-    if _PEOPLE.search(column):
+    surface = bool((area > 0).all())
+    if _PEOPLE.search(column) and (surface or "dens" in column.lower()):
         density = values if "dens" in column.lower() else values / area
     if divide is not None:
+        if not surface:
+            raise ConfigError(f"Target '{name}': points have no area to divide by.", f"Predict '{column}' itself.")
         values = values / divide
     if log:
         useless = int((values <= 0).sum())

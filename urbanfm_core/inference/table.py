@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from urbanfm_core.data.places import read_places
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import InputError, ShapeError
 from urbanfm_core.files import atomic_path
@@ -26,10 +27,10 @@ _OWN_COLUMNS = ("emb_dim", "emb_model", "emb_pca1", "emb_pca2", "emb_pca3", "emb
 
 @dataclass(frozen=True)
 class EmbeddingTable:
-    """One vector per region.
+    """One vector per region, point of interest or building.
 
     Attributes:
-        regions: Ids, polygons and source fields, R rows.
+        regions: Ids, polygons or points, and source fields, R rows.
         vectors: (R, D) float32; NaN rows are regions that nothing covered.
         coverage: By modality, (R,) float32 in [0, 1].
         provenance: Where it came from: method, checkpoint, versions, inputs; JSON-like.
@@ -104,8 +105,8 @@ class EmbeddingTable:
         dropped = [name for name in frame.columns if _is_own(str(name))]
         coverage = {name: frame[name] for name in dropped if name.startswith("coverage_")}
         numbered = frame.drop(columns=dropped).assign(**{_ROW: np.arange(len(frame))})
-        regions = RegionSet.from_layer(numbered, id_name)
-        # Features without a polygon are no regions; their vectors go with them.
+        regions = read_places(numbered, id_name)
+        # What is left out, such as features without a polygon, takes its vector with it.
         kept = regions.attributes[_ROW].to_numpy()
         regions = replace(regions, attributes=regions.attributes.drop(columns=_ROW))
         return cls(

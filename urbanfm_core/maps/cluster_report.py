@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from urbanfm_core import report
+from urbanfm_core.data.places import are_points
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.evaluation.picture import Series, line_plot
 from urbanfm_core.evaluation.results import Summary
@@ -63,7 +64,8 @@ def write_clusters(path: str, found: Clustering) -> None:
     write_layer(frame_of(found), path)
     numbers = [str(one.number) for one in found.profiles]
     labels = [_legend(one) for one in found.profiles]
-    write_class_style(Path(path).with_suffix(".qml"), numbers, FIELD, len(found.regions), labels)
+    points = are_points(found.regions)
+    write_class_style(Path(path).with_suffix(".qml"), numbers, FIELD, len(found.regions), labels, points=points)
 
 
 def as_dict(found: Clustering) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyproj
+import shapely
 
 from urbanfm_core.errors import CRSError, EmptyInputError, MissingDependencyError, ShapeError
 from urbanfm_core.files import atomic_path
@@ -22,7 +23,7 @@ GREY = (204, 204, 204)
 _INK = "#2b2b2b"
 _QUIET = "#6d6d6d"
 _BORDERS_UP_TO = 2000
-_RGB_NOTE = "Alike colours mean alike regions: principal components 1, 2, 3 of the embedding as"
+_RGB_NOTE = "Alike colours mean alike places: principal components 1, 2, 3 of the embedding as"
 
 
 def plot_map(
@@ -40,7 +41,7 @@ def plot_map(
 
     Args:
         path: The PNG to write.
-        geometry: (R,) polygons.
+        geometry: (R,) polygons, or points.
         crs: Their coordinate reference system.
         values: Colours, (R, 3) uint8, such as `principal_rgb` makes; or numbers, (R,), NaN drawn grey.
         title: Above the map.
@@ -96,7 +97,8 @@ def plot_map(
     axes = figure.add_axes((0.03, footer / height, share, body / height))
     borders = len(series) <= _BORDERS_UP_TO
     line = {"edgecolor": "white", "linewidth": 0.4} if borders else {"edgecolor": "face", "linewidth": 0.15}
-    series.plot(ax=axes, color=faces, aspect=squeeze, **line)
+    dots = {"markersize": 25 if borders else 4} if (shapely.get_dimensions(geometry) == 0).all() else {}
+    series.plot(ax=axes, color=faces, aspect=squeeze, **line, **dots)
     axes.set_axis_off()
     axes.margins(0.01)
 

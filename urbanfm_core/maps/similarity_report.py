@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from urbanfm_core import report
+from urbanfm_core.data.places import are_points
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.vector import write_layer
@@ -71,12 +72,12 @@ def write_similar(path: str, found: Similar, regions: RegionSet, rows: NDArray[n
     Args:
         path: Layer.
         found: The ranking.
-        regions: Those with a polygon.
+        regions: Those with a polygon or point.
         rows: Row of each in the ranking.
     """
     frame = regions.with_fields(fields_of(found, rows))
     write_layer(frame, path)
-    write_ranking_style(Path(path).with_suffix(".qml"), frame["score"].to_numpy(np.float64))
+    write_ranking_style(Path(path).with_suffix(".qml"), frame["score"].to_numpy(np.float64), points=are_points(regions))
 
 
 def write_table(path: str, found: Similar) -> None:

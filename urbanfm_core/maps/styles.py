@@ -8,7 +8,7 @@ from __future__ import annotations
 
 # XML is written here, never read.
 import xml.etree.ElementTree as ET  # nosec B405
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from urbanfm_core.files import atomic_path
 from urbanfm_core.inference.components import principal_components
 from urbanfm_core.maps.plot import GREY, plot_map
+from urbanfm_core.maps.qml import options, rgba, style_root, vector_style
 
 __all__ = [
     "GREY",
@@ -83,7 +84,11 @@ def stretch_limits(values: npt.NDArray[np.floating]) -> Limits:
 
 
 def write_region_style(
-    path: str | Path, components: npt.NDArray[np.floating], fields: Sequence[str] = PCA_FIELDS
+    path: str | Path,
+    components: npt.NDArray[np.floating],
+    fields: Sequence[str] = PCA_FIELDS,
+    *,
+    points: bool = False,
 ) -> None:
     """Write the QGIS style of an embedding layer: three fields as red, green and blue.
 
@@ -94,6 +99,7 @@ def write_region_style(
         path: The `.qml` file; QGIS takes it up by itself where it lies beside the layer under the same name.
         components: (R, 3), as in the fields.
         fields: Names of the three fields.
+        points: Whether the layer holds points.
     """
     channels = []
     for field, (low, high) in zip(fields, stretch_limits(components), strict=True):
@@ -105,16 +111,19 @@ def write_region_style(
         (covered, "Embedding: principal components 1, 2, 3 as red, green, blue", "#8c96c6", colour),
         ("ELSE", "Not covered", _hex(GREY), None),
     ]
-    _write(path, _vector_style(rules, borders=len(components) <= _BORDERS_UP_TO))
+    _write(path, vector_style(rules, borders=len(components) <= _BORDERS_UP_TO, points=points))
 
 
-def write_ranking_style(path: str | Path, score: npt.NDArray[np.floating], field: str = "score") -> None:
+def write_ranking_style(
+    path: str | Path, score: npt.NDArray[np.floating], field: str = "score", *, points: bool = False
+) -> None:
     """Write the QGIS style of ranked regions: seven classes with about equally many regions each.
 
     Args:
         path: The `.qml` file.
         score: (R,), as in the field; NaN for a region without a score.
         field: Name of the field.
+        points: Whether the layer holds points.
     """
     finite = np.asarray(score, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
@@ -134,7 +143,7 @@ def write_ranking_style(path: str | Path, score: npt.NDArray[np.floating], field
         colour = SCORE_COLOURS[round(index / (classes - 1) * (len(SCORE_COLOURS) - 1)) if classes > 1 else -1]
         rules.append((" AND ".join(parts), f"{edges[index]:.3f} to {edges[index + 1]:.3f}", colour, None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
-    _write(path, _vector_style(rules, borders=len(score) <= _BORDERS_UP_TO))
+    _write(path, vector_style(rules, borders=len(score) <= _BORDERS_UP_TO, points=points))
 
 
 def class_colours(count: int) -> list[str]:
@@ -148,7 +157,13 @@ def class_colours(count: int) -> list[str]:
 
 
 def write_class_style(
-    path: str | Path, classes: Sequence[str], field: str, rows: int, labels: Sequence[str] | None = None
+    path: str | Path,
+    classes: Sequence[str],
+    field: str,
+    rows: int,
+    labels: Sequence[str] | None = None,
+    *,
+    points: bool = False,
 ) -> None:
     """Write the QGIS style of regions in classes, one colour each; the same classes always get the same colours.
 
@@ -158,6 +173,7 @@ def write_class_style(
         field: Name of the field, which holds text, or whole numbers.
         rows: Number of regions: many are drawn without borders.
         labels: Words of the legend; the values when not given.
+        points: Whether the layer holds points.
     """
     name = '"' + field.replace('"', '""') + '"'
     rules: list[tuple[str, str, str, str | None]] = []
@@ -165,7 +181,7 @@ def write_class_style(
         quoted = value.replace("'", "''")
         rules.append((f"{name} = '{quoted}'", label, colour, None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
-    _write(path, _vector_style(rules, borders=rows <= _BORDERS_UP_TO))
+    _write(path, vector_style(rules, borders=rows <= _BORDERS_UP_TO, points=points))
 
 
 def write_caption_style(path: str | Path, rows: int, field: str = "caption") -> None:
@@ -178,7 +194,7 @@ def write_caption_style(path: str | Path, rows: int, field: str = "caption") -> 
     """
     name = '"' + field.replace('"', '""') + '"'
     rules = [(f"{name} IS NOT NULL", "Described", CLASS_COLOURS[4], None), ("ELSE", "No caption", _hex(GREY), None)]
-    root = _vector_style(rules, borders=rows <= _BORDERS_UP_TO)
+    root = vector_style(rules, borders=rows <= _BORDERS_UP_TO)
     root.set("styleCategories", "Symbology|MapTips")
     # A map tip is a page of HTML, and a caption is text.
     ET.SubElement(root, "mapTip").text = f"[% replace(replace({name}, '&', '&amp;'), '<', '&lt;') %]"
@@ -291,9 +307,9 @@ def _pseudocolour(low: float, high: float, *, fade: bool = False) -> ET.Element:
         },
     )
     ramp = ET.SubElement(shader, "colorramp", {"type": "gradient", "name": "[source]"})
-    shades = [_rgba(colour, alpha) for colour, alpha in zip(colours, alphas, strict=True)]
+    shades = [rgba(colour, alpha) for colour, alpha in zip(colours, alphas, strict=True)]
     stops = ":".join(f"{step:.6f};{shade}" for step, shade in zip(steps[1:-1], shades[1:-1], strict=True))
-    _options(ramp, {"color1": shades[0], "color2": shades[-1], "discrete": "0", "stops": stops})
+    options(ramp, {"color1": shades[0], "color2": shades[-1], "discrete": "0", "stops": stops})
     for step, colour, alpha in zip(steps, colours, alphas, strict=True):
         value = low + step * (high - low)
         item = {"value": repr(value), "label": f"{value:.3f}", "color": colour, "alpha": str(alpha)}
@@ -302,7 +318,7 @@ def _pseudocolour(low: float, high: float, *, fade: bool = False) -> ET.Element:
 
 
 def _raster_style(renderer: ET.Element) -> ET.Element:
-    root = _root()
+    root = style_root()
     pipe = ET.SubElement(root, "pipe")
     pipe.append(renderer)
     ET.SubElement(pipe, "brightnesscontrast", {"brightness": "0", "contrast": "0", "gamma": "1"})
@@ -312,75 +328,8 @@ def _raster_style(renderer: ET.Element) -> ET.Element:
     return root
 
 
-def _vector_style(rules: Sequence[tuple[str, str, str, str | None]], *, borders: bool) -> ET.Element:
-    """Rules as (filter, label, colour, expression of the colour), drawn in this order."""
-    root = _root()
-    renderer = ET.SubElement(
-        root, "renderer-v2", {"type": "RuleRenderer", "symbollevels": "0", "forceraster": "0", "enableorderby": "0"}
-    )
-    tree = ET.SubElement(renderer, "rules", {"key": _key(0)})
-    symbols = ET.SubElement(renderer, "symbols")
-    for index, (condition, label, colour, expression) in enumerate(rules):
-        ET.SubElement(tree, "rule", {"key": _key(index + 1), "filter": condition, "label": label, "symbol": str(index)})
-        symbols.append(_fill_symbol(str(index), colour, expression, borders))
-    ET.SubElement(root, "blendMode").text = "0"
-    ET.SubElement(root, "featureBlendMode").text = "0"
-    ET.SubElement(root, "layerGeometryType").text = "2"
-    return root
-
-
-def _fill_symbol(name: str, colour: str, expression: str | None, borders: bool) -> ET.Element:
-    symbol = ET.Element("symbol", {"type": "fill", "name": name, "alpha": "1", "clip_to_extent": "1", "force_rhr": "0"})
-    layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0"})
-    outline = "255,255,255,150" if borders else _rgba(colour)
-    _options(
-        layer,
-        {
-            "color": _rgba(colour),
-            "style": "solid",
-            "outline_color": outline,
-            "outline_style": "solid",
-            "outline_width": "0.12" if borders else "0.06",
-            "outline_width_unit": "MM",
-            "joinstyle": "bevel",
-        },
-    )
-    if expression is not None:
-        # Without borders the outline takes the colour too, or the background shines through between neighbours.
-        properties = ["fillColor"] if borders else ["fillColor", "outlineColor"]
-        box = ET.SubElement(ET.SubElement(layer, "data_defined_properties"), "Option", {"type": "Map"})
-        ET.SubElement(box, "Option", {"type": "QString", "name": "name", "value": ""})
-        inner = ET.SubElement(box, "Option", {"type": "Map", "name": "properties"})
-        for key in properties:
-            item = ET.SubElement(inner, "Option", {"type": "Map", "name": key})
-            ET.SubElement(item, "Option", {"type": "bool", "name": "active", "value": "true"})
-            ET.SubElement(item, "Option", {"type": "QString", "name": "expression", "value": expression})
-            ET.SubElement(item, "Option", {"type": "int", "name": "type", "value": "3"})
-        ET.SubElement(box, "Option", {"type": "QString", "name": "type", "value": "collection"})
-    return symbol
-
-
-def _root() -> ET.Element:
-    return ET.Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology"})
-
-
-def _options(parent: ET.Element, values: Mapping[str, str]) -> None:
-    box = ET.SubElement(parent, "Option", {"type": "Map"})
-    for name, value in values.items():
-        ET.SubElement(box, "Option", {"type": "QString", "name": name, "value": value})
-
-
-def _key(number: int) -> str:
-    """QGIS wants a unique key per rule; counted ones keep the file the same from run to run."""
-    return f"{{00000000-0000-4000-8000-{number:012d}}}"
-
-
 def _hex(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
-
-
-def _rgba(colour: str, alpha: int = 255) -> str:
-    return ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)) + f",{alpha}"
 
 
 def _write(path: str | Path, root: ET.Element) -> None:

@@ -31,7 +31,7 @@ def map_svg(
     """Regions filled with colours, and what these mean.
 
     Args:
-        geometry: (R,) polygons.
+        geometry: (R,) polygons, or points, which are drawn as dots.
         crs: Their coordinate reference system; in degrees, the map is squeezed to look right at its middle latitude.
         colours: One '#rrggbb' per region.
         legend: Words and their colour, from top to bottom.
@@ -43,7 +43,9 @@ def map_svg(
     wide, high = max((east - west) * squeeze, 1e-12), max(north - south, 1e-12)
     scale = min(_WIDTH / wide, _TALLEST / high)
     placed = shapely.transform(geometry, lambda xy: (xy - [west, north]) * [scale * squeeze, -scale])
-    body = _dots(placed, colours) if len(placed) > _SHAPES_UP_TO else _shapes(placed, colours)
+    many = len(placed) > _SHAPES_UP_TO
+    surfaces = bool((shapely.get_dimensions(placed) == 2).all())
+    body = _shapes(placed, colours) if surfaces and not many else _dots(placed, colours, 2 if many else 5)
     left = wide * scale + 20
     entries = "".join(
         f'<rect x="{left:.0f}" y="{row * _LEGEND:.0f}" width="14" height="14" fill="{colour}"/>'
@@ -87,10 +89,10 @@ def _shapes(placed: npt.NDArray[np.object_], colours: Sequence[str]) -> str:
     return f'<g stroke="#fff" stroke-width=".4" fill-rule="evenodd">{"".join(drawn)}</g>'
 
 
-def _dots(placed: npt.NDArray[np.object_], colours: Sequence[str]) -> str:
+def _dots(placed: npt.NDArray[np.object_], colours: Sequence[str], side: int) -> str:
     centres = shapely.get_coordinates(shapely.centroid(placed))
     dots = (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="2" height="2" fill="{colour}"/>'
+        f'<rect x="{x - side / 2:.1f}" y="{y - side / 2:.1f}" width="{side}" height="{side}" fill="{colour}"/>'
         for (x, y), colour in zip(centres, colours, strict=True)
     )
     return "<g>" + "".join(dots) + "</g>"

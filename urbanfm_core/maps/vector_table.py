@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
+from urbanfm_core.data.places import read_places
 from urbanfm_core.data.regions import ID_COLUMNS, RegionSet
 from urbanfm_core.errors import ConfigError, InputError
 from urbanfm_core.evaluation.tables import (
@@ -97,10 +98,10 @@ class VectorTable:
         return np.array([places[key] for key in wanted], np.int64)
 
     def regions(self) -> tuple[RegionSet, NDArray[np.int64]]:
-        """Polygons and fields, and the row of each here; regions without a polygon are left out and counted.
+        """Polygons or points, and fields, and the row of each here; what has neither is left out and counted.
 
         Raises:
-            InputError: the table has no polygons.
+            InputError: the table has no geometry.
         """
         wanted = None
         if _list_column(self.source):
@@ -110,7 +111,7 @@ class VectorTable:
         frame = read_layer(self.source, wanted)
         known = self.id_name in frame.columns or self.id_name == frame.index.name
         numbered = frame.assign(**{_ROW: np.arange(len(frame))})
-        found = RegionSet.from_layer(numbered, self.id_name if known else None)
+        found = read_places(numbered, self.id_name if known else None)
         rows = found.attributes[_ROW].to_numpy(np.int64)
         return replace(found, attributes=found.attributes.drop(columns=_ROW)), rows
 

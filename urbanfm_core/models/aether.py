@@ -31,6 +31,7 @@ from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.geo.windows import Disk, Square
 from urbanfm_core.geo.zonal import zonal_mean
 from urbanfm_core.models import checks
+from urbanfm_core.models.aether_points import point_vectors, require_trained_bands
 from urbanfm_core.models.batches import PixelBatches
 from urbanfm_core.models.device import single_threads
 from urbanfm_core.models.method import Method, PixelFunction, Prepared, RegionVectors, Trained, TrainingCity
@@ -44,6 +45,7 @@ from urbanfm_core.models.poi_samples import (
     stored_text_vectors,
     unit_rows,
 )
+from urbanfm_core.models.points import PointVectors
 from urbanfm_core.models.text import TextEncoder, load_text_encoder
 from urbanfm_core.objectives.contrastive import contrastive_loss, logit_scale
 from urbanfm_core.progress import Progress
@@ -195,7 +197,8 @@ class Aether(Method):
     paper: ClassVar[str] = "Liu et al. 2025, Beyond AlphaEarth, arXiv:2510.09894"
     needs: ClassVar[tuple[str, ...]] = ("pois", "embedding_raster")
     embeds_from: ClassVar[tuple[str, ...]] = ("embedding_raster",)
-    can: ClassVar[frozenset[str]] = frozenset({"pixels", "text", "cities"})
+    can: ClassVar[frozenset[str]] = frozenset({"pixels", "text", "cities", "points"})
+    points_from: ClassVar[tuple[str, ...]] = ("pois", "embedding_raster")
     config_class: ClassVar[type] = AetherConfig
     # Table 1; at weight 0 the augmented window has no say. The paper's other variations are sweeps of single numbers:
     # lambda_image (figure 3), base_m and augmented_m (table 2), poi_share (figure 4).
@@ -311,12 +314,7 @@ class Aether(Method):
         if trained.precision != "float32":
             notes.append("Pixels are embedded in float32; the precision chosen is that of training only.")
         with city.open_embedding_raster() as raster:
-            if raster.bands != trained.config.bands:
-                raise CheckpointError(
-                    f"{raster.info.path} has {raster.bands} bands, but the checkpoint was trained on "
-                    f"{trained.config.bands}.",
-                    "Give the kind of raster that the model was trained on.",
-                )
+            require_trained_bands(raster, trained.config)
             notes += _unlike_training(raster, trained.preprocessing)
             source = _Directed(raster)
             pooled = zonal_mean(
@@ -335,6 +333,11 @@ class Aether(Method):
         if source.zero_pixels:
             notes.append(f"{source.zero_pixels:,} pixels in and beside the regions are zero in all bands: left out.")
         return RegionVectors(pooled.mean, {"embedding_raster": pooled.coverage.astype(np.float32)}, notes)
+
+    def embed_points(self, trained: Trained, city: CityInputs, store: SampleStore, progress: Progress) -> PointVectors:
+        """Text and surroundings of each point on the shared sphere; see `aether_points.point_vectors`."""
+        pixels = self.pixel_function(trained)
+        return point_vectors(trained, city, pixels, lambda: _same_encoder(trained), store, progress)
 
     def pixel_function(self, trained: Trained) -> PixelFunction:
         """Projector for arrays of pixels: (N, C) float32 -> (N, D) float32 of unit length.

@@ -21,6 +21,7 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.attention import RegionAttention
+from urbanfm_core.models.points import PointVectors
 from urbanfm_core.progress import Progress
 
 if TYPE_CHECKING:
@@ -216,7 +217,9 @@ class Method(ABC):
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'windows' (embeds any window
             of imagery), 'text' (shares a space with phrases), 'attention' (tells where points of interest look in the
             pictures of their regions), 'cities' (learns from several cities together), 'captions' (writes what it sees
-            in imagery).
+            in imagery), 'points' (embeds single points of interest).
+        points_from: For methods that have 'points': the inputs that a trained model reads of them; the first is needed.
+        shares_training: Whether several processes may train together, with the result of one.
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
         config_class: Frozen dataclass of the method's own numbers, with defaults from the paper.
         ablations: What the paper's tables leave out, by its own names: changes to the configuration.
@@ -231,6 +234,8 @@ class Method(ABC):
     may_use: ClassVar[tuple[str, ...]] = ()
     trains_on: ClassVar[Literal["points", "regions"]] = "points"
     can: ClassVar[frozenset[str]] = frozenset()
+    points_from: ClassVar[tuple[str, ...]] = ()
+    shares_training: ClassVar[bool] = True
     uses_position: ClassVar[bool] = False
     config_class: ClassVar[type]
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -272,6 +277,32 @@ class Method(ABC):
         rule: str = "centre",
     ) -> RegionVectors:
         """One vector per region."""
+
+    def embed_points(self, trained: Trained, city: CityInputs, store: SampleStore, progress: Progress) -> PointVectors:
+        """For methods that have 'points': one vector per point of interest, or building, of the city.
+
+        Args:
+            trained: Network.
+            city: Needs points of interest; what is given of `points_from` is read too.
+            store: Keeps finished parts; must belong to this network and these layers.
+            progress: Reports and cancels.
+        """
+        raise self._cannot_embed_points()
+
+    def require_points(self) -> None:
+        """Check that the method has 'points', before anything is read.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        if "points" not in self.can:
+            raise self._cannot_embed_points()
+
+    def _cannot_embed_points(self) -> ConfigError:
+        return ConfigError(
+            f"{self.title} has no vectors of single points of interest.",
+            "Give a checkpoint of a method that has: UrbanMFM or AETHER.",
+        )
 
     def phases(self, prepared: Prepared) -> list[Phase]:
         """What is trained one after another, each phase for all epochs of the settings; one of all samples if not said."""

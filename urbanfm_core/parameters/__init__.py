@@ -16,6 +16,8 @@ from urbanfm_core.parameters.inputs import (
     RegionId,
     RegionInputs,
     SeveralCities,
+    StreetViewInputs,
+    TagColumns,
     cell_shape,
     cell_size,
 )
@@ -46,6 +48,8 @@ __all__ = [
     "RegionInputs",
     "SeveralCities",
     "Stage",
+    "StreetViewInputs",
+    "TagColumns",
     "TargetParams",
     "TrainingParams",
     "cell_shape",

@@ -56,6 +56,17 @@ class PoiInputs(Stage):
     )
 
 
+class TagColumns(Stage):
+    poi_tags: list[str] = param(
+        [],
+        "Columns of the points of interest that hold tags, packed (JSON, hstore) or one key each, and no others. All that "
+        "look like tags when not given. For methods that read tags (UrbanMFM); leave out what is to be predicted.",
+        label="Tag fields",
+        kind="list",
+        advanced=True,
+    )
+
+
 class EmbeddingRasterInputs(Stage):
     embedding_raster: str | None = param(
         None,
@@ -108,7 +119,7 @@ class CaptionFile(Stage):
     )
 
 
-class CaptionInputs(CaptionFile):
+class StreetViewInputs(Stage):
     streetview: str | None = param(
         None,
         "Street views: a point layer, or a table with longitude and latitude, with a column that names the picture file "
@@ -118,12 +129,25 @@ class CaptionInputs(CaptionFile):
     )
 
 
+class CaptionInputs(CaptionFile, StreetViewInputs):
+    """Street views, and captions of pictures."""
+
+
 class NetworkInputs(Stage):
     roads: str | None = param(
         None,
         "Roads: any line layer, in OpenStreetMap's scheme or not. Lines are cut where they meet on one level.",
         label="Roads",
         kind="layer",
+    )
+    road_snap: float = param(
+        1.0,
+        "Ends of roads that lie so near to each other, or to another road, meet there.",
+        label="Snapping of road ends",
+        kind="number",
+        unit="m",
+        gt=0,
+        advanced=True,
     )
     buildings: str | None = param(
         None,
@@ -195,7 +219,9 @@ class RegionInputs(RegionId):
     grid_shape: GridShape = cell_shape("Shape of the grid's cells.", advanced=True)
 
 
-class CityParams(CaptionInputs, NetworkInputs, EmbeddingRasterInputs, ImageryInputs, PoiInputs, RegionInputs):
+class CityParams(
+    CaptionInputs, NetworkInputs, EmbeddingRasterInputs, ImageryInputs, TagColumns, PoiInputs, RegionInputs
+):
     """The layers of one city."""
 
 

@@ -22,6 +22,7 @@ from urbanfm_core.pipeline import (
     installation,
     layers,
     maps,
+    places,
     training,
     transfer,
 )
@@ -37,6 +38,7 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
     "caption": captions.caption,
     "train": training.train,
     "embed": embedding.embed,
+    "embedpois": places.embedpois,
     "embedraster": embedding.embedraster,
     "describe": descriptions.describe,
     "cluster": maps.cluster,

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 
 def cluster(stage: ClusterStage, progress: Progress) -> Result:
+    from urbanfm_core.data.places import require_polygons
     from urbanfm_core.maps import cluster_report
     from urbanfm_core.maps.profile import profile_clusters
 
     given = vectors_to_cluster(stage)
+    if stage.pois is not None:
+        require_polygons(given.regions, "A description of clusters by points of interest (pois)")
     pois = city_of(stage).read_pois() if stage.pois is not None else None
     progress.update(0.05, f"Clustering {len(given.regions):,} regions")
     groups = groups_of(stage, given.vectors, progress.part(0.05, 0.85))
@@ -80,20 +83,20 @@ class ToCluster:
 
 
 def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
-    """Read what `cluster` takes: polygons, their vectors, and the fields that describe them.
+    """Read what `cluster` takes: polygons or points, their vectors, and the fields that describe them.
 
     Raises:
         InputError, ConfigError: the embeddings or the fields are not usable.
     """
-    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.data.places import read_places
     from urbanfm_core.evaluation.tables import label_columns, name_and_path, own_id, read_embeddings, vector_columns
     from urbanfm_core.maps.profile import field_columns
 
     _, source = name_and_path(str(stage.embeddings))
     if stage.regions is not None:
-        regions = RegionSet.from_layer(stage.regions, stage.region_id)
+        regions = read_places(stage.regions, stage.region_id)
     else:
-        regions = RegionSet.from_layer(source, stage.region_id or own_id(source))
+        regions = read_places(source, stage.region_id or own_id(source))
     labels = label_columns(regions)
     # A field that the user names is no part of the vector, whatever it looks like.
     named = set(stage.fields) if stage.regions is None else {str(name) for name in labels.columns}
@@ -200,7 +203,7 @@ def chosen_rows(stage: SimilarStage, source: VectorTable, notes: list[str]) -> N
     """
     import numpy as np
 
-    from urbanfm_core.data.regions import RegionSet
+    from urbanfm_core.data.places import read_places
     from urbanfm_core.errors import InputError
     from urbanfm_core.maps.vector_table import rows_at
 
@@ -213,7 +216,7 @@ def chosen_rows(stage: SimilarStage, source: VectorTable, notes: list[str]) -> N
                 f"{source.name}: regions cannot be chosen on a map, since the table has no polygons ({error.message})",
                 "Choose them by id (ids), or give a layer or GeoParquet of embeddings.",
             ) from error
-        parts.append(rows[rows_at(regions, RegionSet.from_layer(stage.chosen), notes)])
+        parts.append(rows[rows_at(regions, read_places(stage.chosen), notes)])
     return np.unique(np.concatenate(parts))
 
 
@@ -301,6 +304,7 @@ def search(stage: SearchStage, progress: Progress) -> Result:
 def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:
     import pandas as pd
 
+    from urbanfm_core.data.places import are_points
     from urbanfm_core.geo.vector import write_layer
     from urbanfm_core.maps.styles import write_ranking_style
 
@@ -310,7 +314,7 @@ def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:
         "percentile": ranking.percentile.astype(float),
     }
     write_layer(table.regions.to_frame().assign(**fields), path)
-    write_ranking_style(Path(path).with_suffix(".qml"), ranking.score)
+    write_ranking_style(Path(path).with_suffix(".qml"), ranking.score, points=are_points(table.regions))
 
 
 def _plain(value: Any) -> Any:

@@ -68,9 +68,11 @@ def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Pr
     """The method, its preset, cities ready to train on, and these."""
     from urbanfm_core.models import get_method, load_preset
     from urbanfm_core.models.device import describe_device, resolve_device
+    from urbanfm_core.training.processes import require_one_process
 
     preset = load_preset(stage.preset)
     method = get_method(preset["method"])
+    require_one_process(method)
     cities = cities_to_train_on(stage, method)
     config = method_config(stage, method, preset)
     device = resolve_device(stage.device)

@@ -12,7 +12,7 @@ from typing import Any
 from urbanfm_core.cities import layers_of
 from urbanfm_core.parameters import Stage
 from urbanfm_core.pipeline.outputs import check_outputs
-from urbanfm_core.planning import attention, captions, embedding, evaluation, maps, training, transfer
+from urbanfm_core.planning import attention, captions, embedding, evaluation, maps, places, training, transfer
 from urbanfm_core.planning.inputs import describe_inputs
 from urbanfm_core.planning.plans import Plan
 from urbanfm_core.progress import Progress
@@ -23,6 +23,7 @@ _PLANNERS: dict[str, Callable[[Any, Plan, Progress], object]] = {
     "caption": captions.plan_captions,
     "train": training.plan_training,
     "embed": embedding.plan_embedding,
+    "embedpois": places.plan_points,
     "embedraster": embedding.plan_raster,
     "describe": captions.plan_descriptions,
     "cluster": maps.plan_clusters,

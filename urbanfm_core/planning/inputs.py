@@ -9,16 +9,17 @@ from urbanfm_core.planning.plans import Plan
 
 
 def describe_inputs(stage: Any, made: Plan, whose: str) -> None:
+    from urbanfm_core.data.places import are_points, read_places
     from urbanfm_core.data.poi import PoiSet
     from urbanfm_core.data.region_features import RegionFeatures
-    from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.geo.raster import inspect_raster
     from urbanfm_core.training.checkpoint import Checkpoint
 
     regions, pois, checkpoint = (getattr(stage, name, None) for name in ("regions", "pois", "checkpoint"))
     if isinstance(regions, str):
-        found = RegionSet.from_layer(regions, getattr(stage, "region_id", None))
-        made.reads.append((f"{whose}regions", f"{len(found.ids):,} polygons, {found.crs.name}"))
+        found = read_places(regions, getattr(stage, "region_id", None))
+        kind = "points" if are_points(found) else "polygons"
+        made.reads.append((f"{whose}regions", f"{len(found.ids):,} {kind}, {found.crs.name}"))
     if isinstance(pois, str):
         points = PoiSet.from_source(pois, city_of(stage).poi_columns)
         told = sum(sentence is not None for sentence in points.sentences())

@@ -15,7 +15,7 @@ import numpy as np
 from urbanfm_core.errors import EmptyInputError, NoOverlapError
 from urbanfm_core.planning.plans import Plan
 
-_PILOT_POINTS = (64, 320)
+PILOT_POINTS = (64, 320)
 PILOT_REGIONS = (8, 40)
 
 
@@ -59,7 +59,7 @@ class Pilots:
 def point_pilots(city: Any) -> Pilots:
     points = city.inputs.read_pois()
     usable = np.flatnonzero([sentence is not None for sentence in points.sentences()])
-    return Pilots("points of interest", usable, _PILOT_POINTS, lambda rows: _pilot_city(city, points.take(rows)))
+    return Pilots("points of interest", usable, PILOT_POINTS, lambda rows: _pilot_city(city, points.take(rows)))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from urbanfm_core.stages.evaluation import AblateStage, EvaluateStage, PredictSt
 from urbanfm_core.stages.installation import CheckStage
 from urbanfm_core.stages.layers import GridStage, SampleCityStage
 from urbanfm_core.stages.maps import ClusterStage, SearchStage, SimilarStage
+from urbanfm_core.stages.places import EmbedPoisStage
 from urbanfm_core.stages.training import PrepareStage, TrainStage
 from urbanfm_core.stages.transfer import TransferStage
 
@@ -37,6 +38,7 @@ STAGES: dict[str, type[Stage]] = {
     "caption": CaptionStage,
     "train": TrainStage,
     "embed": EmbedStage,
+    "embedpois": EmbedPoisStage,
     "embedraster": EmbedRasterStage,
     "describe": DescribeStage,
     "cluster": ClusterStage,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+
+from urbanfm_core.errors import ConfigError
+from urbanfm_core.models.method import Method
 
 
 def make_accelerator(device: torch.device) -> Accelerator:
@@ -26,6 +30,21 @@ def make_accelerator(device: torch.device) -> Accelerator:
         # Left to the end of the interpreter, the threads of the process group may abort it.
         atexit.register(_leave_process_group)
     return accelerator
+
+
+def require_one_process(method: Method) -> None:
+    """Check that a method is not started in several processes that it cannot share its training with.
+
+    Raises:
+        ConfigError: it is, by torchrun or accelerate launch.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count > 1 and not method.shares_training:
+        raise ConfigError(
+            f"{method.title} trains in one process, but {count} were started: each would draw samples and average pictures "
+            "for itself, and the result would not be that of one.",
+            "Start it without torchrun or accelerate launch.",
+        )
 
 
 def _leave_process_group() -> None:

@@ -20,6 +20,7 @@ from urbanfm_core.result import said_by
 from urbanfm_core.training.checkpoint import Checkpoint, guard_replacing
 from urbanfm_core.training.loop import SAVE_EVERY_S, Fitted, fit
 from urbanfm_core.training.plot import plot_losses
+from urbanfm_core.training.processes import require_one_process
 from urbanfm_core.training.resume import FILE as STATE_FILE
 from urbanfm_core.training.task import Task, TrainingConfig
 
@@ -64,8 +65,10 @@ def train(
     Raises:
         OutputError: the place cannot be written.
         CheckpointError: something else than a checkpoint is at `out`.
-        Cancelled, TrainingError, ConfigError: see `fit`.
+        ConfigError: several processes for a method that trains in one; else see `fit`.
+        Cancelled, TrainingError: see `fit`.
     """
+    require_one_process(method)
     out = Path(out).expanduser().absolute()
     guard_replacing(out)
     folder = working_folder(out)

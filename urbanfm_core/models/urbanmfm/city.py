@@ -98,7 +98,7 @@ class MfmCity:
     Attributes:
         texts: Distinct texts: frozen vectors (U, T) float32, or tokens (U, L) int64 with -1 as padding.
         place_text: (P,) row in `texts`.
-        source: (P,) row of the layer that each place comes from.
+        source: (P,) row of each place among the city's points of interest.
         xy: (P, 2) metres, in the CRS of `groups`.
         shapes: Outlines of polygons.
         area: (B,) float32 share log(1 + m2) / log(1 + largest).

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -94,22 +95,19 @@ class CityComputer:
         mean: NDArray[np.float32] = np.mean(found, axis=0, dtype=np.float32)
         return mean
 
-    def places(self) -> PlaceVectors:
-        """Vectors of all places."""
-        count, width = len(self.city), self.config.width
-        views = self._pictures("street", self.city.street, self.progress.part(0.2, 0.6))
-        view_vectors = torch.from_numpy(views).to(self.trained.device)
+    def places(self, rows: NDArray[np.int64]) -> PlaceVectors:
+        """Vectors of some places, each by itself."""
+        count, width = len(rows), self.config.width
         made = {name: np.full((count, width), np.nan, np.float32) for name in ("text", "street", "polygon", "fused")}
         city, config, model, device = self.city, self.config, self.model, self.trained.device
 
         def one(part: slice) -> None:
-            rows = np.arange(count)[part]
-            every = np.ones(len(rows), bool)
-            batch = place_batch(city, rows, every, every, config, device, pictures=False)
+            every = np.ones(len(rows[part]), bool)
+            batch = place_batch(city, rows[part], every, every, config, device, pictures=False)
             text = model.part("text")(batch["text"])
             street, has_street = torch.zeros_like(text), torch.zeros(len(text), dtype=torch.bool, device=device)
             if "views" in batch and model.street_gate is not None:
-                seen = view_vectors[torch.from_numpy(city.view).to(device)[batch["views"]]]
+                seen = self._view_vectors[torch.from_numpy(city.view).to(device)[batch["views"]]]
                 street, has_street = model.street_vectors(text, seen, batch)
             polygon, has_polygon = torch.zeros_like(text), torch.zeros_like(has_street)
             if "shapes" in batch and len(batch["shapes"]):
@@ -125,31 +123,59 @@ class CityComputer:
         self._run(count, _PLACES, "place", one)
         return PlaceVectors(**made)
 
-    def places_in_context(self, vectors: PlaceVectors) -> NDArray[np.float32]:
-        """Vectors of places with those around them (eq. 5 and 16): the mean over what places can show themselves by.
+    def places_in_context(self) -> NDArray[np.float32]:
+        """Vectors of all places with those around them (eq. 5 and 16): the mean over what places can show themselves by.
+
+        They are computed and kept part by part, each of places that lie beside one another, with what surrounds them.
 
         Returns:
-            (P, D); where the local stage was not trained, `fused` as it is.
+            (P, D); where the local stage was not trained, each place stands for itself.
         """
         city, config = self.city, self.config
-        if self.model.local is None:
-            return vectors.fused
-        shown = [vectors.text]
-        for other in (vectors.street, vectors.polygon):
-            has = ~np.isnan(other[:, 0])
-            if has.any():
-                shown.append(np.where(has[:, None], other, vectors.text))
-        count = len(city)
-        found = np.zeros((count, config.width), np.float32)
+        found = np.empty((len(city), config.width), np.float32)
+        order = _beside(city.xy, config.reach_m)
+        progress = self.progress.part(0.6, 1.0)
+        shown = ["text"]
+        if self.model.street_gate is not None and city.sees_street(config.street_reach_m).any():
+            shown.append("street")
+        if self.model.polygon is not None and city.has_polygon.any():
+            shown.append("polygon")
 
-        def one(part: slice) -> None:
-            rows = np.arange(count)[part]
-            near = city.index.near_rows(rows, config.reach_m, config.max_neighbours)
-            for values in shown:
-                found[part] += self._graphs("local", near, rows, values, PLACE_UNIT_M) / len(shown)
+        def make(part: slice) -> dict[str, NDArray[np.float32]]:
+            return {"vectors": self._in_context(order[part], shown)}
 
-        self._run(count, _PLACES, "place", one)
+        for part, made in self.store.partitions("place-vectors", len(city), _PARTITION, make):
+            found[order[part]] = made["vectors"]
+            progress.update(part.stop / len(city), f"{part.stop:,}/{len(city):,} points of interest")
         return found
+
+    def _in_context(self, rows: NDArray[np.int64], shown: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of some places with those around them, (N, D)."""
+        city, config = self.city, self.config
+        if self.model.local is None:
+            return self.places(rows).fused
+        near = city.index.near_rows(rows, config.reach_m, config.max_neighbours)
+        nodes = np.unique(np.concatenate([rows, near.index]))
+        vectors = self.places(nodes)
+        found = np.zeros((len(rows), config.width), np.float32)
+        for name in shown:
+            other = getattr(vectors, name)
+            values = np.where(np.isnan(other[:, :1]), vectors.text, other)
+
+            def one(part: slice, values: NDArray[np.float32] = values) -> None:
+                lists = near.take(np.arange(len(rows))[part])
+                lists = replace(lists, index=np.searchsorted(nodes, lists.index))
+                centres = np.searchsorted(nodes, rows[part])
+                found[part] += self._graphs("local", lists, centres, values, PLACE_UNIT_M) / len(shown)
+
+            self._run(len(rows), _PLACES, "place", one)
+        return found
+
+    @cached_property
+    def _view_vectors(self) -> Tensor:
+        """Vectors of all street views, (S, D)."""
+        found = self._pictures("street", self.city.street, self.progress.part(0.2, 0.6))
+        return torch.from_numpy(found).to(self.trained.device)
 
     def _region_values(self, kind: str) -> NDArray[np.float32]:
         """What regions show themselves by, (R, D); NaN for those that cannot."""
@@ -165,8 +191,8 @@ class CityComputer:
                 numbers = torch.from_numpy(city.features[has]).to(self.trained.device)
                 values[has] = _numbers(self.model.part("features")(numbers))
         else:
-            places = self.places()
-            one = places.fused if "global" in config.stages else self.places_in_context(places)
+            alone = "global" in config.stages
+            one = self.places(np.arange(len(city))).fused if alone else self.places_in_context()
             region, place = city.region_places.take(np.arange(city.regions))
             total = np.zeros((city.regions, config.width))
             np.add.at(total, region, one[place])
@@ -229,6 +255,13 @@ class CityComputer:
                 function(part)
 
         Batches(trained.device, size, trained.notes, doing="embedding", noun=noun).run(count, checked)
+
+
+def _beside(xy: NDArray[np.float64], side_m: float) -> NDArray[np.int64]:
+    """An order in which places of one square follow one another, (P,)."""
+    square = np.floor(xy / side_m)
+    order: NDArray[np.int64] = np.lexsort((square[:, 0], square[:, 1]))
+    return order
 
 
 def _numbers(rows: Tensor) -> NDArray[np.float32]:

@@ -175,8 +175,10 @@ class CityReader:
         told = np.flatnonzero(texts != "")
         if len(told) < len(pois):
             self.notes.append(f"{len(pois) - len(told):,} of {len(pois):,} points have no tags and are left out.")
-        pois, texts = pois.take(told), texts[told]
+        # Their index is from now on the row among the city's points, whatever is left out.
+        pois, texts = replace(pois.take(told), index=told), texts[told]
         moved = pois.to_crs(crs)
+        texts = texts[np.searchsorted(told, moved.index)]
         inside = regions.assign(moved.xy, crs, progress.part(0.0, 0.3))
         found = replace(
             found,

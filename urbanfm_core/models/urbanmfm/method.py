@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from urbanfm_core.data.city import CityInputs
+from urbanfm_core.data.places import region_around
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError
 from urbanfm_core.models.checks import require_kept
 from urbanfm_core.models.method import Method, Phase, Prepared, RegionVectors, Trained
+from urbanfm_core.models.points import PointVectors
 from urbanfm_core.models.text import TextEncoder, load_text_encoder
 from urbanfm_core.models.trainable import starting_image_network, starting_text_network
 from urbanfm_core.models.urbanmfm.city import MfmCity
@@ -66,7 +68,11 @@ class UrbanMfm(Method):
     embeds_from: ClassVar[tuple[str, ...]] = ()
     one_of: ClassVar[tuple[str, ...]] = ("pois", "imagery", "features")
     may_use: ClassVar[tuple[str, ...]] = ("buildings", "roads", "streetview", "captions")
+    can: ClassVar[frozenset[str]] = frozenset({"points"})
+    points_from: ClassVar[tuple[str, ...]] = ("pois", "buildings", "streetview")
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
+    # Batch statistics of the networks of pictures, and what is drawn, would be each process's own.
+    shares_training: ClassVar[bool] = False
     config_class: ClassVar[type] = UrbanMfmConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "w/o Micro Scale": {"micro_scale": False},
@@ -184,35 +190,45 @@ class UrbanMfm(Method):
             notes.append("Vectors were computed in bfloat16; their third digit may differ from those in float32.")
         return RegionVectors(vectors, _coverage(read, trained.config), notes)
 
+    def embed_points(self, trained: Trained, city: CityInputs, store: SampleStore, progress: Progress) -> PointVectors:
+        """Points of interest with those around them (eq. 5), for what a single place or building is.
 
-def embed_places(
-    trained: Trained, city: CityInputs, regions: RegionSet, store: SampleStore, progress: Progress
-) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
-    """Vectors of the points of interest, with those around them (eq. 5): for what a single place or building is.
+        A point without any tag has no vector, and is no neighbour of others.
 
-    Args:
-        trained: A network that learned from points of interest.
-        city: Needs points of interest.
-        regions: The regions of the city; their place on earth decides the metric CRS.
-        store, progress: As for `UrbanMfm.embed`.
-    Returns:
-        (P, D), the row of the layer that each comes from (P,), and notes.
-    Raises:
-        ConfigError: there are no points of interest, or the network did not learn from any.
-    """
-    city.require("pois")
-    if not trained.config.reads_pois:
-        raise ConfigError("The model did not learn from points of interest.", "Train one with --pois.")
-    read, notes = read_trained(trained, replace(city, regions=regions), store, progress.part(0.0, 0.5))
-    computer = CityComputer(trained, read, store, progress.part(0.5, 1.0))
-    return computer.places_in_context(computer.places()), read.source, notes
+        Raises:
+            ConfigError: there are no points of interest, or the network did not learn from any.
+        """
+        city.require("pois")
+        if not trained.config.reads_pois:
+            raise ConfigError("The model did not learn from points of interest.", "Train one with --pois.")
+        pois = city.read_pois()
+        # Layers that only regions show themselves by are not read.
+        around = replace(city, regions=region_around(pois), imagery=None, features=None, roads=None)
+        read, notes = read_trained(trained, around, store, progress.part(0.0, 0.5), self.points_from)
+        vectors = np.full((len(pois), trained.config.width), np.nan, np.float32)
+        vectors[read.source] = CityComputer(trained, read, store, progress.part(0.5, 1.0)).places_in_context()
+        coverage = {"pois": np.isfinite(vectors[:, 0]).astype(np.float32)}
+        shown = {
+            "streetview": None if read.groups is None else read.sees_street(trained.config.street_reach_m),
+            "buildings": None if read.polygon is None else read.has_polygon,
+        }
+        for name, has in shown.items():
+            if has is not None:
+                coverage[name] = np.zeros(len(pois), np.float32)
+                coverage[name][read.source] = has
+        return PointVectors(vectors, coverage, notes)
 
 
 def read_trained(
-    trained: Trained, city: CityInputs, store: SampleStore, progress: Progress
+    trained: Trained, city: CityInputs, store: SampleStore, progress: Progress, wanted: Sequence[str] = INPUTS
 ) -> tuple[MfmCity, list[str]]:
     """The tables of a city, read as in training, and notes.
 
+    Args:
+        trained: Network.
+        city: Its layers and regions.
+        store, progress: As for `UrbanMfm.embed`.
+        wanted: Inputs that are missed if they lack.
     Raises:
         CheckpointError: the checkpoint does not tell how layers are read, or another text encoder is here.
         ConfigError: no layer is given that the network reads.
@@ -230,7 +246,7 @@ def read_trained(
     )
     read = reader.read(sees, progress)
     notes = list(reader.notes)
-    missing = [name for name in config.sees if name in INPUTS and name not in (*sees, "roads")]
+    missing = [name for name in config.sees if name in wanted and name not in (*sees, "roads")]
     if missing:
         notes.append(f"The model learned from {', '.join(missing)} too, which is not given here.")
     if unknown:

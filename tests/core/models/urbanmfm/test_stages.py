@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from core.models.urbanmfm.fakes import REGIONS, city, config
+from core.models.urbanmfm.fakes import PLACES, REGIONS, city, config
 
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.method import Prepared, Trained
+from urbanfm_core.models.urbanmfm import compute
 from urbanfm_core.models.urbanmfm.city import Lists
 from urbanfm_core.models.urbanmfm.compute import CityComputer
 from urbanfm_core.models.urbanmfm.config import STAGES
@@ -74,6 +75,86 @@ def test_regions_that_lack_something_show_themselves_by_the_rest(tmp_path, fusio
     poor = CityComputer(trained, lonely, SampleStore(tmp_path, {"a": 2}), Progress()).regions()
     # The last region has no place; without picture and features it has nothing.
     assert np.isfinite(poor[:-1]).all() and np.isnan(poor[-1]).all()
+
+
+def graph_vectors(model, batch, stage, settings):
+    """What the local or global stage contrasts, anchors and positives, one row per graph."""
+    seen = []
+    part = model.get_submodule("local" if stage == "local" else "around")
+    handle = part.register_forward_hook(lambda *args: seen.append(args[-1]))
+    with torch.no_grad():
+        stage_losses(model, batch, settings)
+    handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize("swap", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "stage, lacking",
+    [
+        ("local", {"groups": None}),
+        ("local", {"polygon": None, "shapes": None}),
+        ("global", {"features": None}),
+    ],
+)
+def test_a_disjoint_batch_equals_graphs_one_at_a_time(stage, lacking, swap):
+    """Where a place or region could be shown in two ways at random, one of them is taken away."""
+    settings = config(swap=swap, drop=0.0, max_region_pois=PLACES)
+    lonely = city(**lacking)
+    if stage == "global":
+        settings = replace(settings, sees=[name for name in settings.sees if name != "features"])
+    model = network(settings).eval()
+    samples = KINDS[stage].of(lonely, settings)
+    together = graph_vectors(model, draw(samples), stage, settings)
+    assert len(together) == 2 and len(together[0]) == len(samples)
+    for row in range(len(samples)):
+        alone = graph_vectors(model, samples.batch(torch.tensor([row])), stage, settings)
+        for all_of_them, one in zip(together, alone, strict=True):
+            torch.testing.assert_close(all_of_them[row], one[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stage", ["poi_road", "street_view", "satellite"])
+def test_samples_without_graphs_do_not_touch_one_another(stage):
+    settings = config()
+    model = network(settings).eval()
+    name = {"poi_road": "text", "street_view": "street", "satellite": "sky"}[stage]
+    rows = {"poi_road": "text", "street_view": "pictures", "satellite": "pictures"}[stage]
+    batch = draw(KINDS[stage].of(city(), settings))
+    part = model.get_submodule(name)
+    with torch.no_grad():
+        together = part(batch[f"{stage}/{rows}"])
+        alone = torch.cat([part(one[None]) for one in batch[f"{stage}/{rows}"]])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("lacking", [{}, {"groups": None, "street": None}, {"polygon": None, "shapes": None}])
+def test_places_in_parts_equal_the_whole_and_finished_parts_are_taken(tmp_path, monkeypatch, lacking):
+    settings = config()
+    model = network(settings).eval()
+    some = city(**lacking)
+
+    def found(folder):
+        return CityComputer(Trained(settings, model, {}, CPU), some, SampleStore(folder, {}), Progress())
+
+    whole = found(tmp_path / "a").places_in_context()
+    assert whole.shape == (PLACES, 8) and np.isfinite(whole).all()
+    monkeypatch.setattr(compute, "_PARTITION", 5)
+    np.testing.assert_allclose(found(tmp_path / "b").places_in_context(), whole, atol=1e-6)
+    again = found(tmp_path / "b")
+    monkeypatch.setattr(again, "places", None)
+    np.testing.assert_allclose(again.places_in_context(), whole, atol=1e-6)
+
+
+def test_several_processes_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    settings = config()
+    prepared = Prepared(settings, JointSamples([LocalSamples.of(city(), settings)]), {})
+    with pytest.raises(ConfigError, match="trains in one process, but 2 were started"):
+        train(
+            UrbanMfm(), prepared, TrainingConfig(epochs=1, batch_size=8, learning_rate=1e-3), device=CPU,
+            out=tmp_path / "c", data_fingerprint="d", progress=Progress(),
+        )  # fmt: skip
+    assert not list(tmp_path.iterdir())
 
 
 def test_places_without_neighbours_and_places_on_one_spot():

@@ -1,0 +1,113 @@
+"""Pieces of QGIS styles: vector renderers of rules, for polygons and for points, written without QGIS."""
+
+from __future__ import annotations
+
+# XML is written here, never read.
+import xml.etree.ElementTree as ET  # nosec B405
+from collections.abc import Mapping, Sequence
+
+# Diameter of a dot, millimetres: the more dots the smaller.
+_DOT_MM, _SMALL_DOT_MM = 2.2, 1.2
+
+
+def vector_style(
+    rules: Sequence[tuple[str, str, str, str | None]], *, borders: bool, points: bool = False
+) -> ET.Element:
+    """A style of rules.
+
+    Args:
+        rules: Filter, label, colour, and expression of the colour; drawn in this order.
+        borders: Whether features are few enough for white borders.
+        points: Whether they are points, drawn as dots.
+    """
+    root = style_root()
+    renderer = ET.SubElement(
+        root, "renderer-v2", {"type": "RuleRenderer", "symbollevels": "0", "forceraster": "0", "enableorderby": "0"}
+    )
+    tree = ET.SubElement(renderer, "rules", {"key": _key(0)})
+    symbols = ET.SubElement(renderer, "symbols")
+    for index, (condition, label, colour, expression) in enumerate(rules):
+        ET.SubElement(tree, "rule", {"key": _key(index + 1), "filter": condition, "label": label, "symbol": str(index)})
+        symbols.append((_dot_symbol if points else _fill_symbol)(str(index), colour, expression, borders))
+    ET.SubElement(root, "blendMode").text = "0"
+    ET.SubElement(root, "featureBlendMode").text = "0"
+    ET.SubElement(root, "layerGeometryType").text = "0" if points else "2"
+    return root
+
+
+def _fill_symbol(name: str, colour: str, expression: str | None, borders: bool) -> ET.Element:
+    symbol = ET.Element("symbol", {"type": "fill", "name": name, "alpha": "1", "clip_to_extent": "1", "force_rhr": "0"})
+    layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0"})
+    outline = "255,255,255,150" if borders else rgba(colour)
+    options(
+        layer,
+        {
+            "color": rgba(colour),
+            "style": "solid",
+            "outline_color": outline,
+            "outline_style": "solid",
+            "outline_width": "0.12" if borders else "0.06",
+            "outline_width_unit": "MM",
+            "joinstyle": "bevel",
+        },
+    )
+    if expression is not None:
+        # Without borders the outline takes the colour too, or the background shines through between neighbours.
+        properties = ["fillColor"] if borders else ["fillColor", "outlineColor"]
+        _computed(layer, properties, expression)
+    return symbol
+
+
+def _dot_symbol(name: str, colour: str, expression: str | None, borders: bool) -> ET.Element:
+    symbol = ET.Element(
+        "symbol", {"type": "marker", "name": name, "alpha": "1", "clip_to_extent": "1", "force_rhr": "0"}
+    )
+    layer = ET.SubElement(symbol, "layer", {"class": "SimpleMarker", "enabled": "1", "locked": "0"})
+    options(
+        layer,
+        {
+            "name": "circle",
+            "color": rgba(colour),
+            "outline_color": "255,255,255,150" if borders else rgba(colour, 0),
+            "outline_style": "solid",
+            "outline_width": "0.12",
+            "outline_width_unit": "MM",
+            "size": str(_DOT_MM if borders else _SMALL_DOT_MM),
+            "size_unit": "MM",
+        },
+    )
+    if expression is not None:
+        _computed(layer, ["fillColor"], expression)
+    return symbol
+
+
+def _computed(layer: ET.Element, properties: Sequence[str], expression: str) -> None:
+    """Properties of a symbol that an expression computes for each feature."""
+    box = ET.SubElement(ET.SubElement(layer, "data_defined_properties"), "Option", {"type": "Map"})
+    ET.SubElement(box, "Option", {"type": "QString", "name": "name", "value": ""})
+    inner = ET.SubElement(box, "Option", {"type": "Map", "name": "properties"})
+    for key in properties:
+        item = ET.SubElement(inner, "Option", {"type": "Map", "name": key})
+        ET.SubElement(item, "Option", {"type": "bool", "name": "active", "value": "true"})
+        ET.SubElement(item, "Option", {"type": "QString", "name": "expression", "value": expression})
+        ET.SubElement(item, "Option", {"type": "int", "name": "type", "value": "3"})
+    ET.SubElement(box, "Option", {"type": "QString", "name": "type", "value": "collection"})
+
+
+def style_root() -> ET.Element:
+    return ET.Element("qgis", {"version": "3.22.0", "styleCategories": "Symbology"})
+
+
+def options(parent: ET.Element, values: Mapping[str, str]) -> None:
+    box = ET.SubElement(parent, "Option", {"type": "Map"})
+    for name, value in values.items():
+        ET.SubElement(box, "Option", {"type": "QString", "name": name, "value": value})
+
+
+def _key(number: int) -> str:
+    """QGIS wants a unique key per rule; counted ones keep the file the same from run to run."""
+    return f"{{00000000-0000-4000-8000-{number:012d}}}"
+
+
+def rgba(colour: str, alpha: int = 255) -> str:
+    return ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)) + f",{alpha}"

@@ -1,0 +1,115 @@
+"""AETHER's vectors of single points of interest: what their text says and what surrounds them, on the shared sphere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from urbanfm_core.data.city import CityInputs
+from urbanfm_core.data.embedding_raster import EmbeddingRaster
+from urbanfm_core.data.poi import PoiSet
+from urbanfm_core.data.store import SampleStore
+from urbanfm_core.errors import CheckpointError
+from urbanfm_core.models.method import PixelFunction, Trained
+from urbanfm_core.models.poi_samples import stored_text_vectors, stored_windows, usable_windows
+from urbanfm_core.models.points import PointVectors
+from urbanfm_core.models.text import TextEncoder
+from urbanfm_core.progress import Progress
+
+_TEXTS_AT_ONCE = 1 << 14
+
+
+def point_vectors(
+    trained: Trained,
+    city: CityInputs,
+    pixels: PixelFunction,
+    encoder: Callable[[], TextEncoder],
+    store: SampleStore,
+    progress: Progress,
+) -> PointVectors:
+    """Mean of the projected text (eq. 3) and the projected base window (eq. 4) of each point, made unit length.
+
+    Training draws both to one place. A point that has one of the two is that one; one that has neither is NaN.
+
+    Args:
+        trained: Network.
+        city: Needs points of interest; windows are read where the embedding raster is given.
+        pixels: Projects means of pixels, (N, C) -> (N, D).
+        encoder: Gives the text encoder of the training; called if a point has a text.
+        store: Keeps means of windows and vectors of texts.
+        progress: Reports and cancels.
+    Raises:
+        CheckpointError: the raster has another number of bands than that of the training.
+    """
+    city.require("pois")
+    pois = city.read_pois()
+    notes = [*pois.notes]
+    width = trained.config.embedding_dim
+    total = np.zeros((len(pois), width), np.float32)
+    sentences = pois.sentences()
+    told = np.flatnonzero([bool(sentence and sentence.strip()) for sentence in sentences])
+    coverage = {"pois": _marked(told, len(pois))}
+    if len(told):
+        texts = [str(sentences[row]) for row in told]
+        distinct, place = stored_text_vectors(encoder(), texts, store, progress.part(0.0, 0.5))
+        total[told] += _projected(trained, distinct)[place]
+    if len(told) < len(pois):
+        notes.append(f"{len(pois) - len(told):,} of {len(pois):,} points have no text.")
+    if city.embedding_raster is not None:
+        rows, around = _windows(trained.config, city, pois, pixels, store, progress.part(0.5, 1.0))
+        total[rows] += around
+        coverage["embedding_raster"] = _marked(rows, len(pois))
+        if len(rows) < len(pois):
+            notes.append(f"{len(pois) - len(rows):,} of {len(pois):,} points have too few valid pixels around them.")
+    else:
+        notes.append("Without an embedding raster, points are what their text says.")
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    known = (coverage["pois"] + coverage.get("embedding_raster", 0.0) > 0) & (length[:, 0] > 0)
+    vectors = np.where(known[:, None], total / np.where(length > 0, length, 1.0), np.nan).astype(np.float32)
+    return PointVectors(vectors, coverage, notes)
+
+
+def require_trained_bands(raster: EmbeddingRaster, config: Any) -> None:
+    """Check that a raster is of the kind that a network was trained on.
+
+    Raises:
+        CheckpointError: it has another number of bands.
+    """
+    if raster.bands != config.bands:
+        raise CheckpointError(
+            f"{raster.info.path} has {raster.bands} bands, but the checkpoint was trained on {config.bands}.",
+            "Give the kind of raster that the model was trained on.",
+        )
+
+
+def _windows(
+    config: Any, city: CityInputs, pois: PoiSet, pixels: PixelFunction, store: SampleStore, progress: Progress
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Points with a usable base window, (N,), and their projected windows, (N, D)."""
+    with city.open_embedding_raster() as raster:
+        require_trained_bands(raster, config)
+        found = stored_windows(raster, pois.xy, pois.crs, config.windows()[:1], store, progress)
+    mean = np.asarray(found["mean"][0])
+    rows = np.flatnonzero(usable_windows(mean, found["valid"][0], config.min_valid))
+    return rows, pixels(mean[rows])
+
+
+def _projected(trained: Trained, texts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(U, T) -> (U, D)."""
+    made = np.empty((len(texts), trained.config.embedding_dim), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            part = slice(start, start + _TEXTS_AT_ONCE)
+            rows = torch.from_numpy(np.array(texts[part])).to(trained.device)
+            made[part] = trained.model.text(rows).cpu().numpy()  # type: ignore[operator]
+    return made
+
+
+def _marked(rows: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    marks = np.zeros(count, np.float32)
+    marks[rows] = 1.0
+    return marks
