@@ -103,7 +103,7 @@ def _bridges(centres: npt.NDArray[np.float64], links: Links) -> Links:
     tree = minimum_spanning_tree(_graph(ends[shortest], length[shortest], parts)).tocoo()
     taken = {(int(one), int(other)) for one, other in zip(tree.row, tree.col, strict=True)}
     kept = [row for row in shortest if (int(ends[row, 0]), int(ends[row, 1])) in taken]
-    return possible[kept]
+    return np.asarray(possible[kept])
 
 
 def _lines(centres: npt.NDArray[np.float64]) -> Links:
