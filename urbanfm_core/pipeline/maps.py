@@ -272,7 +272,10 @@ def search(stage: SearchStage, progress: Progress) -> Result:
     if stage.embeddings is not None:
         table = EmbeddingTable.from_layer(stage.embeddings)
         if table.provenance.get("checkpoint") not in (None, checkpoint.manifest["weights_sha256"]):
-            notes.append("These embeddings were made with another checkpoint; the scores mean nothing across models.")
+            raise ConfigError(
+                f"{stage.embeddings} was made with another checkpoint: its vectors are no answers to this one's phrases.",
+                "Search with the checkpoint that made the embeddings.",
+            )
         if table.vectors.shape[1] != len(query):
             raise ConfigError(
                 f"{stage.embeddings} holds {table.vectors.shape[1]}-d vectors, the checkpoint makes {len(query)}-d ones.",
