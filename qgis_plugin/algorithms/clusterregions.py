@@ -42,6 +42,8 @@ class ClusterRegions(UrbanFMAlgorithm):
             return tr(
                 "HDBSCAN finds the number of clusters itself: leave it open, or give the fewest regions of a cluster."
             )
+        if dense and parameters.get("CONTIGUITY") in (True, "true"):
+            return tr("Connected clusters are not for HDBSCAN: take k-means.")
         if not dense and given(parameters, "MIN_SIZE"):
             return tr("The fewest regions of a cluster are for HDBSCAN: choose it, or leave them open.")
         return ""

@@ -17,7 +17,11 @@ from ..paths import metadata, resource
 
 TITLE = "UrbanFM"
 _INSPECTOR_ICON = str(resource("icons", "inspector.svg"))
-MODELS = ("urbanfm_grid_then_embed.model3", "urbanfm_grid_embed_cluster.model3")
+MODELS = (
+    "urbanfm_grid_then_embed.model3",
+    "urbanfm_grid_embed_cluster.model3",
+    "urbanfm_embed_cluster_similar_predict.model3",
+)
 
 
 class Menu:

@@ -208,6 +208,14 @@
    <translation>Kompression</translation>
   </message>
   <message>
+   <source>Connected clusters</source>
+   <translation>Zusammenhängende Cluster</translation>
+  </message>
+  <message>
+   <source>Connected clusters are not for HDBSCAN: take k-means.</source>
+   <translation>Zusammenhängende Cluster gibt es bei HDBSCAN nicht: Nehmen Sie K-Means.</translation>
+  </message>
+  <message>
    <source>Create grid regions</source>
    <translation>Gitterregionen erzeugen</translation>
   </message>
@@ -1841,6 +1849,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Zahl der Teile.</translation>
   </message>
   <message>
+   <source>Number of folds. When not given, one for each block, which makes the narrowest intervals, of a linear model of a number; else 5, for the sake of time.</source>
+   <translation>Zahl der Teile. Ohne Angabe bei einem linearen Modell einer Zahl einer je Block, was die schmalsten Intervalle gibt; sonst 5, der Zeit wegen.</translation>
+  </message>
+  <message>
    <source>Number of most similar regions that are listed.</source>
    <translation>Zahl der ähnlichsten Regionen in der Liste.</translation>
   </message>
@@ -2191,6 +2203,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>Where to keep the model that was fine-tuned on all labelled regions, to predict elsewhere.</source>
    <translation>Wo das Modell bleibt, das auf allen Regionen mit bekanntem Wert feinabgestimmt wurde, um anderswo vorherzusagen.</translation>
+  </message>
+  <message>
+   <source>Whether clusters are connected on the map, as districts are: neighbouring regions are merged by Ward's method instead of k-means. Islands count as neighbours of what is nearest.</source>
+   <translation>Ob Cluster auf der Karte zusammenhängen wie Stadtteile: Benachbarte Regionen werden nach Ward verschmolzen statt durch K-Means geteilt. Inseln gelten als Nachbarn dessen, was am nächsten liegt.</translation>
   </message>
   <message>
    <source>Which pixels belong to a region: those whose centre lies inside, or all that it touches, weighted by the share inside. Take 'coverage' when regions are hardly larger than pixels.</source>

@@ -72,6 +72,14 @@ def samplecity(work: Path, seeds: int, split: str) -> None:
     )
 
 
+def listing_prices(data: Path) -> pd.Series:
+    """Median price of the holiday listings of Madrid's neighbourhoods by `COD_BAR`, of those with enough of them."""
+    regions, listings = gpd.read_file(data / "neighbourhoods.gpkg"), gpd.read_file(data / "madrid_abb.gpkg")
+    inside = gpd.sjoin(listings.to_crs(regions.crs), regions[["COD_BAR", "geometry"]], predicate="within")
+    price = inside.groupby("COD_BAR")["price_usd"].agg(["median", "size"])
+    return price[price["size"] >= FEWEST_LISTINGS]["median"].rename("listing_price")
+
+
 def madrid(data: Path, work: Path, seeds: int, split: str) -> None:
     """AETHER on four dates of Sentinel-2, ReFound on one, both with bars and holiday listings."""
     scenes = sorted(data.glob("madrid_scene_s2_120_*.tif"))
@@ -91,10 +99,7 @@ def madrid(data: Path, work: Path, seeds: int, split: str) -> None:
         ignore_index=True,
     )
     points.to_file(work / "pois.gpkg")
-    regions = gpd.read_file(data / "neighbourhoods.gpkg")
-    inside = gpd.sjoin(listings.to_crs(regions.crs), regions[["COD_BAR", "geometry"]], predicate="within")
-    price = inside.groupby("COD_BAR")["price_usd"].agg(["median", "size"])
-    price[price["size"] >= FEWEST_LISTINGS]["median"].rename("listing_price").to_csv(work / "prices.csv")
+    listing_prices(data).to_csv(work / "prices.csv")
     layers = {"pois": work / "pois.gpkg", "poi_subcategory": "property_type", "embedding_raster": work / "s2.tif"}
     urbanfm_core.embed(
         preset="aether-small",

@@ -10,6 +10,7 @@ import rasterio
 from running import urbanfm
 
 import urbanfm_core
+from urbanfm_core.errors import ConfigError
 from urbanfm_core.inference.table import EmbeddingTable
 
 
@@ -166,6 +167,12 @@ def test_search_ranks_regions_and_pixels_alike(city, work, checkpoint, by_cli):
     assert raster.count == 1 and -1 <= scores.min() < scores.max() <= 1
     other = urbanfm_core.search(query="schools", checkpoint=checkpoint, embeddings=work / "cli.gpkg")
     assert other.rank.tolist() != ranking.rank.tolist()
+    # Vectors of another model have the width, but not the meaning.
+    table = EmbeddingTable.from_parquet(work / "cli.parquet")
+    foreign = {**table.provenance, "checkpoint": "1" * 64}
+    EmbeddingTable(table.regions, table.vectors, {}, foreign).to_parquet(work / "foreign.parquet")
+    with pytest.raises(ConfigError, match="another checkpoint"):
+        urbanfm_core.search(query="schools", checkpoint=checkpoint, embeddings=work / "foreign.parquet")
 
 
 def test_qgis_ranks_as_the_command_line_does_and_styles_it(city, work, checkpoint, by_cli, qgis):

@@ -163,6 +163,64 @@ def test_an_ablation_killed_ends_the_same(victims, training, inputs, tmp_path):
     assert killed >= 2 and taken
 
 
+ANALYSES = {
+    "cluster": ({"clusters": 3, "contiguity": True}, {"out": "o.gpkg", "profile": "o.json", "report": "o.html"}),
+    "similar": ({}, {"out": "o.gpkg", "table": "o.csv", "report": "o.html"}),
+    "predict": ({"target": "price"}, {"out": "o.gpkg", "parquet": "o.parquet", "report": "o.html"}),
+}
+
+
+@pytest.fixture(scope="module")
+def vectors(victims, inputs, whole, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("vectors")
+    given = {name: inputs[name] for name in ("regions", "embedding_raster")} | {"checkpoint": whole, "device": "cpu"}
+    ended = victims.run("embed", parquet=folder / "v.parquet", cache=folder / "cache", **given)
+    assert not ended.error, ended.message
+    return folder / "v.parquet"
+
+
+@pytest.mark.parametrize("stage", ANALYSES)
+def test_an_analysis_killed_or_without_room_leaves_whole_files_and_ends_the_same(victims, vectors, tmp_path, stage):
+    given, outputs = ANALYSES[stage]
+    given = {**given, "embeddings": vectors}
+    if stage == "similar":
+        given["ids"] = [str(EmbeddingTable.from_parquet(vectors).ids[3])]
+
+    def where(folder):
+        return {name: folder / file for name, file in outputs.items()}
+
+    def texts(folder):
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".json", ".csv", ".html")}
+
+    unbroken = victims.run(stage, count=True, **given, **where(tmp_path / "whole"))
+    assert not unbroken.error, unbroken.message
+    expected = texts(tmp_path / "whole")
+    assert len(expected) in (1, 2)
+    killed = 0
+    # Half of the kills come late, when outputs are written.
+    for number, moment in enumerate(
+        [*moments(5, unbroken.calls)[:2], unbroken.calls * 94 // 100, unbroken.calls - 200]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for file in outputs.values():
+            (folder / file).write_text("old")
+        killed += victims.run(stage, kill_at=moment, **given, **where(folder)).killed
+        for name, text in texts(folder).items():
+            assert text in (b"old", expected[name]), (moment, name)
+        ended = victims.run(stage, **given, **where(folder))
+        assert not ended.error, (moment, ended.message)
+        assert texts(folder) == expected and names(folder) == names(tmp_path / "whole"), moment
+    assert killed >= 2
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / outputs["out"]).write_text("old")
+    ended = victims.run(stage, file_bytes=4096, **given, **where(full))
+    assert ended.error == "OutputError" and "disk" in ended.message
+    assert (full / outputs["out"]).read_text() == "old"
+    assert not [path for path in full.rglob("*") if _TEMPORARY.fullmatch(path.name)]
+
+
 FULL = {
     "grid": (4096, {"extent": "500000,4000000,510000,4010000", "extent_crs": "EPSG:32630"}, {"out": "g.gpkg"}),
     "grid as GeoJSON": (

@@ -109,7 +109,7 @@ def test_a_missing_sample_city_is_told_in_the_message_bar(tmp_path: Path, monkey
     assert "missing" in window.messages[0][1]
 
 
-@pytest.mark.parametrize(("name", "stage"), list(zip(MODELS, ("embed", "cluster"), strict=True)))
+@pytest.mark.parametrize(("name", "stage"), list(zip(MODELS[:2], ("embed", "cluster"), strict=True)))
 def test_the_example_models_are_valid_and_chain(
     fake: Fake, raster: str, checkpoint: str, context: Any, name: str, stage: str
 ) -> None:
@@ -127,6 +127,23 @@ def test_the_example_models_are_valid_and_chain(
     assert fake.job["stage"] == stage
     chained = fake.job["params"]["regions" if stage == "embed" else "embeddings"]
     assert Path(chained).suffix == ".gpkg"
+
+
+def test_the_model_of_the_whole_chain_gives_one_table_to_all_analyses(
+    fake: Fake, regions: Any, raster: str, checkpoint: str, context: Any
+) -> None:
+    plugin = classFactory(None)
+    plugin.initProcessing()
+    model = QgsProcessingModelAlgorithm()
+    assert model.fromFile(str(ROOT / "resources" / "models" / MODELS[2]))
+    assert model.validate() == (True, [])
+    inputs = {"REGIONS": regions, "EMBEDDING_RASTER": raster, "CHECKPOINT": checkpoint, "CHOSEN": regions}
+    outputs = {output.name(): "TEMPORARY_OUTPUT" for output in model.outputDefinitions()}
+    results, fine = model.create({}).run({**inputs, "TARGET": "people", **outputs}, context, Feedback())
+    plugin.unload()
+    assert fine and len(outputs) == 6 and all(results[name] for name in outputs)
+    assert fake.job["stage"] in ("cluster", "similar", "predict")
+    assert Path(fake.job["params"]["embeddings"].split("=")[-1]).suffix == ".gpkg"
 
 
 def test_the_example_models_reach_the_toolbox(tmp_path: Path) -> None:

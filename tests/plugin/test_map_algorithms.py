@@ -59,6 +59,7 @@ def test_clusters_of_a_parquet_continue_the_regions(
 def test_numbers_of_the_wrong_algorithm_are_refused(regions: QgsVectorLayer, context: QgsProcessingContext) -> None:
     given = {"EMBEDDINGS": regions.id(), "OUT": MEMORY}
     assert "HDBSCAN finds" in refusal(ClusterRegions, {**given, "ALGORITHM": "hdbscan", "CLUSTERS": 3}, context)
+    assert "not for HDBSCAN" in refusal(ClusterRegions, {**given, "ALGORITHM": "hdbscan", "CONTIGUITY": True}, context)
     assert "are for HDBSCAN" in refusal(ClusterRegions, {**given, "MIN_SIZE": 3}, context)
 
 

@@ -142,7 +142,7 @@ class _Tuning:
             covered,
             centres_m(self.regions),
             predictor,
-            settings_of(stage),
+            settings_of(stage, target.task),
             lambda rows: unlike(vectors, rows, stage.seed),
             progress.part(0.1, end),
         )

@@ -45,10 +45,12 @@ class Settings:
 
     Attributes:
         level: Share of regions whose number the interval is to hold.
+        folds: None makes a fold of each block. The more folds, the more alike their models are to each other and to one
+            that learned from all, and the less the intervals hold more than they are to.
     """
 
     level: float = 0.9
-    folds: int = 5
+    folds: int | None = 5
     blocks: int = 25
     seed: int = 0
 
@@ -189,7 +191,7 @@ def predict(
             "nothing to predict.",
             "Choose another field.",
         )
-    folds = make_folds(xy[rows], "spatial", folds=settings.folds, blocks=settings.blocks, seed=settings.seed)
+    folds = blocked_folds(xy[rows], settings)
     held, elsewhere = predictor(rows, others, folds, progress.part(0.0, 0.8))
     values = np.full(target.values.shape, np.nan)
     values[rows], values[others] = held, elsewhere.mean(axis=0)
@@ -211,7 +213,7 @@ def predict(
             )
         bounds = np.where(np.isfinite(lower), lower, np.nan), np.where(np.isfinite(upper), upper, np.nan)
         notes.append(
-            f"Intervals are conformal (CV+, Barber et al. 2021) from held-out residuals under spatial blocks; of "
+            f"Intervals are conformal (CV+, Barber et al. 2021) from residuals in {folds.count} folds of spatial blocks; of "
             f"{len(rows)} labelled regions {100 * achieved:.1f} % lie inside theirs, {100 * settings.level:g} % were "
             "asked for."
         )
@@ -228,6 +230,12 @@ def predict(
     scores = _scores(target.task, truth, held, folds.block, settings.seed)
     progress.update(1.0)
     return Prediction(target, values, bounds, far, len(rows), scores, achieved, settings.level, moran, notes, residuals)
+
+
+def blocked_folds(xy: Array, settings: Settings) -> Folds:
+    """Folds of labelled regions with these centres, (N, 2), in metres."""
+    count = settings.folds or max(2, min(settings.blocks, len(xy) // 2, len(np.unique(xy, axis=0))))
+    return make_folds(xy, "spatial", folds=count, blocks=settings.blocks, seed=settings.seed)
 
 
 def _counts(target: Target, covered: NDArray[np.bool_]) -> list[str]:

@@ -19,6 +19,7 @@ from urbanfm_core.evaluation.picture import Series, line_plot
 from urbanfm_core.evaluation.results import Summary
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.maps.density import densities_svg
 from urbanfm_core.maps.grouping import Groups
 from urbanfm_core.maps.plot import GREY
 from urbanfm_core.maps.profile import Level, Profile, Share
@@ -29,6 +30,8 @@ FIELD = "cluster"
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 _SHOWN = 4
 _LEGEND_CHARACTERS = 48
+# Distributions are drawn of fields with so many values, for the largest clusters.
+_FEWEST_VALUES, _DRAWN_CLUSTERS = 5, 12
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Clustering:
 
     Attributes:
         profiles: In the order of the clusters.
+        columns: (R, F) fields that describe the clusters.
         vectors: What was clustered, in words.
         how: In words.
         notes: Of inputs, clustering and profiles.
@@ -45,6 +49,7 @@ class Clustering:
     regions: RegionSet
     groups: Groups
     profiles: list[Profile]
+    columns: pd.DataFrame
     vectors: str
     how: str
     notes: list[str] = field(default_factory=list)
@@ -138,7 +143,8 @@ def write_page(path: str, found: Clustering) -> None:
             "tests.</p>"
         )
     if found.profiles[0].levels:
-        parts.append("<h2>Means of the fields</h2>" + _levels_table(found.profiles))
+        parts.append("<h2>Means of the fields, by cluster</h2>" + _levels_table(found.profiles))
+    parts += _densities(found)
     if len(groups.tried) > 1:
         parts.append(report.picture("What was tried", _curve(found)))
     parts.append(report.notes("Notes", found.notes))
@@ -159,18 +165,44 @@ def _legend(profile: Profile) -> str:
     return words if len(words) <= _LEGEND_CHARACTERS else f"{words[: _LEGEND_CHARACTERS - 1]}…"
 
 
+def _densities(found: Clustering) -> list[str]:
+    """Curves of the fields that have enough values for one."""
+    columns = [(str(name), column.to_numpy(np.float64)) for name, column in found.columns.items()]
+    drawn = [
+        (name, values) for name, values in columns if len(np.unique(values[np.isfinite(values)])) >= _FEWEST_VALUES
+    ]
+    if not drawn:
+        return []
+    largest = found.profiles[:_DRAWN_CLUSTERS]
+    palette = class_colours(len(found.profiles))
+    clusters = [(f"Cluster {one.number}", colour) for one, colour in zip(largest, palette, strict=False)]
+    words = "How the fields are distributed in each cluster. All hills have the same height; the stroke is the median."
+    if len(largest) < len(found.profiles):
+        words += f" The {len(largest)} largest of {len(found.profiles)} clusters are drawn."
+    return [
+        report.picture("Distributions of the fields", densities_svg(drawn, found.groups.labels, clusters)),
+        f"<p>{words}</p>",
+    ]
+
+
 def _curve(found: Clustering) -> str:
     points = [(float(value), Summary((mean,))) for value, mean in found.groups.tried]
     by_size = found.how.startswith("HDBSCAN")
     x_title = "fewest regions of a cluster" if by_size else "number of clusters"
     ticks = [(float(value), f"{value:,}") for value, _ in found.groups.tried]
+    best = max(found.groups.tried, key=lambda one: one[1])[0]
     return line_plot(
-        "Mean silhouette", [Series("silhouette", points)], ticks, x_title, "mean silhouette, higher is better"
+        "Mean silhouette",
+        [Series("silhouette", points)],
+        ticks,
+        x_title,
+        "mean silhouette, higher is better",
+        marked=(float(best), "taken"),
     )
 
 
 def _levels_table(profiles: list[Profile]) -> str:
-    headers = ("Field", "City", *(f"Cluster {one.number}" for one in profiles))
+    headers = ("Field", "City", *(str(one.number) for one in profiles))
     rows = [
         (level.name, level.city, *(one.levels[at].mean for one in profiles))
         for at, level in enumerate(profiles[0].levels)

@@ -9,8 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import ConfigError, EmptyInputError, InputError
 from urbanfm_core.maps.clusters import cluster_vectors
+from urbanfm_core.maps.contiguity import connected_labels, neighbour_links
 from urbanfm_core.maps.silhouette import EXACT_UP_TO, silhouettes
 from urbanfm_core.progress import Progress
 
@@ -74,6 +76,7 @@ def group_regions(
     most_clusters: int = 12,
     min_size: int | None = None,
     scaling: Scaling = "none",
+    connected: RegionSet | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Groups:
@@ -88,11 +91,13 @@ def group_regions(
         min_size: Fewest regions of a cluster of HDBSCAN; None takes the best of several by silhouette, regions in no
             cluster counting as 0.
         scaling: 'unit' makes vectors equally long, 'standard' gives each dimension mean 0 and deviation 1.
+        connected: The R regions, if clusters are to be connected on the map; then neighbours are merged by Ward's method
+            instead of k-means.
         seed: Start of all draws.
         progress: Reports and cancels.
     Raises:
         EmptyInputError: no region has a vector.
-        InputError: the vectors are too few, or all the same, or have no dense groups.
+        InputError: the vectors are too few, or all the same, or have no dense groups, or are too many to connect.
         ConfigError: more clusters than different vectors.
     """
     progress = progress or Progress()
@@ -118,6 +123,9 @@ def group_regions(
         )
     if algorithm == "hdbscan":
         labels, tried = _by_density(found, min_size, seed, notes, progress.part(0.0, 0.7))
+    elif connected is not None:
+        part = progress.part(0.0, 0.7)
+        labels, tried = _by_neighbours(found, connected.take(rows), clusters, most_clusters, seed, notes, part)
     else:
         labels, tried = _by_means(found, clusters, most_clusters, different, seed, notes, progress.part(0.0, 0.7))
     labels = _ordered(labels)
@@ -191,22 +199,12 @@ def _by_means(
     tried: list[tuple[int, float]] = []
     if clusters is None:
         sample = _sample(vectors, _CHOOSING_ROWS, seed)
-        highest = min(most, different, len(sample) - 1)
-        # Of two or three regions there is nothing to choose from.
-        numbers = range(2, highest + 1) if highest >= 2 else range(2, 3)
 
         def try_one(number: int) -> npt.NDArray[np.int32]:
             return cluster_vectors(sample, number, seed=seed).labels
 
-        if len(numbers) > 1:
-            tried = _try(sample, list(numbers), try_one, seed, progress.part(0.0, 0.6))
-        clusters = _best(tried) if tried else numbers[0]
-        if tried:
-            where = "" if len(sample) == len(vectors) else f", on a sample of {len(sample):,} regions"
-            notes.append(
-                f"{clusters} clusters have the best mean silhouette of {numbers[0]} to {numbers[-1]}{where}; give a number "
-                "to have another."
-            )
+        numbers = _numbers(most, different, len(sample))
+        clusters, tried = _choose(sample, numbers, try_one, len(vectors), seed, notes, progress.part(0.0, 0.6))
     if clusters > different:
         raise ConfigError(
             f"{clusters} clusters cannot be made of {different} different vectors.", f"Ask for 2 to {different}."
@@ -216,6 +214,60 @@ def _by_means(
     if empty:
         notes.append(f"{empty} of {clusters} clusters remained empty and fall away.")
     return made.labels, tried
+
+
+def _by_neighbours(
+    vectors: Vectors,
+    regions: RegionSet,
+    clusters: int | None,
+    most: int,
+    seed: int,
+    notes: list[str],
+    progress: Progress,
+) -> tuple[npt.NDArray[np.int32], list[tuple[int, float]]]:
+    if clusters is not None and clusters > len(vectors):
+        raise ConfigError(
+            f"{clusters} clusters cannot be made of {len(vectors):,} regions.", f"Ask for 2 to {len(vectors):,}."
+        )
+    progress.update(0.0, "Looking for neighbours")
+    links = neighbour_links(regions, notes)
+    numbers = [clusters] if clusters is not None else _numbers(most, len(vectors), len(vectors))
+    made = dict(zip(numbers, connected_labels(vectors, links, numbers, progress.part(0.2, 0.8)), strict=True))
+    if clusters is not None:
+        return made[clusters], []
+    rows = _sample_rows(len(vectors), _CHOOSING_ROWS, seed)
+    part = progress.part(0.8, 1.0)
+    clusters, tried = _choose(
+        vectors[rows], numbers, lambda number: made[number][rows], len(vectors), seed, notes, part
+    )
+    return made[clusters], tried
+
+
+def _numbers(most: int, different: int, rows: int) -> list[int]:
+    """Numbers of clusters to choose from; of two or three regions there is nothing to choose."""
+    return [*range(2, max(min(most, different, rows - 1), 2) + 1)]
+
+
+def _choose(
+    sample: Vectors,
+    numbers: list[int],
+    try_one: Callable[[int], npt.NDArray[np.int32]],
+    count: int,
+    seed: int,
+    notes: list[str],
+    progress: Progress,
+) -> tuple[int, list[tuple[int, float]]]:
+    """The number of clusters with the best mean silhouette on a sample of `count` regions, and what was tried."""
+    if len(numbers) == 1:
+        return numbers[0], []
+    tried = _try(sample, numbers, try_one, seed, progress)
+    clusters = _best(tried)
+    where = "" if len(sample) == count else f", on a sample of {len(sample):,} regions"
+    notes.append(
+        f"{clusters} clusters have the best mean silhouette of {numbers[0]} to {numbers[-1]}{where}; give a number to "
+        "have another."
+    )
+    return clusters, tried
 
 
 def _by_density(

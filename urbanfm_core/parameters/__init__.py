@@ -21,10 +21,11 @@ from urbanfm_core.parameters.inputs import (
     cell_shape,
     cell_size,
 )
-from urbanfm_core.parameters.scoring import FoldParams, LabelInputs, ProbeChoice, ProbeParams, TargetParams
+from urbanfm_core.parameters.scoring import BlockParams, FoldParams, LabelInputs, ProbeChoice, ProbeParams, TargetParams
 from urbanfm_core.parameters.training import ComputeParams, DescriptionsOutput, Precision, TrainingParams, number_format
 
 __all__ = [
+    "BlockParams",
     "CaptionFile",
     "CaptionInputs",
     "CityFile",

@@ -35,9 +35,12 @@ class LabelInputs(TargetParams, LabelTables):
         return self
 
 
-class FoldParams(Stage):
-    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
+class BlockParams(Stage):
     blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
+
+
+class FoldParams(BlockParams):
+    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
 
     @model_validator(mode="after")
     def _blocks_fill_folds(self) -> FoldParams:

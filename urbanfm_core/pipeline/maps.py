@@ -34,14 +34,16 @@ def cluster(stage: ClusterStage, progress: Progress) -> Result:
         require_polygons(given.regions, "A description of clusters by points of interest (pois)")
     pois = city_of(stage).read_pois() if stage.pois is not None else None
     progress.update(0.05, f"Clustering {len(given.regions):,} regions")
-    groups = groups_of(stage, given.vectors, progress.part(0.05, 0.85))
+    groups = groups_of(stage, given.vectors, given.regions, progress.part(0.05, 0.85))
     notes = [*given.regions.notes, *given.notes, *groups.notes, *(pois.notes if pois is not None else ())]
     profiles = profile_clusters(groups, given.regions, given.columns, pois, notes, progress.part(0.85, 0.9))
     how = "HDBSCAN" if stage.algorithm == "hdbscan" else "k-means"
+    if stage.contiguity:
+        how = "Ward's method, merging neighbours only"
     how += {"none": "", "unit": ", of vectors made equally long", "standard": ", of standardised vectors"}[
         stage.scaling
     ]
-    found = cluster_report.Clustering(given.regions, groups, profiles, given.words, how, notes)
+    found = cluster_report.Clustering(given.regions, groups, profiles, given.columns, given.words, how, notes)
     progress.update(0.9, "Writing")
     if stage.out is not None:
         cluster_report.write_clusters(stage.out, found)
@@ -118,8 +120,10 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
     return ToCluster(regions, table.vectors, columns, words, notes)
 
 
-def groups_of(stage: ClusterStage, vectors: NDArray[np.float64], progress: Progress | None = None) -> Groups:
-    """Cluster vectors, (R, D), as the stage's parameters say.
+def groups_of(
+    stage: ClusterStage, vectors: NDArray[np.float64], regions: RegionSet, progress: Progress | None = None
+) -> Groups:
+    """Cluster vectors, (R, D), of regions as the stage's parameters say.
 
     Raises:
         UrbanFMError: see `group_regions`.
@@ -133,6 +137,7 @@ def groups_of(stage: ClusterStage, vectors: NDArray[np.float64], progress: Progr
         most_clusters=stage.most_clusters,
         min_size=stage.min_size,
         scaling=stage.scaling,
+        connected=regions if stage.contiguity else None,
         seed=stage.seed,
         progress=progress,
     )
@@ -270,7 +275,10 @@ def search(stage: SearchStage, progress: Progress) -> Result:
     if stage.embeddings is not None:
         table = EmbeddingTable.from_layer(stage.embeddings)
         if table.provenance.get("checkpoint") not in (None, checkpoint.manifest["weights_sha256"]):
-            notes.append("These embeddings were made with another checkpoint; the scores mean nothing across models.")
+            raise ConfigError(
+                f"{stage.embeddings} was made with another checkpoint: its vectors are no answers to this one's phrases.",
+                "Search with the checkpoint that made the embeddings.",
+            )
         if table.vectors.shape[1] != len(query):
             raise ConfigError(
                 f"{stage.embeddings} holds {table.vectors.shape[1]}-d vectors, the checkpoint makes {len(query)}-d ones.",

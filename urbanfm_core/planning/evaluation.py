@@ -52,9 +52,9 @@ def plan_prediction(stage: PredictStage, made: Plan, progress: Progress) -> None
 def _plan_probe(stage: PredictStage, made: Plan, regions: Any, labels: Any, target: Any) -> None:
     import torch
 
-    from urbanfm_core.data.splits import make_folds
     from urbanfm_core.evaluation.floors import centres_m
-    from urbanfm_core.evaluation.predict import probe_predictor
+    from urbanfm_core.evaluation.predict import blocked_folds, probe_predictor
+    from urbanfm_core.evaluation.predicting import settings_of
     from urbanfm_core.evaluation.run import require_enough
     from urbanfm_core.evaluation.tables import read_embeddings
 
@@ -71,17 +71,19 @@ def _plan_probe(stage: PredictStage, made: Plan, regions: Any, labels: Any, targ
     centres, predictor = centres_m(regions), probe_predictor(stage.head, target, features.vectors, stage.seed)
 
     def predict(some: np.ndarray) -> None:
-        folds = make_folds(centres[some], "spatial", folds=stage.folds, blocks=stage.blocks, seed=stage.seed)
-        predictor(some, some[:0], folds, Progress())
+        predictor(some, some[:0], blocked_folds(centres[some], settings), Progress())
 
-    rows = np.flatnonzero(target.labelled & features.covered)
+    rows, settings = np.flatnonzero(target.labelled & features.covered), settings_of(stage, target.task)
     made.seconds["predicting"] = scaled(rows, _PILOT_LABELS, predict)
-    made.notes.append(f"{stage.folds} models of the probe, each without one fold; intervals and maps come on top.")
+    made.notes.append(
+        f"{blocked_folds(centres[rows], settings).count} models of the probe, each without one fold; intervals and maps come on top."
+    )
 
 
 def _plan_network(stage: PredictStage, made: Plan, regions: Any, target: Any) -> None:
     from urbanfm_core.data.store import SampleStore
     from urbanfm_core.evaluation.finetuning import load_network, training_config
+    from urbanfm_core.evaluation.predicting import FOLDS, settings_of
     from urbanfm_core.models.finetuning import Choice, fine_tuning
 
     city = city_of(stage)
@@ -102,9 +104,10 @@ def _plan_network(stage: PredictStage, made: Plan, regions: Any, target: Any) ->
     if stage.head != "finetune" or target is None:
         return
     labelled = np.flatnonzero(target.labelled)
-    learned = len(labelled) * (stage.folds - 1) // stage.folds
+    folds = settings_of(stage, target.task).folds or FOLDS
+    learned = len(labelled) * (folds - 1) // folds
     settings = training_config(stage, tuner, max(learned, 1))
-    trainings = stage.folds + (stage.checkpoint_out is not None)
+    trainings = folds + (stage.checkpoint_out is not None)
     some = spread(labelled, PILOT_REGIONS[1])
     measured: list[float] = []
 

@@ -33,7 +33,7 @@ def plan_clusters(stage: ClusterStage, made: Plan, progress: Progress) -> None:
     progress.update(0.3, "Trying some regions")
 
     def run(rows: np.ndarray) -> None:
-        groups_of(stage, given.vectors[rows])
+        groups_of(stage, given.vectors[rows], given.regions.take(rows))
 
     # Without a vector, running says what is wrong, as the stage would.
     made.seconds["clustering"] = scaled(known if len(known) else np.arange(len(given.vectors)), _PILOT_VECTORS, run)

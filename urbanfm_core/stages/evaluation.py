@@ -8,11 +8,11 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from urbanfm_core.parameters import (
+    BlockParams,
     CaptionInputs,
     ComputeParams,
     EmbeddingRasterInputs,
     EmbeddingsId,
-    FoldParams,
     ImageryInputs,
     LabelInputs,
     LabelTables,
@@ -156,7 +156,7 @@ class AblateStage(
         return self
 
 
-class PredictStage(FoldParams, ComputeParams, ImageryInputs, PoiInputs, LabelTables, EmbeddingsId, RegionId):
+class PredictStage(BlockParams, ComputeParams, ImageryInputs, PoiInputs, LabelTables, EmbeddingsId, RegionId):
     """Predict a field for every region from its vector, with intervals.
 
     A simple model (a probe) learns the field from the regions that have it. Whole blocks of neighbouring regions are
@@ -222,6 +222,16 @@ class PredictStage(FoldParams, ComputeParams, ImageryInputs, PoiInputs, LabelTab
         ge=0,
         advanced=True,
     )
+    folds: int | None = param(
+        None,
+        "Number of folds. When not given, one for each block, which makes the narrowest intervals, of a linear model of "
+        "a number; else 5, for the sake of time.",
+        label="Folds",
+        kind="integer",
+        ge=2,
+        le=50,
+        advanced=True,
+    )
     epochs: int = param(
         40, "Passes over the labelled regions when fine-tuning.", label="Epochs", kind="integer", ge=1, advanced=True
     )
@@ -284,6 +294,8 @@ class PredictStage(FoldParams, ComputeParams, ImageryInputs, PoiInputs, LabelTab
     @model_validator(mode="after")
     def _something_to_predict_from(self) -> PredictStage:
         tuning = self.head == "finetune" or self.checkpoint is not None
+        if self.folds is not None and self.blocks < self.folds:
+            raise ValueError(f"{self.blocks} blocks (blocks) cannot fill {self.folds} folds (folds)")
         if not tuning and self.embeddings is None:
             raise ValueError("give region embeddings (embeddings) to predict from")
         if tuning and self.checkpoint is None:

@@ -61,6 +61,14 @@ class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
         ge=2,
         advanced=True,
     )
+    contiguity: bool = param(
+        False,
+        "Whether clusters are connected on the map, as districts are: neighbouring regions are merged by Ward's method "
+        "instead of k-means. Islands count as neighbours of what is nearest.",
+        label="Connected clusters",
+        kind="flag",
+        advanced=True,
+    )
     scaling: Literal["none", "unit", "standard"] = param(
         "none",
         "What is done to the vectors first: 'none', as embeddings need; 'unit' makes them equally long; 'standard' gives "
@@ -107,6 +115,8 @@ class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
             raise ValueError(
                 "HDBSCAN finds the number of clusters (clusters) itself; give the fewest regions (min_size)"
             )
+        if self.algorithm == "hdbscan" and self.contiguity:
+            raise ValueError("connected clusters (contiguity) are not for algorithm hdbscan; take kmeans")
         if self.algorithm == "kmeans" and self.min_size is not None:
             raise ValueError("the fewest regions of a cluster (min_size) are for algorithm hdbscan")
         return self

@@ -168,7 +168,7 @@ def test_reach_is_the_99th_percentile_of_the_nearest_distances():
         ({"target": "price", "embeddings": None}, ConfigError, "embeddings"),
         ({"target": "price", "head": "finetune"}, ConfigError, "checkpoint"),
         ({"target": "price", "checkpoint_out": "x"}, ConfigError, "only made by fine-tuning"),
-        ({"target": "price", "blocks": 3}, ConfigError, "3 blocks"),
+        ({"target": "price", "blocks": 3, "folds": 5}, ConfigError, "3 blocks"),
     ],
 )
 def test_what_cannot_be_predicted_says_why(files, given, error, words):
