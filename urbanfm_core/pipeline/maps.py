@@ -86,7 +86,8 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
         InputError, ConfigError: the embeddings or the fields are not usable.
     """
     from urbanfm_core.data.regions import RegionSet
-    from urbanfm_core.evaluation.tables import label_columns, name_and_path, own_id, read_embeddings, vector_columns
+    from urbanfm_core.evaluation.tables import label_columns, name_and_path, own_id, read_embeddings
+    from urbanfm_core.inference.columns import find_vectors
     from urbanfm_core.maps.profile import field_columns
 
     _, source = name_and_path(str(stage.embeddings))
@@ -97,15 +98,17 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
     labels = label_columns(regions)
     # A field that the user names is no part of the vector, whatever it looks like.
     named = set(stage.fields) if stage.regions is None else {str(name) for name in labels.columns}
-    features = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, named)
+    features = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, named, stage.embeddings_columns)
     notes = [note for item in features for note in item.notes]
     if len(features) > 1:
         notes.append("The columns that look like coordinates are left out here.")
     # Where columns look like coordinates, the first of two results holds them.
     table = features[-1]
     if stage.regions is None and "embedding" not in regions.attributes.columns:
-        parts = vector_columns(labels, regions.id_name, named, table.name, [])
-        labels = labels.drop(columns=[name for name in parts if name in labels.columns])
+        parts = find_vectors(
+            regions.attributes, regions.id_name, table.name, [], targets=named, chosen=stage.embeddings_columns
+        )
+        labels = labels.drop(columns=[name for name in parts.columns if name in labels.columns])
     ours = {"cluster", "silhouette", "distance"}
     if not stage.fields and ours <= set(labels.columns):
         # What an earlier clustering said is no finding of this one.
@@ -144,7 +147,7 @@ def similar(stage: SimilarStage, progress: Progress) -> Result:
     from urbanfm_core.maps.vector_table import read_vector_table, require_same_model
 
     progress.update(0.0, "Reading")
-    source = read_vector_table(str(stage.embeddings), stage.embeddings_id)
+    source = read_vector_table(str(stage.embeddings), stage.embeddings_id, stage.embeddings_columns)
     ranked = source if stage.other is None else read_vector_table(stage.other, stage.other_id)
     notes = [*source.notes]
     if stage.other is not None:
