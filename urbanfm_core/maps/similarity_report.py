@@ -17,6 +17,7 @@ from urbanfm_core.geo.vector import write_layer
 from urbanfm_core.maps.search import Ranking
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, write_ranking_style
 from urbanfm_core.maps.svg import map_svg, stepped
+from urbanfm_core.report import Page
 
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 _CHOSEN_COLOUR = "#d62728"
@@ -89,8 +90,8 @@ def write_table(path: str, found: Similar) -> None:
             frame.to_parquet(temporary, index=False)
 
 
-def write_page(path: str, found: Similar, top: int, regions: RegionSet | None, rows: NDArray[np.int64]) -> None:
-    """Write the report; without polygons it has no map."""
+def page(found: Similar, top: int, regions: RegionSet | None, rows: NDArray[np.int64]) -> Page:
+    """What the report shows; without polygons it has no map."""
     facts: list[tuple[str, Any]] = [
         ("Chosen regions", _listed(found.chosen_ids)),
         ("Compared with", found.how),
@@ -103,8 +104,7 @@ def write_page(path: str, found: Similar, top: int, regions: RegionSet | None, r
         parts.append(report.picture("Map", _map(found, regions, rows)))
     best = [(place, name, score) for place, (name, score) in enumerate(found.top(top), start=1)]
     parts.append("<h2>Most similar regions</h2>" + report.table(("Rank", "Region", "Score"), best))
-    parts.append(report.notes("Notes", found.notes))
-    report.write_page(path, f"Regions of {found.where} like {_listed(found.chosen_ids, 3)}", *parts)
+    return Page(f"Regions of {found.where} like {_listed(found.chosen_ids, 3)}", parts)
 
 
 def _map(found: Similar, regions: RegionSet, rows: NDArray[np.int64]) -> str:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from urbanfm_core import report
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.inputs import city_of, load_model
+from urbanfm_core.inputs import city_of, load_model, model_name
 from urbanfm_core.progress import Progress
+from urbanfm_core.report import Page
 from urbanfm_core.result import Result
 from urbanfm_core.stages.maps import ClusterStage, SearchStage, SimilarStage
 
@@ -44,8 +46,6 @@ def cluster(stage: ClusterStage, progress: Progress) -> Result:
         cluster_report.write_clusters(stage.out, found)
     if stage.profile is not None:
         cluster_report.write_json(stage.profile, found)
-    if stage.report is not None:
-        cluster_report.write_page(stage.report, found)
     if not any(getattr(stage, name) for name in ("out", "profile", "report")):
         notes.append("No output was named, so the clusters were written nowhere; name --out.")
     summary = {
@@ -59,7 +59,7 @@ def cluster(stage: ClusterStage, progress: Progress) -> Result:
         "region_id": given.regions.id_name,
         **{name: getattr(stage, name) for name in ("out", "profile", "report")},
     }
-    return Result(summary, found, notes)
+    return Result(summary, found, notes, None if stage.report is None else cluster_report.page(found))
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def similar(stage: SimilarStage, progress: Progress) -> Result:
         notes,
     )
     progress.update(0.8, "Writing")
-    _write_similar(stage, found, ranked)
+    page = _write_similar(stage, found, ranked)
     summary = {
         "regions": len(ranked),
         "ranked": found.ranking.ranked,
@@ -191,7 +191,7 @@ def similar(stage: SimilarStage, progress: Progress) -> Result:
         "region_id": found.id_name,
         **{name: getattr(stage, name) for name in ("out", "table", "report")},
     }
-    return Result(summary, found, found.notes)
+    return Result(summary, found, found.notes, page)
 
 
 def chosen_rows(stage: SimilarStage, source: VectorTable, notes: list[str]) -> NDArray[np.int64]:
@@ -220,7 +220,8 @@ def chosen_rows(stage: SimilarStage, source: VectorTable, notes: list[str]) -> N
     return np.unique(np.concatenate(parts))
 
 
-def _write_similar(stage: SimilarStage, found: Any, ranked: VectorTable) -> None:
+def _write_similar(stage: SimilarStage, found: Any, ranked: VectorTable) -> Page | None:
+    """Write the outputs; what the report shows, if one is asked for."""
     import numpy as np
 
     from urbanfm_core.errors import InputError
@@ -244,10 +245,9 @@ def _write_similar(stage: SimilarStage, found: Any, ranked: VectorTable) -> None
     if stage.out is not None and regions is not None:
         found.notes.extend(regions.notes)
         similarity_report.write_similar(stage.out, found, regions, rows)
-    if stage.report is not None:
-        similarity_report.write_page(stage.report, found, stage.top, regions, rows)
     if not any(getattr(stage, name) for name in ("out", "table", "report")):
         found.notes.append("No output was named, so the scores were written nowhere; name --out or --table.")
+    return None if stage.report is None else similarity_report.page(found, stage.top, regions, rows)
 
 
 def _how_words(how: str, count: int) -> str:
@@ -258,13 +258,17 @@ def _how_words(how: str, count: int) -> str:
 def search(stage: SearchStage, progress: Progress) -> Result:
     from urbanfm_core.inference.raster import map_raster, require_bands, score_function
     from urbanfm_core.inference.table import EmbeddingTable
+    from urbanfm_core.maps import search_report
+    from urbanfm_core.maps.raster_report import score_picture
     from urbanfm_core.maps.search import rank
     from urbanfm_core.maps.styles import write_score_style
 
     method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
     trained = replace(trained, text_encoder=stage.text_encoder)
     query = method.text_vectors(trained, [stage.query], progress.part(0.0, 0.2))[0]
-    summary: dict[str, Any] = {"query": stage.query, "out": stage.out, "raster": stage.raster}
+    told = {name: getattr(stage, name) for name in ("out", "raster", "report")}
+    summary: dict[str, Any] = {"query": stage.query, **told}
+    shown: list[str] = []
     value: Any = None
     notes: list[str] = []
     if stage.embeddings is not None:
@@ -284,6 +288,7 @@ def search(stage: SearchStage, progress: Progress) -> Result:
         }
         if stage.out is not None:
             _write_ranking(table, value, stage.out)
+        shown += search_report.region_parts(table, value, stage.top)
     if stage.raster is not None:
         city = city_of(stage)
         pixels = method.pixel_function(trained)
@@ -298,7 +303,13 @@ def search(stage: SearchStage, progress: Progress) -> Result:
                 progress=progress.part(0.3, 1.0),
             )
             write_score_style(Path(stage.raster).with_suffix(".qml"), stage.raster)
-    return Result(summary, value, [*notes, *trained.notes])
+        if stage.report is not None:
+            shown.append(report.picture("Score of each pixel", score_picture(stage.raster, stage.query)))
+    page = None
+    if stage.report is not None:
+        encoder = stage.text_encoder or trained.preprocessing.get("text_encoder") or "the model's own"
+        page = search_report.page(stage.query, model_name(checkpoint), encoder, shown)
+    return Result(summary, value, [*notes, *trained.notes], page)
 
 
 def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:

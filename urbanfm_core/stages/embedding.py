@@ -72,6 +72,7 @@ class EmbedStage(ComputeParams, TrainingParams, CityParams):
         output=True,
         advanced=True,
     )
+    report: str | None = param(None, "HTML report to write, with a map.", label="Report", kind="file", output=True)
     checkpoint_out: str | None = param(
         None,
         "Where to keep the checkpoint that was trained because none was given.",
@@ -124,3 +125,6 @@ class EmbedRasterStage(ComputeParams, EmbeddingRasterInputs, ImageryInputs):
         "zstd", "Compression of the output.", label="Compression", kind="choice", advanced=True
     )
     out: str = param(help="GeoTIFF to write.", label="Embedding raster", kind="raster", output=True)
+    report: str | None = param(
+        None, "HTML report to write, with a picture of the raster.", label="Report", kind="file", output=True
+    )

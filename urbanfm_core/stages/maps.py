@@ -242,6 +242,9 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
         kind="raster",
         output=True,
     )
+    report: str | None = param(
+        None, "HTML report to write, with a map and the best regions.", label="Report", kind="file", output=True
+    )
 
     @model_validator(mode="after")
     def _something_to_rank(self) -> SearchStage:
