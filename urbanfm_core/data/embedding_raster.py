@@ -14,10 +14,13 @@ from rasterio.windows import Window
 
 from urbanfm_core.data.raster_file import RasterFile
 from urbanfm_core.errors import ConfigError, ShapeError
-from urbanfm_core.geo.raster import RasterInfo, nodata_array
+from urbanfm_core.geo.raster import QUANTIZATION_TAG, RasterInfo, nodata_array
 
 ALPHAEARTH_BANDS = 64
 ALPHAEARTH_NODATA = -128
+ALPHAEARTH = "alphaearth"
+# What a file with such codes says of itself, so that it is read without being told how.
+ALPHAEARTH_TAGS = {QUANTIZATION_TAG: ALPHAEARTH, "QUANTIZATION_MEANING": "v = sign(q) * (q / 127.5)^2, nodata -128"}
 # 127.5^2 is exact in float32 and so is q * |q|: one division gives the correctly rounded value for all 255 codes.
 _ALPHAEARTH_DIVISOR = np.float32(127.5**2)
 
@@ -60,7 +63,7 @@ class EmbeddingRaster(RasterFile):
     Args:
         path: Raster file.
         quantization: "alphaearth": int8 codes as above. "none": the stored numbers as they are. "auto": AlphaEarth if
-            the file has 64 int8 bands with nodata -128 and declares no scale; else value = stored * scale + offset
+            the file says so in its metadata, or has 64 int8 bands with nodata -128 and declares no scale; else value = stored * scale + offset
             as the file declares, which leaves most files as they are.
     Raises:
         InputError, CRSError: as `inspect_raster`.
@@ -176,6 +179,8 @@ def _resolve(info: RasterInfo, quantization: str) -> str:
     """The decoding that a choice means for a file: "alphaearth", "scale" or "none"."""
     declared = any(scale != 1 for scale in info.scales) or any(offset != 0 for offset in info.offsets)
     if quantization == "auto":
+        if info.quantization == ALPHAEARTH and info.dtype == "int8":
+            return ALPHAEARTH
         if declared:
             return "scale"
         codes = info.dtype == "int8" and info.count == ALPHAEARTH_BANDS and set(info.nodata) == {ALPHAEARTH_NODATA}

@@ -91,13 +91,15 @@ def region_picture(attention: RegionAttention, pois: PoiSet, row: int, weights: 
         for point, (x, y) in zip(points, xy01, strict=True)
         if 0 <= x <= 1 and 0 <= y <= 1
     )
-    base = f"<g id='r{row}'><image href='{image}' width='{_SIDE}' height='{_SIDE}' preserveAspectRatio='none'/></g>"
+    base = (
+        f"<g id='r{row}'><image xlink:href='{image}' width='{_SIDE}' height='{_SIDE}' preserveAspectRatio='none'/></g>"
+    )
     width, height = 2 * _SIDE + _GAP, _SIDE + _FOOT
     right = f"<g transform='translate({_SIDE + _GAP} 0)'>"
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' height='{height}' "
+        f"<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/1999/xlink' viewBox='0 0 {width} {height}' width='{width}' height='{height}' "
         "font-family='system-ui,sans-serif' font-size='12' role='img' aria-label='Imagery with the chosen points, and "
-        f"their attention over it'><g>{base}{dots}</g>{right}<use href='#r{row}'/>{_tiles(weights, attention.side)}{dots}"
+        f"their attention over it'><g>{base}{dots}</g>{right}<use xlink:href='#r{row}'/>{_tiles(weights, attention.side)}{dots}"
         f"{_legend(weights)}</g></svg>"
     )
 

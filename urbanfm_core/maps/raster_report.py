@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -85,8 +86,9 @@ def _svg(rgb: NDArray[np.uint8], known: NDArray[np.bool_], title: str) -> str:
     data = base64.b64encode(stream.getvalue()).decode()
     high, wide = known.shape
     height = max(1, round(_SHOWN * high / wide))
+    # 'xlink:href' and not 'href': the viewer of older QGIS knows no other.
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {_SHOWN} {height}' width='{_SHOWN}' height='{height}' "
-        f"role='img'><title>{title}</title><image href='data:image/png;base64,{data}' width='{_SHOWN}' "
+        f"<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/1999/xlink' viewBox='0 0 {_SHOWN} {height}' width='{_SHOWN}' height='{height}' "
+        f"role='img'><title>{html.escape(title)}</title><image xlink:href='data:image/png;base64,{data}' width='{_SHOWN}' "
         f"height='{height}' preserveAspectRatio='none'/></svg>"
     )

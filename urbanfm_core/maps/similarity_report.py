@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from urbanfm_core import report
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.files import atomic_path
+from urbanfm_core.geo.columnar import write_columnar
 from urbanfm_core.geo.vector import write_layer
 from urbanfm_core.maps.search import Ranking
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, write_ranking_style
@@ -81,13 +83,13 @@ def write_similar(path: str, found: Similar, regions: RegionSet, rows: NDArray[n
 
 
 def write_table(path: str, found: Similar) -> None:
-    """Write ids and scores of all rows, as Parquet or CSV by suffix."""
+    """Write ids and scores of all rows, as Parquet, Arrow IPC or CSV by suffix."""
     frame = pd.DataFrame({found.id_name: found.ids, **fields_of(found, np.arange(len(found.ids)))})
     with atomic_path(path) as temporary:
         if path.lower().endswith(".csv"):
             frame.to_csv(temporary, index=False)
         else:
-            frame.to_parquet(temporary, index=False)
+            write_columnar(pa.Table.from_pandas(frame, preserve_index=False), temporary, Path(path).suffix)
 
 
 def page(found: Similar, top: int, regions: RegionSet | None, rows: NDArray[np.int64]) -> Page:

@@ -93,7 +93,7 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
 
 def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
     from urbanfm_core.inference.raster import map_raster, require_bands
-    from urbanfm_core.inference.windows import map_windows
+    from urbanfm_core.inference.windows import CUT_FOR_INT8, map_windows
     from urbanfm_core.maps import raster_report
     from urbanfm_core.maps.styles import write_raster_style
 
@@ -104,6 +104,7 @@ def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
     written: dict[str, Any] = {
         "dtype": stage.dtype,
         "compress": stage.compress,
+        "cog": stage.cog,
         "tags": {"model": model_name(checkpoint), "checkpoint": weights},
         "names": "emb_{:03d}".format,
         "progress": progress,
@@ -123,7 +124,9 @@ def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
         city.require("embedding_raster")
         with city.open_embedding_raster() as raster:
             require_bands(raster, trained.preprocessing["bands"])
-            summary, notes = map_raster(raster, pixels, stage.out, **written), []
+            summary = map_raster(raster, pixels, stage.out, **written)
+        cut = summary.pop("cut_numbers")
+        notes = [CUT_FOR_INT8.format(cut)] if cut else []
     used = "imagery" if "windows" in method.can else "embedding_raster"
     idle = [name for name in city.given("embedding_raster", "imagery") if name != used]
     notes += [f"The layer {name} is left out: {method.title} embeds from {used} here." for name in idle]
@@ -169,7 +172,7 @@ def _write_embeddings(stage: EmbedStage, table: EmbeddingTable, city: CityInputs
     progress.update(0.0, "Writing")
     components, rgb = principal_rgb(table.vectors)
     if stage.parquet is not None:
-        table.to_parquet(stage.parquet)
+        table.write(stage.parquet)
     if stage.out is not None:
         table.to_layer(stage.out, columns=stage.columns)
         write_region_style(Path(stage.out).with_suffix(".qml"), components)

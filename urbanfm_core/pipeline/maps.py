@@ -294,7 +294,7 @@ def search(stage: SearchStage, progress: Progress) -> Result:
         pixels = method.pixel_function(trained)
         with city.open_embedding_raster() as source:
             require_bands(source, trained.preprocessing["bands"])
-            summary |= map_raster(
+            found = map_raster(
                 source,
                 score_function(pixels, query),
                 stage.raster,
@@ -302,6 +302,7 @@ def search(stage: SearchStage, progress: Progress) -> Result:
                 names=lambda _: stage.query,
                 progress=progress.part(0.3, 1.0),
             )
+            summary |= {name: found[name] for name in ("dimensions", "valid_pixels")}
             write_score_style(Path(stage.raster).with_suffix(".qml"), stage.raster)
         if stage.report is not None:
             shown.append(report.picture("Score of each pixel", score_picture(stage.raster, stage.query)))
