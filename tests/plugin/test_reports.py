@@ -31,8 +31,8 @@ def test_the_worker_is_told_what_repeats_the_run(
     parameters = {"EMBEDDINGS": regions.id(), "CLUSTERS": 4, "OUT": MEMORY, "REPORT": str(tmp_path / "it's r.html")}
     run(ClusterRegions, parameters, context, Feedback())
     line = fake.job["repeat"]
-    assert "urbanfm:clusterregions" in line and line.startswith(("processing.run(", "qgis_process run "))
-    assert "CLUSTERS" in line and "r.html" in line and regions.id() in line
+    assert "clusterregions" in line and line.startswith(("processing.run(", "qgis_process run "))
+    assert "CLUSTERS" in line and "r.html" in line and "memory:" in line
 
 
 def test_arrow_and_csv_go_to_the_worker_as_they_are() -> None:
