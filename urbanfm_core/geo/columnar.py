@@ -64,6 +64,17 @@ def read_columnar(path: str | Path, columns: Sequence[str] | None = None) -> pd.
     return frame
 
 
+def read_columns(path: str | Path, columns: Sequence[str]) -> pyarrow.Table:
+    """Some columns of a file and nothing else of it, so that a long table need not fit in memory.
+
+    Raises:
+        OSError, pyarrow.ArrowException: it cannot be read.
+    """
+    if _is_parquet(path):
+        return pyarrow.parquet.read_table(path, columns=list(columns))
+    return _read_ipc(path).select(list(columns))
+
+
 def geo_arrow(frame: geopandas.GeoDataFrame) -> pyarrow.Table:
     """A layer as an Arrow table with the metadata of GeoParquet, through geopandas' own writer."""
     sink = pyarrow.BufferOutputStream()

@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pyogrio
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from pyproj.exceptions import CRSError as ProjError
 
 from urbanfm_core.errors import UrbanFMError
-from urbanfm_core.evaluation.tables import name_and_path, read_any_table
-from urbanfm_core.geo.columnar import COLUMNAR_SUFFIXES, PARQUET_SUFFIXES, read_schema
+from urbanfm_core.evaluation.tables import name_and_path
+from urbanfm_core.geo.columnar import COLUMNAR_SUFFIXES, PARQUET_SUFFIXES, read_columns, read_schema
 from urbanfm_core.geo.raster import inspect_raster
 from urbanfm_core.geo.vector import LayerSource, gdal_path
 from urbanfm_core.parameters import Stage
-from urbanfm_core.training.checkpoint import Checkpoint
 
 _FILES = ("polygons", "points", "layer", "raster", "file", "folder", "embeddings", "checkpoint")
 # Lists whose entries are files.
 _LISTS = {"compare", "cities"}
 _TEXT = (".csv", ".tsv", ".txt", ".json", ".html", ".md")
+_COVERAGE = "coverage_"
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 Row = tuple[str, str, str, str]
@@ -79,31 +79,22 @@ def content_text(kind: str, source: str) -> str:
     """What a file holds, in words; empty where that takes more than a look at its head."""
     try:
         if kind == "checkpoint":
-            found = Checkpoint.load(source)
-            return f"{found.method}, {found.manifest.get('preset') or 'imported'}"
+            manifest = json.loads((Path(source).expanduser() / "manifest.json").read_text("utf-8"))
+            return f"{manifest['method']}, {manifest.get('preset') or 'imported'}"
         if kind == "raster":
             return _raster_text(source)
         if kind == "layer":
             return _layer_or_raster(source)
         return _table_text(source)
-    except (
-        UrbanFMError,
-        DataSourceError,
-        DataLayerError,
-        ProjError,
-        pyarrow.ArrowException,
-        OSError,
-        ValueError,
-    ) as error:
+    except (UrbanFMError, ProjError, pyarrow.ArrowException, OSError, ValueError, KeyError, RuntimeError) as error:
         # The stage itself has read it, or said why not.
         return f"not described: {str(error).splitlines()[0]}" if kind != "file" else ""
 
 
 def coverage_rows(source: str) -> list[tuple[str, str, str]]:
     """How many rows of a table of vectors each kind of input covers, by its columns `coverage_...`."""
-    table = read_any_table(name_and_path(source)[1], [])
-    kinds = [str(name) for name in table.columns if str(name).startswith("coverage_")]
-    return coverage_of({name.removeprefix("coverage_"): table[name].to_numpy(np.float64) for name in kinds})
+    table = _coverage_columns(LayerSource.parse(name_and_path(source)[1]))
+    return coverage_of({str(name).removeprefix(_COVERAGE): table[name].to_numpy(np.float64) for name in table.columns})
 
 
 def coverage_of(coverage: dict[str, np.ndarray]) -> list[tuple[str, str, str]]:
@@ -115,6 +106,24 @@ def coverage_of(coverage: dict[str, np.ndarray]) -> list[tuple[str, str, str]]:
         share = 100 * some / max(len(values), 1)
         rows.append((name.replace("_", " "), f"{some:,} of {len(values):,} ({share:.1f} %)", f"{100 * mean:.1f} %"))
     return rows
+
+
+def _coverage_columns(place: LayerSource) -> pd.DataFrame:
+    """The columns of coverage of a table, without its vectors and polygons, which may be many."""
+    if place.suffix in COLUMNAR_SUFFIXES:
+        names = [name for name in read_schema(place.path).names if name.startswith(_COVERAGE)]
+        found: pd.DataFrame = read_columns(place.path, names).to_pandas(ignore_metadata=True)
+        return found
+    if place.suffix in _TEXT:
+        return pd.read_csv(place.path, usecols=lambda name: str(name).startswith(_COVERAGE))
+    layer = place.layer
+    fields = pyogrio.read_info(gdal_path(place.path), layer=layer)["fields"]
+    names = [str(name) for name in fields if str(name).startswith(_COVERAGE)]
+    if not names:
+        return pd.DataFrame()
+    return pyogrio.read_dataframe(
+        gdal_path(place.path), layer=layer, columns=names, where=place.where, read_geometry=False, use_arrow=True
+    )
 
 
 def _layer_or_raster(source: str) -> str:

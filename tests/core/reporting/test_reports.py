@@ -15,6 +15,7 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.inference.table import EmbeddingTable
 from urbanfm_core.progress import Progress
 from urbanfm_core.report import Page, notes, picture, table, write_page
+from urbanfm_core.reporting.sources import content_text, coverage_rows
 
 
 def blobs(folder):
@@ -107,3 +108,17 @@ def test_pieces_of_a_page_escape_what_they_are_given(tmp_path):
     page = (tmp_path / "p.html").read_text()
     assert not re.search(r"<[abcdet]>", page) and "0.3333" in page and "class='bad'" in page
     assert "Content-Security-Policy" in page
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".gpkg", ".csv"])
+def test_coverage_and_content_are_read_from_every_format(tmp_path, suffix):
+    blobs(tmp_path)
+    source = tmp_path / f"t{suffix}"
+    EmbeddingTable.read(tmp_path / "o.parquet").write(source)
+    assert coverage_rows(f"mine={source}") == [("pois", "36 of 48 (75.0 %)", "75.0 %")]
+    said = content_text("embeddings", str(source))
+    assert ("EPSG:25830" in said) == (suffix != ".csv")
+    assert coverage_rows(str(tmp_path / "regions.gpkg")) == []
+    assert content_text("embeddings", str(tmp_path / "none.gpkg")) == ""
+    (tmp_path / "bad.gpkg").write_text("nothing")
+    assert content_text("polygons", str(tmp_path / "bad.gpkg")).startswith("not described")
