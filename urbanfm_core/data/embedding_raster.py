@@ -14,6 +14,7 @@ from rasterio.windows import Window
 
 from urbanfm_core.data.raster_file import RasterFile
 from urbanfm_core.errors import ConfigError, ShapeError
+from urbanfm_core.geo.overview import read_overview
 from urbanfm_core.geo.raster import QUANTIZATION_TAG, RasterInfo, nodata_array
 
 ALPHAEARTH_BANDS = 64
@@ -117,6 +118,10 @@ class EmbeddingRaster(RasterFile):
         Meant to be read ahead in one thread and handed to `decode` in pieces by another.
         """
         return self._reader.read_stored(window)
+
+    def read_overview(self, side_px: int) -> np.ndarray:
+        """The file's own numbers at every n-th pixel, (C, h, w) with h, w <= side_px."""
+        return read_overview(self._reader, side_px)
 
     def decode(
         self, stored: np.ndarray, mask: np.ndarray | None = None, out: np.ndarray | None = None

@@ -14,7 +14,6 @@ from PIL import Image
 
 from urbanfm_core import report
 from urbanfm_core.data.embedding_raster import EmbeddingRaster
-from urbanfm_core.geo.overview import read_overview
 from urbanfm_core.maps.styles import SCORE_COLOURS, principal_rgb
 from urbanfm_core.report import Page
 
@@ -72,7 +71,7 @@ _QUANTIZED = ", v = sign(q) (q / 127.5)², nodata -128"
 
 def _vectors(raster: EmbeddingRaster) -> NDArray[np.float32]:
     """A small view of a raster, (h, w, C), NaN without data."""
-    stored = read_overview(raster.info, _SIDE_PX)
+    stored = raster.read_overview(_SIDE_PX)
     values, valid = raster.decode(stored.reshape(len(stored), -1))
     values[:, ~valid.all(axis=0)] = np.nan
     return np.ascontiguousarray(values.reshape(stored.shape).transpose(1, 2, 0))

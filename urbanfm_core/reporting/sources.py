@@ -121,9 +121,10 @@ def _coverage_columns(place: LayerSource) -> pd.DataFrame:
     names = [str(name) for name in fields if str(name).startswith(_COVERAGE)]
     if not names:
         return pd.DataFrame()
-    return pyogrio.read_dataframe(
+    table: pd.DataFrame = pyogrio.read_dataframe(
         gdal_path(place.path), layer=layer, columns=names, where=place.where, read_geometry=False, use_arrow=True
     )
+    return table
 
 
 def _layer_or_raster(source: str) -> str:

@@ -124,3 +124,13 @@ def test_a_cancelled_or_failed_cog_leaves_nothing(source, tmp_path):
         map_raster(raster, same, tmp_path / "cog.tif", cog=True, progress=Stop())
     write(raster, tmp_path / "cog.tif", cog=True)
     assert set(tmp_path.iterdir()) == before | {tmp_path / "cog.tif"}
+
+
+@pytest.mark.parametrize("side", [50, 333, 700, 4000])
+@pytest.mark.parametrize("cog", [False, True])
+def test_a_small_view_is_every_nth_pixel(source, tmp_path, side, cog):
+    raster, values = source
+    write(raster, tmp_path / "o.tif", cog=cog)
+    step = -(-700 // side)
+    with EmbeddingRaster(tmp_path / "o.tif") as again:
+        np.testing.assert_array_equal(again.read_overview(side), values[:, ::step, ::step])
