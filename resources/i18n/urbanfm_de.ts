@@ -1602,7 +1602,7 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   </message>
   <message>
    <source>Columns of the embeddings that are the vector: several of numbers, or one of lists; * stands for anything, as in A*. Guessed when not given: 'embedding', else columns that differ by a number only. Those of further tables that are compared with are always guessed.</source>
-   <translation>Spalten der Einbettungen, die der Vektor sind: mehrere mit Zahlen oder eine mit Listen; * steht für beliebige Zeichen, wie in A*. Wird sonst erraten: 'embedding', sonst Spalten, die sich nur durch eine Zahl unterscheiden. Die Spalten weiterer Tabellen, mit denen verglichen wird, werden immer erraten.</translation>
+   <translation>Spalten der Embeddings, die der Vektor sind: mehrere mit Zahlen oder eine mit Listen; * steht für beliebige Zeichen, wie in A*. Wird sonst erraten: 'embedding', sonst Spalten, die sich nur durch eine Zahl unterscheiden. Die Spalten weiterer Tabellen, mit denen verglichen wird, werden immer erraten.</translation>
   </message>
   <message>
    <source>Compression of the output.</source>
@@ -1850,7 +1850,7 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   </message>
   <message>
    <source>Number format of the output. int8 stores v as round(127.5 * sign(v) * sqrt(|v|)) with nodata -128, as AlphaEarth does, in an eighth of the space or less; the file says so, and is read as an embedding raster without more.</source>
-   <translation>Zahlenformat der Ausgabe. int8 speichert v als round(127.5 * sign(v) * sqrt(|v|)) mit Nodata -128, wie AlphaEarth, in einem Achtel des Platzes oder weniger; die Datei sagt es selbst und wird ohne Weiteres als Einbettungsraster gelesen.</translation>
+   <translation>Zahlenformat der Ausgabe. int8 speichert v als round(127.5 * sign(v) * sqrt(|v|)) mit Nodata -128, wie AlphaEarth, in einem Achtel des Platzes oder weniger; die Datei sagt es selbst und wird ohne Weiteres als Embedding-Raster gelesen.</translation>
   </message>
   <message>
    <source>Number of best regions listed in the log.</source>
@@ -1982,7 +1982,7 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   </message>
   <message>
    <source>Region embeddings written by 'embed', in any of its formats.</source>
-   <translation>Einbettungen der Regionen, die 'embed' geschrieben hat, in jedem seiner Formate.</translation>
+   <translation>Embeddings der Regionen, die 'embed' geschrieben hat, in jedem seiner Formate.</translation>
   </message>
   <message>
    <source>Regions shown in the report, drawn at random.</source>
