@@ -58,7 +58,7 @@ def write_report(path: str | Path, checks: list[Check]) -> None:
     """The checks as a page."""
     rows = [(item.name, item.found, "ok" if item.ok else "missing", item.remedy) for item in checks]
     page_table = report.table(("What", "Found", "State", "Remedy"), rows, [not item.ok for item in checks])
-    report.write_page(path, "UrbanFM environment", page_table)
+    report.write_page(path, report.Page("UrbanFM environment", [page_table]))
 
 
 def as_dicts(checks: list[Check]) -> list[dict[str, object]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from urbanfm_core.report import Page
 
 
 def said_by(notes: Mapping[str, Sequence[str]]) -> list[str]:
@@ -27,11 +30,14 @@ class Result:
     Attributes:
         summary: Plain data, as the worker reports it.
         value: The object for a Python caller.
+        notes: What was chosen or left out.
+        page: What its report shows; None if none was asked for.
     """
 
     summary: dict[str, Any]
     value: Any = None
     notes: list[str] = field(default_factory=list)
+    page: Page | None = None
 
     def lines(self) -> list[str]:
         """The summary as a person reads it."""

@@ -1,6 +1,7 @@
 """`python -m urbanfm_core.worker job.json`: run one stage for another program, over JSON lines.
 
-The job is `{"protocol": 1, "stage": "...", "params": {...}, "outputs": {...}}`. Standard output carries one JSON object
+The job is `{"protocol": 1, "stage": "...", "params": {...}, "outputs": {...}}`, and optionally `"repeat"`: the line by
+which the calling program repeats it, for the report. Standard output carries one JSON object
 a line, told apart by "event": hello, progress, log, metric, then done or error. A line `cancel` on standard input, or
 its end, stops the stage. Exit codes: 0 ok, 1 bug, 2 user error, 3 cancelled.
 """
@@ -67,8 +68,8 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def read_job(path: Path) -> tuple[str, dict[str, Any]]:
-    """Stage name and all its parameters.
+def read_job(path: Path) -> tuple[str, dict[str, Any], str | None]:
+    """Stage name, all its parameters, and the line that repeats it, if one is named.
 
     Raises:
         ConfigError: the file is not a job of this protocol.
@@ -86,7 +87,10 @@ def read_job(path: Path) -> tuple[str, dict[str, Any]]:
     params, outputs = job.get("params", {}), job.get("outputs", {})
     if not isinstance(job.get("stage"), str) or not isinstance(params, dict) or not isinstance(outputs, dict):
         raise ConfigError(f"{path}: a job needs a 'stage' and objects 'params' and 'outputs'.")
-    return job["stage"], {**params, **outputs}
+    repeat = job.get("repeat")
+    if repeat is not None and not isinstance(repeat, str):
+        raise ConfigError(f"{path}: the line that repeats a job ('repeat') is a text, found {type(repeat).__name__}.")
+    return job["stage"], {**params, **outputs}, repeat
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,11 +104,11 @@ def main(arguments: list[str] | None = None) -> int:
     progress = WorkerProgress(stream)
     progress.send("hello", protocol=PROTOCOL, version=urbanfm_core.__version__)
     try:
-        stage, params = read_job(Path(arguments[0]))
+        stage, params, repeat = read_job(Path(arguments[0]))
         progress.listen(sys.stdin)
         from urbanfm_core import pipeline
 
-        result = pipeline.run(stage, params, progress)
+        result = pipeline.run(stage, params, progress, repeat)
     except Cancelled as error:
         progress.send("error", code=EXIT_CANCELLED, message=error.message, hint=error.hint)
         return EXIT_CANCELLED

@@ -70,6 +70,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
     def __init__(self) -> None:
         super().__init__()
         self._collector: Optional[Collector] = None
+        self._repeat = ""
 
     def name(self) -> str:
         return self.ID
@@ -167,6 +168,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
     ) -> bool:
         self._collector = Collector(self, parameters, context)
         self._collector.prepare([p for p in self.contract_parameters() if not p.output])
+        self._repeat = self._repeating_line(parameters, context)
         return True
 
     def processAlgorithm(
@@ -178,6 +180,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
             with Job(self.STAGE) as job:
                 job.params = self.job_params(job, parameters, context, feedback)
                 job.outputs = self.job_outputs(job, parameters, context)
+                job.repeat = self._repeat
                 if feedback.isCanceled():
                     return {}
                 outcome = runner.run(job, interpreter.path, feedback, WORKER_START, WORKER_END)
@@ -309,6 +312,13 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         if self._collector is None:
             raise QgsProcessingException(tr("The algorithm was not prepared."))
         return self._collector
+
+    def _repeating_line(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        """What repeats this run, for its report: a line for a terminal, or for QGIS's Python where there is none."""
+        # QGIS 3.22 has no such line; newer ones have none for some values, such as layers in memory.
+        as_command = getattr(self, "asQgisProcessCommand", None)
+        line, fine = as_command(parameters, context) if as_command is not None else ("", False)
+        return str(line) if fine else str(self.asPythonCommand(parameters, context))
 
     def _is_worker_file(self, parameters: dict[str, Any], key: str) -> bool:
         p = self.contract_stage().parameters.get(key.lower())

@@ -30,12 +30,12 @@ from ..i18n import tr
 
 # Suffixes are no texts: the contract says what a file is, this table only how its name ends.
 FILE_FILTERS = {
-    "parquet": "GeoParquet (*.parquet)",
+    "parquet": "GeoParquet (*.parquet);;Arrow (*.arrow);;CSV (*.csv)",
     "map": "PNG (*.png)",
     "report": "HTML (*.html)",
     "out": "JSON (*.json)",
     "profile": "JSON (*.json)",
-    "table": "Parquet (*.parquet);;CSV (*.csv)",
+    "table": "Parquet (*.parquet);;Arrow (*.arrow);;CSV (*.csv)",
     "descriptions_out": "CSV (*.csv);;Parquet (*.parquet)",
     "checkpoint": "PyTorch (*.pth *.pt);;* (*)",
 }

@@ -24,6 +24,7 @@ class DescribeRegions(UrbanFMAlgorithm):
     GROUP = EXPLAIN
     TAGS = ("caption", "text", "words", "description", "imagery", "urbanclip", "vision-language")
     FIRST = ("regions", "imagery", "checkpoint", "captioner", "captions", "caption_column", "region_id")
+    BY_DEFAULT = ("report",)
     SINK_SOURCES = ("regions",)
     NUMBERS = {
         "REGION_COUNT": ("regions", "Number of regions"),

@@ -19,6 +19,7 @@ class EmbedRaster(UrbanFMAlgorithm):
     GROUP = EMBEDDINGS
     TAGS = ("aether", "alphaearth", "urbanclip", "urbanln", "pixel", "bands", "sliding window", "imagery")
     FIRST = ("checkpoint", "embedding_raster", "imagery", "stride", "dtype")
+    BY_DEFAULT = ("report",)
     NUMBERS = {
         "DIMENSIONS": ("dimensions", "Dimensions of the embedding"),
         "VALID_PIXELS": ("valid_pixels", "Pixels with data"),

@@ -24,7 +24,7 @@ class EmbedRegions(UrbanFMAlgorithm):
     GROUP = EMBEDDINGS
     TAGS = ("aether", "refound", "alphaearth", "poi", "foundation model", "vector", "zones", "neighbourhoods")
     FIRST = ("regions", "pois", "embedding_raster", "imagery", "checkpoint", "preset", "epochs", "region_id")
-    BY_DEFAULT = ("out",)
+    BY_DEFAULT = ("out", "report")
     SINK_SOURCES = ("regions",)
     NUMBERS = {
         "REGION_COUNT": ("regions", "Number of regions"),

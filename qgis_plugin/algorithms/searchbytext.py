@@ -24,7 +24,7 @@ class SearchByText(UrbanFMAlgorithm):
     GROUP = ANALYSIS
     TAGS = ("phrase", "query", "similarity", "rank", "language")
     FIRST = ("query", "checkpoint", "embeddings", "embedding_raster")
-    BY_DEFAULT = ("out",)
+    BY_DEFAULT = ("out", "report")
     SINK_SOURCES = ("embeddings",)
     NUMBERS = {"REGION_COUNT": ("regions", "Number of regions"), "BEST_SCORE": ("", "Score of the best region")}
     TEXTS = {"BEST": ("", "Best region")}

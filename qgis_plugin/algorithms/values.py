@@ -29,8 +29,9 @@ from ..i18n import tr
 from ..runtime.exchange import VectorInput, export
 from ..runtime.job import Job
 
-# Formats that many builds of QGIS cannot read and the worker can: they go to it as they are.
-WORKER_FORMATS = (".parquet", ".geoparquet")
+# Formats that many builds of QGIS cannot read and the worker can, and CSV, whose numbers are texts to QGIS: they go to
+# the worker as they are.
+WORKER_FORMATS = (".parquet", ".geoparquet", ".arrow", ".feather", ".ipc", ".csv")
 SOURCE_KINDS = ("polygons", "points", "embeddings")
 
 

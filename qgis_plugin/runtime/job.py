@@ -32,6 +32,7 @@ class Job:
         self.stage = stage
         self.params: dict[str, Any] = {}
         self.outputs: dict[str, str] = {}
+        self.repeat = ""
         _remove_abandoned()
         self.folder = Path(tempfile.mkdtemp(prefix=f"urbanfm-{stage}-{os.getpid()}-"))
         self.log = _log_path(stage)
@@ -59,6 +60,7 @@ class Job:
             "stage": self.stage,
             "params": self.params,
             "outputs": self.outputs,
+            **({"repeat": self.repeat} if self.repeat else {}),
         }
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
         return path

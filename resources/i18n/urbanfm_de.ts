@@ -180,6 +180,10 @@
    <translation>Regionen auf der Karte anklicken</translation>
   </message>
   <message>
+   <source>Cloud-Optimized GeoTIFF</source>
+   <translation>Cloud-Optimized GeoTIFF</translation>
+  </message>
+  <message>
    <source>Cluster regions</source>
    <translation>Regionen gruppieren (Cluster)</translation>
   </message>
@@ -190,6 +194,10 @@
   <message>
    <source>Clusters</source>
    <translation>Cluster</translation>
+  </message>
+  <message>
+   <source>Columns of the vectors</source>
+   <translation>Spalten der Vektoren</translation>
   </message>
   <message>
    <source>Compared with</source>
@@ -1601,6 +1609,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Spalte mit dem Text einer Beschreibung. Ohne Angabe wird sie erraten.</translation>
   </message>
   <message>
+   <source>Columns of the embeddings that are the vector: several of numbers, or one of lists; * stands for anything, as in A*. Guessed when not given: 'embedding', else columns that differ by a number only. Those of further tables that are compared with are always guessed.</source>
+   <translation>Spalten der Embeddings, die der Vektor sind: mehrere mit Zahlen oder eine mit Listen; * steht für beliebige Zeichen, wie in A*. Wird sonst erraten: 'embedding', sonst Spalten, die sich nur durch eine Zahl unterscheiden. Die Spalten weiterer Tabellen, mit denen verglichen wird, werden immer erraten.</translation>
+  </message>
+  <message>
    <source>Compression of the output.</source>
    <translation>Kompression der Ausgabe.</translation>
   </message>
@@ -1653,8 +1665,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>GeoPackage, GeoJSON oder GeoParquet, das geschrieben wird.</translation>
   </message>
   <message>
-   <source>GeoParquet to write, with exact vectors in a list column 'embedding'.</source>
-   <translation>GeoParquet, das geschrieben wird, mit genauen Vektoren in einer Listenspalte 'embedding'.</translation>
+   <source>GeoParquet to write, with exact vectors in a list column 'embedding'. A name that ends in .arrow or .feather gives the same table as Arrow IPC, one in .csv a CSV with a column per dimension; all are exact.</source>
+   <translation>Zu schreibendes GeoParquet mit genauen Vektoren in einer Listenspalte 'embedding'. Ein Name, der auf .arrow oder .feather endet, ergibt dieselbe Tabelle als Arrow IPC, einer auf .csv eine CSV-Datei mit einer Spalte je Dimension; alle sind genau.</translation>
   </message>
   <message>
    <source>GeoParquet to write, with the same fields.</source>
@@ -1693,12 +1705,28 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>HTML-Seite, die geschrieben wird, mit Bildern einiger Regionen.</translation>
   </message>
   <message>
+   <source>HTML report to write, with a map and some captions.</source>
+   <translation>Zu schreibender HTML-Bericht mit einer Karte und einigen Beschreibungen.</translation>
+  </message>
+  <message>
+   <source>HTML report to write, with a map and the best regions.</source>
+   <translation>Zu schreibender HTML-Bericht mit einer Karte und den besten Regionen.</translation>
+  </message>
+  <message>
    <source>HTML report to write, with a map and the most similar regions.</source>
    <translation>HTML-Bericht, der geschrieben wird, mit einer Karte und den ähnlichsten Regionen.</translation>
   </message>
   <message>
    <source>HTML report to write, with a map and the profiles.</source>
    <translation>HTML-Bericht, der geschrieben wird, mit einer Karte und den Profilen.</translation>
+  </message>
+  <message>
+   <source>HTML report to write, with a map.</source>
+   <translation>Zu schreibender HTML-Bericht mit einer Karte.</translation>
+  </message>
+  <message>
+   <source>HTML report to write, with a picture of the raster.</source>
+   <translation>Zu schreibender HTML-Bericht mit einem Bild des Rasters.</translation>
   </message>
   <message>
    <source>HTML report to write, with maps and scores.</source>
@@ -1757,20 +1785,20 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Layer oder Raster, der abgedeckt wird.</translation>
   </message>
   <message>
-   <source>Layer to write (GeoPackage or GeoJSON): all source fields but the vectors of a GeoParquet, and score, rank, percentile and whether the region was chosen.</source>
-   <translation>Layer, der geschrieben wird (GeoPackage oder GeoJSON): alle Felder der Quelle außer den Vektoren eines GeoParquet, dazu Wert, Rang, Perzentil und ob die Region gewählt war.</translation>
-  </message>
-  <message>
    <source>Layer to write (GeoPackage or GeoJSON): all source fields, and the prediction in fields that begin with 'pred'.</source>
    <translation>Layer, der geschrieben wird (GeoPackage oder GeoJSON): alle Felder der Quelle, und die Vorhersage in Feldern, die mit 'pred' beginnen.</translation>
   </message>
   <message>
-   <source>Layer to write (GeoPackage or GeoJSON): all source fields, the number of the cluster, the silhouette, and the distance to the centre of the cluster.</source>
-   <translation>Layer, der geschrieben wird (GeoPackage oder GeoJSON): alle Felder der Quelle, die Nummer des Clusters, die Silhouette und der Abstand zur Mitte des Clusters.</translation>
+   <source>Layer to write (GeoPackage or GeoJSON): all source fields, the vector as text, its first three principal components, and coverage. A CSV has a column per dimension, and the polygons as WKT in WGS 84.</source>
+   <translation>Zu schreibender Layer (GeoPackage oder GeoJSON): alle Felder der Quelle, der Vektor als Text, seine ersten drei Hauptkomponenten und die Abdeckung. Eine CSV-Datei hat eine Spalte je Dimension und die Polygone als WKT in WGS 84.</translation>
   </message>
   <message>
-   <source>Layer to write (GeoPackage or GeoJSON): all source fields, the vector as text, its first three principal components, and coverage.</source>
-   <translation>Layer, der geschrieben wird (GeoPackage oder GeoJSON): alle Felder der Quelle, der Vektor als Text, seine ersten drei Hauptkomponenten und die Abdeckung.</translation>
+   <source>Layer to write (GeoPackage, GeoJSON or CSV): all source fields but the vectors of a GeoParquet, and score, rank, percentile and whether the region was chosen.</source>
+   <translation>Zu schreibender Layer (GeoPackage, GeoJSON oder CSV): alle Felder der Quelle außer den Vektoren eines GeoParquet, dazu Wert, Rang, Perzentil und ob die Region gewählt war.</translation>
+  </message>
+  <message>
+   <source>Layer to write (GeoPackage, GeoJSON or CSV): all source fields, the number of the cluster, the silhouette, and the distance to the centre of the cluster.</source>
+   <translation>Zu schreibender Layer (GeoPackage, GeoJSON oder CSV): alle Felder der Quelle, die Nummer des Clusters, die Silhouette und der Abstand zur Mitte des Clusters.</translation>
   </message>
   <message>
    <source>Layer to write: the chosen points with the attention that they give to the patch that they stand on, and its ratio to attention spread evenly.</source>
@@ -1829,8 +1857,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Zahlenformat, in dem das Netz rechnet. bfloat16 ist schneller, wo der Rechner es hat.</translation>
   </message>
   <message>
-   <source>Number format of the output. int8 stores v as round(127.5 * sign(v) * sqrt(|v|)) with nodata -128, as AlphaEarth does, in an eighth of the space or less.</source>
-   <translation>Zahlenformat der Ausgabe. int8 speichert v als round(127.5 * sign(v) * sqrt(|v|)) mit Nodata -128, wie AlphaEarth, in einem Achtel des Platzes oder weniger.</translation>
+   <source>Number format of the output. int8 stores v as round(127.5 * sign(v) * sqrt(|v|)) with nodata -128, as AlphaEarth does, in an eighth of the space or less; the file says so, and is read as an embedding raster without more.</source>
+   <translation>Zahlenformat der Ausgabe. int8 speichert v als round(127.5 * sign(v) * sqrt(|v|)) mit Nodata -128, wie AlphaEarth, in einem Achtel des Platzes oder weniger; die Datei sagt es selbst und wird ohne Weiteres als Embedding-Raster gelesen.</translation>
   </message>
   <message>
    <source>Number of best regions listed in the log.</source>
@@ -1965,8 +1993,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>ReFound oder UrbanCLIP zum Feinabstimmen; oder eines, das hier feinabgestimmt wurde und ohne Lernen vorhersagt.</translation>
   </message>
   <message>
-   <source>Region embeddings written by 'embed': the GeoParquet, or the layer.</source>
-   <translation>Embeddings der Regionen, die 'embed' geschrieben hat: das GeoParquet oder der Layer.</translation>
+   <source>Region embeddings written by 'embed', in any of its formats.</source>
+   <translation>Embeddings der Regionen, die 'embed' geschrieben hat, in jedem seiner Formate.</translation>
   </message>
   <message>
    <source>Regions shown in the report, drawn at random.</source>
@@ -2065,12 +2093,12 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Straßenbilder: ein Punktlayer, oder eine Tabelle mit Länge und Breite, mit einer Spalte, die die Bilddatei jedes Punktes nennt. Panoramen, doppelt so breit wie hoch, werden in vier Ansichten geschnitten.</translation>
   </message>
   <message>
-   <source>Table to write, .parquet or .csv: id, score, rank, percentile and whether the region was chosen.</source>
-   <translation>Tabelle, die geschrieben wird, .parquet oder .csv: Kennung, Wert, Rang, Perzentil und ob die Region gewählt war.</translation>
-  </message>
-  <message>
    <source>Table to write, .parquet or .csv: what the language teacher was told of each region, to be read and corrected. An edited one is taken with --overrides language_teacher=table:FILE.</source>
    <translation>Tabelle, die geschrieben wird, .parquet oder .csv: was dem Sprachlehrer über jede Region gesagt wurde, zum Lesen und Verbessern. Eine bearbeitete wird mit --overrides language_teacher=table:FILE genommen.</translation>
+  </message>
+  <message>
+   <source>Table to write, .parquet, .arrow or .csv: id, score, rank, percentile and whether the region was chosen.</source>
+   <translation>Zu schreibende Tabelle, .parquet, .arrow oder .csv: Kennung, Wert, Rang, Perzentil und ob die Region gewählt war.</translation>
   </message>
   <message>
    <source>Table with more labels, joined to the regions by id.</source>
@@ -2219,6 +2247,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>With a checkpoint it embeds. Without one it first trains the preset on the same layers and keeps that checkpoint.</source>
    <translation>Mit einem Checkpoint wird eingebettet. Ohne einen wird zuerst die Voreinstellung auf denselben Layern trainiert und dieser Checkpoint behalten.</translation>
+  </message>
+  <message>
+   <source>Write a Cloud-Optimized GeoTIFF, with overviews and in the order that suits reading over a network. Takes twice the time of writing.</source>
+   <translation>Ein Cloud-Optimized GeoTIFF schreiben, mit Übersichten und in der Reihenfolge, die für das Lesen über ein Netz taugt. Das Schreiben dauert doppelt so lang.</translation>
   </message>
   <message>
    <source>Writes a checkpoint: a folder with weights, configuration, preprocessing, metrics and a loss curve. A run that was stopped continues where it was when started again with the same inputs and parameters.</source>

@@ -64,7 +64,7 @@ _jobs = st.fixed_dictionaries(
 def take(file, content):
     file.write_bytes(content)
     try:
-        stage, params = read_job(file)
+        stage, params, _ = read_job(file)
         made = make_stage(stage, params)
     except UrbanFMError as error:
         assert error.message

@@ -28,7 +28,7 @@ LAYERS = [
     ("training", "importers", "captions"),
     ("inference",),
     ("evaluation", "maps"),
-    ("environment", "inputs", "cities", "pipeline", "planning", "contract"),
+    ("environment", "inputs", "cities", "reporting", "pipeline", "planning", "contract"),
     ("cli", "worker", "__main__"),
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -317,7 +317,9 @@ def _count_notes(counts: Mapping[str, int], captions: int) -> list[str]:
     if counts["unanswered"]:
         notes.append(f"{counts['unanswered']:,} captions stay as filtered: their captioner wrote nothing.")
     if counts["unwritten"]:
-        notes.append(f"{counts['unwritten']:,} captions are not written anew: their captioner is not at hand, or follows no prompt.")
+        notes.append(
+            f"{counts['unwritten']:,} captions are not written anew: their captioner is not at hand, or follows no prompt."
+        )
     if counts["emptied"]:
         notes.append(f"{counts['emptied']:,} captions are empty now: the pictures bear out nothing that they said.")
     return notes

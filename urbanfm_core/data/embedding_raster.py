@@ -14,10 +14,14 @@ from rasterio.windows import Window
 
 from urbanfm_core.data.raster_file import RasterFile
 from urbanfm_core.errors import ConfigError, ShapeError
-from urbanfm_core.geo.raster import RasterInfo, nodata_array
+from urbanfm_core.geo.overview import read_overview
+from urbanfm_core.geo.raster import QUANTIZATION_TAG, RasterInfo, nodata_array
 
 ALPHAEARTH_BANDS = 64
 ALPHAEARTH_NODATA = -128
+ALPHAEARTH = "alphaearth"
+# What a file with such codes says of itself, so that it is read without being told how.
+ALPHAEARTH_TAGS = {QUANTIZATION_TAG: ALPHAEARTH, "QUANTIZATION_MEANING": "v = sign(q) * (q / 127.5)^2, nodata -128"}
 # 127.5^2 is exact in float32 and so is q * |q|: one division gives the correctly rounded value for all 255 codes.
 _ALPHAEARTH_DIVISOR = np.float32(127.5**2)
 
@@ -60,7 +64,7 @@ class EmbeddingRaster(RasterFile):
     Args:
         path: Raster file.
         quantization: "alphaearth": int8 codes as above. "none": the stored numbers as they are. "auto": AlphaEarth if
-            the file has 64 int8 bands with nodata -128 and declares no scale; else value = stored * scale + offset
+            the file says so in its metadata, or has 64 int8 bands with nodata -128 and declares no scale; else value = stored * scale + offset
             as the file declares, which leaves most files as they are.
     Raises:
         InputError, CRSError: as `inspect_raster`.
@@ -114,6 +118,10 @@ class EmbeddingRaster(RasterFile):
         Meant to be read ahead in one thread and handed to `decode` in pieces by another.
         """
         return self._reader.read_stored(window)
+
+    def read_overview(self, side_px: int) -> np.ndarray:
+        """The file's own numbers at every n-th pixel, (C, h, w) with h, w <= side_px."""
+        return read_overview(self._reader, side_px)
 
     def decode(
         self, stored: np.ndarray, mask: np.ndarray | None = None, out: np.ndarray | None = None
@@ -176,6 +184,8 @@ def _resolve(info: RasterInfo, quantization: str) -> str:
     """The decoding that a choice means for a file: "alphaearth", "scale" or "none"."""
     declared = any(scale != 1 for scale in info.scales) or any(offset != 0 for offset in info.offsets)
     if quantization == "auto":
+        if info.quantization == ALPHAEARTH and info.dtype == "int8":
+            return ALPHAEARTH
         if declared:
             return "scale"
         codes = info.dtype == "int8" and info.count == ALPHAEARTH_BANDS and set(info.nodata) == {ALPHAEARTH_NODATA}

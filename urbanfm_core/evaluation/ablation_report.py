@@ -15,6 +15,7 @@ from urbanfm_core.evaluation.picture import Series, line_plot
 from urbanfm_core.evaluation.report import aligned, arrow, summary_dict, value_text
 from urbanfm_core.evaluation.results import Summary
 from urbanfm_core.files import atomic_path
+from urbanfm_core.report import Page
 
 
 def lines(ablation: Ablation) -> list[str]:
@@ -112,7 +113,7 @@ def write_json(path: str | Path, ablation: Ablation) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_page(path: str | Path, ablation: Ablation, title: str = "Ablation") -> None:
+def page(ablation: Ablation, title: str = "Ablation") -> Page:
     """A page for people: each target as a table, with a plot for each number that was swept."""
     parts = [f"<p>{html.escape(explanation(ablation))}</p>"]
     parts.append(report.notes("Floors that the full model does not beat", ablation.verdicts()))
@@ -126,8 +127,7 @@ def write_page(path: str | Path, ablation: Ablation, title: str = "Ablation") ->
     changed = [(item.name, _overrides(item)) for item in ablation.variants]
     parts.append("<h2>Variants</h2>" + report.table(("Variant", "What is changed"), changed))
     parts.append("<h2>Full model</h2>" + report.table(("Number", "Value"), [*ablation.config.items()]))
-    parts.append(report.notes("Notes", ablation.notes))
-    report.write_page(path, title, *parts)
+    return Page(title, parts)
 
 
 def _overrides(variant: Variant) -> str:

@@ -98,8 +98,9 @@ def read_features(
     """Embeddings first, then floors; each with a name of its own."""
     found = [
         item
-        for text in [*(stage.embeddings or []), *stage.compare]
-        for item in read_embeddings(text, regions, stage.embeddings_id, labels)
+        for texts, columns in ((stage.embeddings or [], stage.embeddings_columns), (stage.compare, ()))
+        for text in texts
+        for item in read_embeddings(text, regions, stage.embeddings_id, labels, columns)
     ]
     found = [_with_note(item) for item in _named_apart(found)]
     return [*found, *read_floors(regions, city, progress)]

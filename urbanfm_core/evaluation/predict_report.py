@@ -15,6 +15,7 @@ from urbanfm_core.evaluation.predict import INTERVAL, Prediction
 from urbanfm_core.geo.vector import write_layer
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, class_colours, write_class_style, write_ranking_style
 from urbanfm_core.maps.svg import map_svg, stepped
+from urbanfm_core.report import Page
 
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 # Blue over white to red, which all eyes tell apart: predicted too high to too low.
@@ -51,16 +52,14 @@ def score_lines(found: Prediction) -> list[str]:
     return lines
 
 
-def write_page(path: str, regions: RegionSet, found: Prediction, head: str, vectors: str, notes: list[str]) -> None:
-    """Write the report.
+def page(regions: RegionSet, found: Prediction, head: str, vectors: str) -> Page:
+    """What the report shows.
 
     Args:
-        path: HTML file.
         regions: What was predicted for.
         found: The prediction.
         head: Who predicted, in words.
         vectors: What from, in words.
-        notes: Of the inputs; those of the prediction follow.
     """
     facts: list[tuple[str, str]] = [
         ("Target", f"{found.target.name} ({found.target.task})"),
@@ -87,8 +86,7 @@ def write_page(path: str, regions: RegionSet, found: Prediction, head: str, vect
     residual = found.residual()
     if np.isfinite(residual).any():
         parts.append(report.picture("Residuals", _residual_map(regions, found, residual)))
-    parts.append(report.notes("Notes", [*notes, *found.notes]))
-    report.write_page(path, f"Prediction of {found.target.name}", *parts)
+    return Page(f"Prediction of {found.target.name}", parts)
 
 
 def _prediction_map(regions: RegionSet, found: Prediction) -> str:

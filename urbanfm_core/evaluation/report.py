@@ -15,6 +15,7 @@ from urbanfm_core.evaluation.picture import Series, line_plot, nice_step, tick
 from urbanfm_core.evaluation.results import INTERVAL, Comparison, LabelShare, Score, Summary, TargetResult
 from urbanfm_core.evaluation.run import Evaluation
 from urbanfm_core.files import atomic_path
+from urbanfm_core.report import Page
 
 _COLOURS = {"embedding": "#0b6e99", "floor": "#8a8a8a"}
 _ROW, _LABEL, _PLOT, _MARGIN, _CHARACTER = 24, 290, 420, 16, 6.4
@@ -175,7 +176,7 @@ def write_json(path: str | Path, evaluation: Evaluation) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_page(path: str | Path, evaluation: Evaluation) -> None:
+def page(evaluation: Evaluation) -> Page:
     """A page for people: what was not beaten first, then each target as a picture and as tables."""
     parts = [report.notes("Floors that are not beaten", evaluation.verdicts())]
     if not parts[0] and any(result.comparisons for result in evaluation.results):
@@ -188,8 +189,7 @@ def write_page(path: str | Path, evaluation: Evaluation) -> None:
         for item in evaluation.features
     ]
     parts.append("<h2>Feature sets</h2>" + report.table(("Features", "Kind", "Width", "Given the position"), rows))
-    parts.append(report.notes("Notes", evaluation.notes))
-    report.write_page(path, "Evaluation of region embeddings", *parts)
+    return Page("Evaluation of region embeddings", parts)
 
 
 def _target_parts(result: TargetResult) -> list[str]:

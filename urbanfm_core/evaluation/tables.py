@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,25 +9,19 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from urbanfm_core.data.poi_table import read_poi_table
 from urbanfm_core.data.regions import ID_COLUMNS, RegionSet
 from urbanfm_core.errors import ConfigError, InputError
-from urbanfm_core.geo.vector import PARQUET_SUFFIXES, LayerSource
-from urbanfm_core.inference.table import stack_vectors
+from urbanfm_core.geo.columnar import COLUMNAR_SUFFIXES, read_schema
+from urbanfm_core.geo.vector import LayerSource
+from urbanfm_core.inference.columns import COORDINATE, OWN, find_vectors
+from urbanfm_core.inference.table import table_metadata
 
 Position = Literal["yes", "no", "unknown"]
-_NUMBERED = re.compile(r"^(.*?)[_\-]?(\d+)$")
-COORDINATE = re.compile(
-    r"^(x|y|lon|lng|lat|long|longitude|latitude|easting|northing|(x|y|lon|lat|centroid)_?(coord|centroid|wgs84|x|y)?)$",
-    re.IGNORECASE,
-)
 # How programs write a number that is missing.
 _NO_NUMBER = ("", "nan", "na", "n/a", "null", "none")
-_OWN = re.compile(r"^(embedding|coverage_.*|emb_dim|emb_model|emb_pca\d|emb_\d+|fid|ogc_fid|score|rank|percentile)$")
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,7 @@ def read_any_table(source: str | Path, notes: list[str]) -> pd.DataFrame:
     suffixes = {suffix.lower() for suffix in Path(LayerSource.parse(source).path).suffixes[-2:]}
     if suffixes & {".csv", ".tsv", ".txt", ".psv"}:
         return table.apply(_as_numbers).reset_index(drop=True)
-    if not suffixes & set(PARQUET_SUFFIXES) and table.index.name not in (None, *table.columns):
+    if not suffixes & set(COLUMNAR_SUFFIXES) and table.index.name not in (None, *table.columns):
         # Features of a layer have numbers, which are ids where nothing else is; rows of a table have none.
         return table.reset_index()
     return table.reset_index(drop=True)
@@ -91,41 +83,39 @@ def name_and_path(text: str) -> tuple[str, str]:
     return Path(LayerSource.parse(text).path).stem, text
 
 
-def read_embeddings(text: str, regions: RegionSet, id_field: str | None, targets: Collection[str]) -> list[Features]:
+def read_embeddings(
+    text: str, regions: RegionSet, id_field: str | None, targets: Collection[str], columns: Sequence[str] = ()
+) -> list[Features]:
     """An embedding table on the rows of the regions.
 
-    Ours hold a list column `embedding`. Of others, the columns that differ by a number only (`e0`, `e1`, ...) are the
-    vector, else all columns of numbers. A column that bears the name of a target is never taken. Columns that look
-    like coordinates make two results, with and without them.
+    `find_vectors` says which columns are the vector. A column that bears the name of a target is never taken unless it is
+    named. Columns that look like coordinates make two results, with and without them.
 
     Args:
         text: Path, or name=path.
         regions: What to join to.
         id_field: Column of the ids; None guesses.
         targets: Columns that are labels.
+        columns: The columns that are the vector; none guesses.
 
     Raises:
         InputError: no vector, or ids that are repeated or do not fit the regions.
-        ConfigError: no such id column.
+        ConfigError: no such column.
     """
     name, source = name_and_path(text)
     notes: list[str] = []
     table = read_any_table(source, notes)
     key = find_id(table, regions, id_field or own_id(source), f"embeddings ({source})")
-    if "embedding" in table.columns:
-        vectors = stack_vectors(table["embedding"], source).astype(np.float64)
-        joined = join_rows(table[key], regions, f"embeddings ({source})", notes)
-        return [Features(name, _take(vectors, joined), False, _position(source, table), notes)]
-    columns = vector_columns(table, key, targets, name, notes)
+    found = find_vectors(table, key, name, notes, targets=targets, chosen=columns)
     joined = join_rows(table[key], regions, f"embeddings ({source})", notes)
-    values = _take(table[columns].to_numpy(np.float64, na_value=np.nan), joined)
-    places = [column for column in columns if COORDINATE.match(column)]
+    values = _take(found.values.astype(np.float64), joined)
+    places = [column for column in found.columns if COORDINATE.match(column) and column not in columns]
     if not places:
-        return [Features(name, values, False, "unknown", notes)]
+        return [Features(name, values, False, _position(source, table), notes)]
     notes.append(f"{name}: {', '.join(places)} look like coordinates; it is scored with and without them.")
-    kept = [place for place, column in enumerate(columns) if column not in places]
-    found = [Features(name, values, False, "yes", notes)]
-    return found + ([Features(f"{name}, without position", values[:, kept], False, "unknown")] if kept else [])
+    kept = [place for place, column in enumerate(found.columns) if column not in places]
+    both = [Features(name, values, False, "yes", notes)]
+    return both + ([Features(f"{name}, without position", values[:, kept], False, "unknown")] if kept else [])
 
 
 def read_labels(source: str, regions: RegionSet, id_field: str | None, notes: list[str]) -> pd.DataFrame:
@@ -133,14 +123,14 @@ def read_labels(source: str, regions: RegionSet, id_field: str | None, notes: li
     table = read_any_table(source, notes)
     key = find_id(table, regions, id_field, f"labels ({source})")
     joined = join_rows(table[key], regions, f"labels ({source})", notes)
-    kept = [column for column in table.columns if column != key and not _OWN.match(str(column))]
+    kept = [column for column in table.columns if column != key and not OWN.match(str(column))]
     return table[kept].reindex(joined).reset_index(drop=True)
 
 
 def label_columns(regions: RegionSet) -> pd.DataFrame:
     """The fields of the regions that may be labels: all but what embedding has added."""
     table = regions.attributes
-    return table[[column for column in table.columns if not _OWN.match(str(column))]].reset_index(drop=True)
+    return table[[column for column in table.columns if not OWN.match(str(column))]].reset_index(drop=True)
 
 
 def find_id(table: pd.DataFrame, regions: RegionSet, given: str | None, where: str) -> str:
@@ -218,65 +208,17 @@ def _take(values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.fl
     return taken
 
 
-def vector_columns(table: pd.DataFrame, key: str, targets: Collection[str], name: str, notes: list[str]) -> list[str]:
-    """The columns of a foreign table that are its vector; see `read_embeddings`."""
-    numeric = [
-        str(column)
-        for column in table.columns
-        if column != key
-        and (not _OWN.match(str(column)) or _NUMBERED.match(str(column)))
-        and not str(column).startswith("emb_pca")
-        and pd.api.types.is_numeric_dtype(table[column].dtype)
-        and not pd.api.types.is_bool_dtype(table[column].dtype)
-    ]
-    labels = [column for column in numeric if column in targets]
-    if labels:
-        notes.append(f"{name}: {', '.join(labels)} is a target and not part of the vector.")
-    numeric = [column for column in numeric if column not in targets]
-    stems: dict[str, list[str]] = {}
-    for column in numeric:
-        match = _NUMBERED.match(column)
-        if match:
-            stems.setdefault(match.group(1), []).append(column)
-    largest = max(stems.values(), key=len, default=[])
-    chosen = numeric
-    if len(largest) >= 3:
-        chosen = [column for column in numeric if column in largest or COORDINATE.match(column)]
-    if not chosen:
-        raise InputError(
-            f"Embeddings '{name}': neither a list column 'embedding' nor columns of numbers.",
-            f"Its columns: {', '.join(map(str, table.columns))}.",
-        )
-    left = [column for column in numeric if column not in chosen]
-    notes.append(f"{name}: the vector is {len(chosen)} columns, {chosen[0]} to {chosen[-1]}.")
-    if left:
-        notes.append(f"{name}: {len(left)} other columns of numbers are not part of it: {', '.join(left[:8])}.")
-    return chosen
-
-
-def parquet_metadata(source: str | Path) -> dict[str, Any]:
-    """What a GeoParquet of ours says of itself; empty for any other file."""
-    path = LayerSource.parse(source).path
-    if not path.lower().endswith(PARQUET_SUFFIXES):
-        return {}
-    try:
-        found: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(b"urbanfm", b"{}"))
-    except (OSError, ValueError, pyarrow.ArrowException):  # reading the table says what is wrong
-        return {}
-    return found
-
-
 def own_id(source: str) -> str | None:
     """The id column that a table of ours names, if it has it."""
-    name = parquet_metadata(source).get("region_id")
-    return name if isinstance(name, str) and name in pq.read_schema(LayerSource.parse(source).path).names else None
+    name = table_metadata(source).get("region_id")
+    return name if isinstance(name, str) and name in read_schema(LayerSource.parse(source).path).names else None
 
 
 def _position(source: str, table: pd.DataFrame) -> Position:
     """Whether the method that made a table of ours was given positions, as its own interface says."""
     from urbanfm_core.models import METHODS, get_method, load_preset
 
-    name = parquet_metadata(source).get("provenance", {}).get("method")
+    name = table_metadata(source).get("provenance", {}).get("method")
     models = list(table["emb_model"].dropna().unique()) if name is None and "emb_model" in table.columns else []
     if len(models) == 1:
         try:

@@ -13,6 +13,7 @@ from urbanfm_core.evaluation.metrics import METRICS
 from urbanfm_core.evaluation.report import aligned, arrow, summary_dict, value_text
 from urbanfm_core.evaluation.transfer import Square, Transfer, TransferredTarget, across
 from urbanfm_core.files import atomic_path
+from urbanfm_core.report import Page
 
 Table = tuple[str, list[str], list[list[str]]]
 
@@ -52,20 +53,21 @@ def lines(transfer: Transfer) -> list[str]:
     return [*shown, "", *explanation(transfer)]
 
 
-def write_report(path: str | Path, transfer: Transfer) -> None:
-    """A page for people, or tables in Markdown if the name ends in .md."""
-    if str(path).lower().endswith(".md"):
-        with atomic_path(path) as temporary:
-            temporary.write_text(markdown(transfer), encoding="utf-8")
-        return
+def write_markdown(path: str | Path, transfer: Transfer) -> None:
+    """The tables in Markdown."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(markdown(transfer), encoding="utf-8")
+
+
+def page(transfer: Transfer) -> Page:
+    """A page for people."""
     parts = [f"<p>{html.escape(text)}</p>" for text in explanation(transfer)]
     parts.append(report.notes("Floors that are not beaten", transfer.verdicts()))
     for target in transfer.targets:
         parts.append(f"<h2>{html.escape(_title(target))}</h2><p>{html.escape(_counts(target))}</p>")
         for title, headers, rows in _tables(transfer, target):
             parts.append(f"<p>{html.escape(title)}</p>" + report.table(headers, rows))
-    parts.append(report.notes("Notes", transfer.notes))
-    report.write_page(path, f"{transfer.model} from city to city", *parts)
+    return Page(f"{transfer.model} from city to city", parts)
 
 
 def markdown(transfer: Transfer) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyproj
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
@@ -39,6 +40,7 @@ _WHOLE_BLOCK_BYTES = 4 * STRIP_BYTES
 _SERVICES = {"WMS", "WMTS", "WCS", "OGCAPI", "EEDAI", "PLMOSAIC", "DAAS"}
 # A description in XML, a plain address, or what QGIS keeps of a service ("type=xyz&url=https://...").
 _ADDRESS = re.compile(r"\s*<|https?://|wms:|contextualwmslegend|([^/]*&)?(url|type)=", re.IGNORECASE)
+QUANTIZATION_TAG = "QUANTIZATION"
 _BLOCK_TAGS = ("BLOCK_OFFSET", "BLOCK_SIZE")
 _COMPRESSIONS = ("zstd", "deflate", "none")
 _DTYPES = ("float32", "float16", "int8", "uint8")
@@ -62,6 +64,8 @@ class RasterInfo:
         block_offset: Row and column where the first whole block begins, each below block_shape.
         south_up: The file stores its southern row first.
         has_mask: The file carries a validity mask of its own beside the bands.
+        quantization: How the file says that its codes become numbers, in its metadata item QUANTIZATION; empty if it
+            does not.
         scales, offsets: value = stored * scale + offset, per band, as the file declares.
     """
 
@@ -81,6 +85,7 @@ class RasterInfo:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     descriptions: tuple[str | None, ...]
+    quantization: str = ""
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -232,6 +237,7 @@ def _describe(dataset: Any, path: str) -> RasterInfo:
         scales=tuple(dataset.scales),
         offsets=tuple(dataset.offsets),
         descriptions=tuple(dataset.descriptions),
+        quantization=dataset.tags().get(QUANTIZATION_TAG, ""),
     )
 
 
@@ -453,6 +459,28 @@ def check_written(path: Path) -> None:
                     raise OSError(errno.ENOSPC, f"{path.name} is not whole: {os.strerror(errno.ENOSPC)}")
 
 
+def copy_as_cog(source: Path, target: Path, profile: dict[str, Any]) -> None:
+    """Copy a GeoTIFF into a Cloud-Optimized one, with overviews.
+
+    Args:
+        source: GeoTIFF.
+        target: File to make.
+        profile: How the source was written.
+    """
+    options: dict[str, Any] = {
+        "compress": profile.get("compress", "none"),
+        "blocksize": BLOCK_PX,
+        "bigtiff": "IF_SAFER",
+        "num_threads": "ALL_CPUS",
+        "overview_resampling": "average" if profile["dtype"].startswith("float") else "nearest",
+    }
+    if "compress" in profile:
+        options |= {"level": 1, "predictor": "floating_point" if profile["predictor"] == 3 else "standard"}
+    if "nbits" in profile:
+        options["nbits"] = profile["nbits"]
+    rasterio.shutil.copy(source, target, driver="COG", **options)
+
+
 class RasterWriter:
     """Writes a tiled, compressed, north-up GeoTIFF on the grid of another raster; it appears whole or not at all.
 
@@ -468,6 +496,8 @@ class RasterWriter:
         descriptions: Name of each band.
         tags: Metadata items of the file.
         scale: Factor from stored to meant values, written to every band.
+        cog: Whether the file becomes a Cloud-Optimized GeoTIFF, with overviews: it is written twice. In these, numbers are
+            means of pixels, and codes those of the nearest pixel, since a mean of codes means nothing.
     Raises:
         ConfigError: a dtype or compression that cannot be written here.
     """
@@ -484,6 +514,7 @@ class RasterWriter:
         descriptions: Sequence[str] | None = None,
         tags: dict[str, str] | None = None,
         scale: float = 1.0,
+        cog: bool = False,
     ) -> None:
         if dtype not in _DTYPES or compress not in _COMPRESSIONS:
             raise ConfigError(
@@ -516,6 +547,7 @@ class RasterWriter:
             self._profile |= {"compress": compress, "predictor": 3 if dtype.startswith("float") else 2}
             # Higher levels cost twice the time and save one per cent of an embedding.
             self._profile |= {"zstd_level": 1} if compress == "zstd" else {"zlevel": 1}
+        self._cog = cog
         self._dataset: Any = None
 
     def __enter__(self) -> RasterWriter:
@@ -523,8 +555,10 @@ class RasterWriter:
         self._env.__enter__()
         self._target = atomic_path(self.path)
         self._temporary = self._target.__enter__()
+        # A file whose name begins like the temporary one is removed with it.
+        self._written = Path(f"{self._temporary}.plain.tif") if self._cog else self._temporary
         try:
-            self._dataset = rasterio.open(self._temporary, "w", **self._profile)
+            self._dataset = rasterio.open(self._written, "w", **self._profile)
         except (RasterioError, OSError) as error:
             self._target.__exit__(type(error), error, error.__traceback__)
             self._env.__exit__(None, None, None)
@@ -561,7 +595,9 @@ class RasterWriter:
                 self._dataset.update_tags(**self._tags)
             self._dataset.close()
             if kind is None:
-                check_written(self._temporary)
+                check_written(self._written)
+                if self._cog:
+                    copy_as_cog(self._written, self._temporary, self._profile)
         except (RasterioError, OSError) as failure:
             self._target.__exit__(type(failure), failure, failure.__traceback__)
             raise OutputError(f"Raster {self.path}: cannot be finished ({failure}).", "Is the disk full?") from failure

@@ -20,7 +20,6 @@ import geopandas
 import numpy as np
 import pandas as pd
 import pyarrow
-import pyarrow.parquet
 import pyogrio
 import shapely
 from fiona.errors import FionaError
@@ -31,14 +30,24 @@ from shapely.geometry.base import BaseGeometry
 
 from urbanfm_core.errors import ConfigError, InputError, OutputError
 from urbanfm_core.files import atomic_path
+from urbanfm_core.geo.columnar import (
+    COLUMNAR_SUFFIXES,
+    GEOPARQUET,
+    PARQUET_SUFFIXES,
+    geo_arrow,
+    read_columnar,
+    read_schema,
+    write_columnar,
+)
 from urbanfm_core.geo.crs import WGS84, require_crs, same_crs
+from urbanfm_core.geo.delimited import CSV_SUFFIXES, READ_OPTIONS, with_crs, write_csv
 
-PARQUET_SUFFIXES = (".parquet", ".geoparquet")
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".json": "GeoJSON"}
 _ONE_LAYER_SUFFIXES = (".geojson", ".json", ".geojsonl", ".shp", ".fgb", ".csv", ".tsv", ".txt")
 _OPTION = re.compile(
     r"\|(layername|layerid|subset|geometrytype|uniquegeometrytype|option:[^=|]+|authcfg)=", re.IGNORECASE
 )
+_CSV = ".csv"
 _FID_NAMES = ("fid", "ogc_fid")
 _BATCH = 5000
 
@@ -133,12 +142,20 @@ def read_layer(source: str | Path, columns: Sequence[str] | None = None) -> geop
 def read_table(source: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Like `read_layer`, but a table without geometry is fine too: it comes back as a plain DataFrame."""
     place = LayerSource.parse(source)
-    if place.suffix in PARQUET_SUFFIXES:
-        return _read_parquet(place, columns)
+    if place.suffix in COLUMNAR_SUFFIXES:
+        return _read_columnar(place, columns)
     layer = place.layer if place.layer is not None else _only_layer(place)
+    csv = READ_OPTIONS if place.suffix in CSV_SUFFIXES else {}
     try:
         info = pyogrio.read_info(gdal_path(place.path), layer=layer) if place.suffix not in _ONE_LAYER_SUFFIXES else {}
-        wanted = {"layer": layer, "columns": columns, "where": place.where, "fid_as_index": True, **place.options}
+        wanted = {
+            "layer": layer,
+            "columns": columns,
+            "where": place.where,
+            "fid_as_index": True,
+            **csv,
+            **place.options,
+        }
         try:
             frame = pyogrio.read_dataframe(gdal_path(place.path), use_arrow=True, **wanted)
         except NotImplementedError:
@@ -152,17 +169,19 @@ def read_table(source: str | Path, columns: Sequence[str] | None = None) -> pd.D
         raise _unreadable(place, error) from error
     frame.index.name = info.get("fid_column") or "fid"
     _check_columns(place, frame, columns)
-    table: pd.DataFrame = frame
+    table: pd.DataFrame = with_crs(frame) if csv and isinstance(frame, geopandas.GeoDataFrame) else frame
     return table
 
 
 def write_layer(frame: geopandas.GeoDataFrame, path: str | Path, layer: str | None = None) -> None:
-    """Write a layer as a whole new file, by suffix: GeoPackage (.gpkg), GeoJSON (.geojson) or GeoParquet (.parquet).
+    """Write a layer as a whole new file, by suffix: GeoPackage (.gpkg), GeoJSON (.geojson), GeoParquet (.parquet),
+    Arrow IPC (.arrow, .feather) or CSV (.csv).
 
     The file appears under its name when it is whole, and replaces one of that name. Single and multi-part geometries
     in one layer become multi-part. An integer column 'fid' with unique values becomes the FID of a GeoPackage, as does
     an index of that name. GeoPackage and GeoJSON cannot hold lists and structs in fields: they are
-    written as JSON text (GeoJSON: structs only). GeoJSON is WGS 84 by definition and is transformed to it.
+    written as JSON text (GeoJSON: structs only). GeoJSON is WGS 84 by definition and is transformed to it; so is CSV,
+    which holds the geometry as WKT.
 
     Args:
         frame: What to write; it needs a CRS.
@@ -181,7 +200,11 @@ def write_layer(frame: geopandas.GeoDataFrame, path: str | Path, layer: str | No
     try:
         with atomic_path(path) as temporary:
             if path.suffix.lower() in PARQUET_SUFFIXES:
-                whole.to_parquet(temporary, index=False)
+                whole.to_parquet(temporary, index=False, schema_version=GEOPARQUET)
+            elif path.suffix.lower() in COLUMNAR_SUFFIXES:
+                write_columnar(geo_arrow(whole), temporary, path.suffix)
+            elif path.suffix.lower() == _CSV:
+                write_csv(whole, temporary)
             else:
                 _write_ogr(whole, temporary, path, layer or path.stem)
             # A journal left by a crashed reader of the old file would be replayed into the new one.
@@ -324,24 +347,19 @@ def _only_layer(place: LayerSource) -> str | None:
     return names[0]
 
 
-def _read_parquet(place: LayerSource, columns: Sequence[str] | None) -> pd.DataFrame:
+def _read_columnar(place: LayerSource, columns: Sequence[str] | None) -> pd.DataFrame:
     try:
-        schema = pyarrow.parquet.read_schema(place.path)
+        schema = read_schema(place.path)
         geo = json.loads((schema.metadata or {}).get(b"geo", b"{}"))
         _check_names(place, [n for n in schema.names if n not in geo.get("columns", {})], columns)
-        if not geo:
-            frame: pd.DataFrame = pyarrow.parquet.read_table(place.path, columns=columns).to_pandas()
-        else:
-            wanted = None if columns is None else [*columns, geo["primary_column"]]
-            frame = geopandas.read_parquet(place.path, columns=wanted)
+        frame = read_columnar(place.path, columns)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         if isinstance(error, ConfigError):
             raise
         raise _unreadable(place, error) from error
     frame = frame.reset_index(drop=frame.index.name is None or frame.index.name in frame.columns)
     frame.index.name = "fid"
-    table: pd.DataFrame = frame
-    return table
+    return frame
 
 
 def _check_columns(place: LayerSource, frame: pd.DataFrame, columns: Sequence[str] | None) -> None:
@@ -356,7 +374,9 @@ def _check_names(place: LayerSource, available: list[str], columns: Sequence[str
 
 
 def _unreadable(place: LayerSource, error: Exception) -> InputError:
-    hint = "Check the name, and that it is a GeoPackage, GeoJSON, Shapefile, GeoParquet or another format of GDAL."
+    hint = (
+        "Check the name, and that it is a GeoPackage, GeoJSON, Shapefile, GeoParquet, Arrow or another format of GDAL."
+    )
     return InputError(f"{place}: cannot be read: {(str(error) or repr(error)).splitlines()[0]}.", hint)
 
 
@@ -375,9 +395,10 @@ def check_layer_name(path: Path) -> None:
             "2 GB, no date with time, no null numbers, and lie in several files that cannot be replaced at once.",
             "Use .gpkg; QGIS and ArcGIS open it.",
         )
-    if suffix not in DRIVERS and suffix not in PARQUET_SUFFIXES:
+    if suffix not in (*DRIVERS, *COLUMNAR_SUFFIXES, _CSV):
         raise OutputError(
-            f"{path}: layers are written as .gpkg, .geojson or .parquet, not as {suffix or 'a file without suffix'!r}.",
+            f"{path}: layers are written as .gpkg, .geojson, .parquet, .arrow or .csv, not as "
+            f"{suffix or 'a file without suffix'!r}.",
             "Change the name's ending.",
         )
 

@@ -16,7 +16,7 @@ from rasterio.features import rasterize
 from rasterio.transform import array_bounds
 from rasterio.windows import Window
 
-from urbanfm_core.data.embedding_raster import ALPHAEARTH_NODATA, EmbeddingRaster, quantize_alphaearth
+from urbanfm_core.data.embedding_raster import ALPHAEARTH_NODATA, ALPHAEARTH_TAGS, EmbeddingRaster, quantize_alphaearth
 from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.geo.crs import transform_geometry
 from urbanfm_core.geo.raster import BLOCK_PX, RasterInfo, RasterWriter, plan_output
@@ -38,6 +38,7 @@ def map_raster(
     *,
     dtype: str = "float32",
     compress: str = "zstd",
+    cog: bool = False,
     tags: dict[str, str] | None = None,
     names: Callable[[int], str] = "{:03d}".format,
     progress: Progress,
@@ -50,12 +51,13 @@ def map_raster(
         path: GeoTIFF to write.
         dtype: 'float32' or 'float16' with nodata NaN, or 'int8' with v = sign(q) (q / 127.5)^2 and nodata -128.
         compress: 'zstd', 'deflate' or 'none'.
+        cog: Whether it becomes a Cloud-Optimized GeoTIFF.
         tags: Metadata items of the file.
         names: Description of each band from its number.
         progress: Where to report, and what cancels.
 
     Returns:
-        `dimensions` and `valid_pixels`.
+        `dimensions`, `valid_pixels`, and `cut_numbers`: how many lie outside [-1, 1] and so are cut by int8.
 
     Raises:
         EmptyInputError: no pixel is valid.
@@ -67,7 +69,7 @@ def map_raster(
     meter = Meter(progress, "pixels", info.width * info.height)
     # One block is filled while the one before is compressed.
     buffers = [np.empty(width * BLOCK_PX**2, np.int8 if dtype == "int8" else np.float32) for _ in range(2)]
-    valid_pixels = 0
+    valid_pixels = cut = 0
     with (
         RasterWriter(
             path,
@@ -77,7 +79,8 @@ def map_raster(
             nodata=ALPHAEARTH_NODATA if dtype == "int8" else np.nan,
             compress=compress,
             descriptions=[names(band) for band in range(width)],
-            tags=tags,
+            tags={**(tags or {}), **(ALPHAEARTH_TAGS if dtype == "int8" else {})},
+            cog=cog,
         ) as writer,
         ThreadPoolExecutor(1, "write") as writers,
         ThreadPoolExecutor(available_cores(), "pixels") as lanes,
@@ -95,7 +98,9 @@ def map_raster(
                     lanes.submit(_fill, source, function, *here, block, chunk)
                     for chunk in row_chunks(block.shape, _LANE_PIXELS)
                 ]
-                valid_pixels += sum(job.result() for job in jobs)
+                for job in jobs:
+                    valid_here, cut_here = job.result()
+                    valid_pixels, cut = valid_pixels + valid_here, cut + cut_here
                 if writing is not None:
                     writing.result()
                 writing = writers.submit(writer.write, block, part)
@@ -109,7 +114,7 @@ def map_raster(
                 f"Raster {info.path}: none of its {info.width * info.height:,} pixels is valid.",
                 "All are nodata: look at it in QGIS, and at its nodata value with gdalinfo.",
             )
-    return {"dimensions": width, "valid_pixels": valid_pixels}
+    return {"dimensions": width, "valid_pixels": valid_pixels, "cut_numbers": cut}
 
 
 def _relative(part: Window, window: Window) -> tuple[slice, slice]:
@@ -125,8 +130,8 @@ def _fill(
     mask: np.ndarray | None,
     block: np.ndarray,
     rows: slice,
-) -> int:
-    """Compute some rows of a block, (D, h, w), from the stored (C, h, w); return the number of valid pixels."""
+) -> tuple[int, int]:
+    """Compute some rows of a block, (D, h, w), from the stored (C, h, w); valid pixels, and numbers that int8 cuts."""
     here = stored[:, rows].reshape(len(stored), -1)
     values, per_band = source.decode(here, None if mask is None else mask[rows].ravel(), padded_rows(*here.shape))
     valid = np.asarray(per_band.all(axis=0))
@@ -137,8 +142,9 @@ def _fill(
         if valid.any():
             found[:, valid] = function(values[:, valid].T).T
     found = found.reshape(len(block), -1, block.shape[2])
-    block[:, rows] = quantize_alphaearth(found) if block.dtype == np.int8 else found
-    return int(valid.sum())
+    whole = block.dtype == np.int8
+    block[:, rows] = quantize_alphaearth(found) if whole else found
+    return int(valid.sum()), int((np.abs(found) > 1).sum()) if whole else 0
 
 
 def score_function(function: PixelFunction, query: np.ndarray) -> PixelFunction:

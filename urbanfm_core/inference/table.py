@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from urbanfm_core.data.places import read_places
-from urbanfm_core.data.regions import RegionSet
-from urbanfm_core.errors import InputError, ShapeError
+from urbanfm_core.data.regions import ID_COLUMNS, RegionSet
+from urbanfm_core.errors import ShapeError
 from urbanfm_core.files import atomic_path
-from urbanfm_core.geo.vector import read_layer, write_layer
+from urbanfm_core.geo.columnar import COLUMNAR_SUFFIXES, geo_arrow, read_schema, write_columnar
+from urbanfm_core.geo.vector import LayerSource, read_layer, write_layer
+from urbanfm_core.inference.columns import EMBEDDING, find_vectors
 from urbanfm_core.inference.components import principal_components
 
-_METADATA_KEY = b"urbanfm"
+METADATA_KEY = b"urbanfm"
 _ROW = "__row"
 _OWN_COLUMNS = ("emb_dim", "emb_model", "emb_pca1", "emb_pca2", "emb_pca3", "embedding")
 
@@ -63,40 +65,66 @@ class EmbeddingTable:
         """(R,) bool: whether the region has a vector."""
         return np.asarray(np.isfinite(self.vectors).all(axis=1))
 
+    def write(self, path: str | Path) -> None:
+        """Write the table by suffix, with vectors that are read back exactly.
+
+        `.parquet`, `.arrow` and `.feather` hold the vector in a list column, see `to_parquet`; `.csv` and layers for a GIS
+        as `to_layer` writes them.
+        """
+        if Path(path).suffix.lower() in COLUMNAR_SUFFIXES:
+            self.to_parquet(path)
+        else:
+            self.to_layer(path)
+
     def to_parquet(self, path: str | Path) -> None:
-        """Write a GeoParquet: id, source fields, coverage, `geometry`, and `embedding` as lists of float32 (exact)."""
-        frame = self._source_frame()
-        table = _geo_arrow(frame)
+        """Write a GeoParquet: id, source fields, coverage, `geometry`, and `embedding` as lists of float32 (exact).
+
+        A path that ends in .arrow or .feather becomes the same table as Arrow IPC.
+        """
+        table = geo_arrow(self._source_frame())
         width = self.vectors.shape[1]
         values = pa.array(np.ascontiguousarray(self.vectors, np.float32).reshape(-1))
         lists = pa.FixedSizeListArray.from_arrays(values, width, mask=pa.array(~self.covered))
-        table = table.append_column("embedding", lists.cast(pa.list_(pa.float32())))
+        table = table.append_column(EMBEDDING, lists.cast(pa.list_(pa.float32())))
         metadata = dict(table.schema.metadata or {})
-        metadata[_METADATA_KEY] = json.dumps(
+        metadata[METADATA_KEY] = json.dumps(
             {"region_id": self.regions.id_name, "provenance": self.provenance}, ensure_ascii=False
         ).encode()
         with atomic_path(path) as temporary:
-            pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+            write_columnar(table.replace_schema_metadata(metadata), temporary, Path(path).suffix)
+
+    @classmethod
+    def read(cls, source: str | Path, columns: Sequence[str] = ()) -> EmbeddingTable:
+        """Read what `write` wrote, or any layer with vectors: GeoParquet, Arrow IPC, CSV with WKT, a GeoPackage.
+
+        Args:
+            source: File, or a layer in a file.
+            columns: The columns that are the vector; see `find_vectors` for what is taken when none is named.
+        Raises:
+            InputError: no polygons, no vectors, or vectors of different lengths.
+            ConfigError: a named column does not exist or holds no numbers.
+        """
+        frame = read_layer(source)
+        about = table_metadata(source)
+        plain = pd.DataFrame(frame.drop(columns=frame.geometry.name))
+        notes: list[str] = []
+        id_name = about.get("region_id")
+        key = id_name or next((name for name in ID_COLUMNS if name in plain.columns), "")
+        found = find_vectors(plain, key, str(source), notes, chosen=columns, any_numbers=False)
+        kept = frame.drop(columns=[name for name in found.columns if name in frame.columns])
+        table = cls._from_frame(kept, found.values.astype(np.float32), id_name, about.get("provenance", {}))
+        table.regions.notes.extend(notes)
+        return table
 
     @classmethod
     def from_parquet(cls, path: str | Path) -> EmbeddingTable:
-        """Read what `to_parquet` wrote, or any GeoParquet with a list column `embedding`.
-
-        Raises:
-            InputError: no such column, or its lists have different lengths.
-        """
-        frame = read_layer(path)
-        metadata = json.loads((pq.read_schema(path).metadata or {}).get(_METADATA_KEY, b"{}"))
-        vectors = stack_vectors(frame.get("embedding"), path)
-        return cls._from_frame(frame, vectors, metadata.get("region_id"), metadata.get("provenance", {}))
+        """Read what `to_parquet` wrote, or any GeoParquet with vectors; see `read`."""
+        return cls.read(path)
 
     @classmethod
     def from_layer(cls, source: str | Path) -> EmbeddingTable:
-        """Read a layer that holds vectors as JSON text in a field `embedding`, or a GeoParquet."""
-        if str(source).split("|")[0].endswith((".parquet", ".geoparquet")):
-            return cls.from_parquet(source)
-        frame = read_layer(source)
-        return cls._from_frame(frame, stack_vectors(frame.get("embedding"), source), None, {})
+        """Read a layer that holds vectors as JSON text in a field `embedding`, or another table; see `read`."""
+        return cls.read(source)
 
     @classmethod
     def _from_frame(
@@ -123,9 +151,10 @@ class EmbeddingTable:
         in `embedding` (nine significant digits, which is exact for float32).
 
         Args:
-            path: GeoPackage, GeoJSON or GeoParquet.
+            path: GeoPackage, GeoJSON or another of `write_layer`. A CSV holds one field per dimension and no text.
             columns: Also one field per dimension, emb_000, emb_001, …
         """
+        csv = Path(path).suffix.lower() == ".csv"
         frame = self._source_frame()
         width = self.vectors.shape[1]
         components = principal_components(self.vectors)
@@ -135,11 +164,12 @@ class EmbeddingTable:
         }
         for axis in range(3):
             new[f"emb_pca{axis + 1}"] = components[:, axis].astype(np.float64)
-        new["embedding"] = [
-            json.dumps([float(f"{value:.9g}") for value in row], separators=(",", ":")) if ok else None
-            for row, ok in zip(self.vectors, self.covered, strict=True)
-        ]
-        if columns:
+        if not csv:
+            new[EMBEDDING] = [
+                json.dumps([float(f"{value:.9g}") for value in row], separators=(",", ":")) if ok else None
+                for row, ok in zip(self.vectors, self.covered, strict=True)
+            ]
+        if columns or csv:
             digits = max(3, len(str(width - 1)))
             new |= {f"emb_{axis:0{digits}d}": self.vectors[:, axis].astype(np.float64) for axis in range(width)}
         write_layer(frame.assign().join(pd.DataFrame(new, index=frame.index)), path)
@@ -164,39 +194,13 @@ def _is_own(name: str) -> bool:
     return name in _OWN_COLUMNS or name.startswith("coverage_") or (name.startswith("emb_") and name[4:].isdigit())
 
 
-def _geo_arrow(frame: gpd.GeoDataFrame) -> pa.Table:
-    """The frame as an Arrow table with GeoParquet metadata, through geopandas' own writer."""
-    sink = pa.BufferOutputStream()
-    frame.to_parquet(sink)
-    return pq.read_table(pa.BufferReader(sink.getvalue()))
-
-
-def stack_vectors(column: pd.Series | None, source: str | Path) -> np.ndarray:
-    """Lists, or texts of JSON lists, as a matrix; a row without is NaN."""
-    if column is None:
-        raise InputError(
-            f"{source} has no field 'embedding'.", "Give a layer or GeoParquet that 'Embed regions' wrote."
-        )
-    rows = [_vector(value, source) for value in column]
-    widths = sorted({len(row) for row in rows if row is not None})
-    if len(widths) != 1:
-        raise InputError(f"{source}: the vectors in 'embedding' have lengths {widths}; expected one length.")
-    vectors = np.full((len(rows), widths[0]), np.nan, np.float32)
-    for index, row in enumerate(rows):
-        if row is not None:
-            vectors[index] = row
-    return vectors
-
-
-def _vector(value: Any, source: str | Path) -> np.ndarray | None:
+def table_metadata(source: str | Path) -> dict[str, Any]:
+    """What a table of ours says of itself in its metadata; empty for any other file."""
+    path = LayerSource.parse(source).path
+    if not path.lower().endswith(COLUMNAR_SUFFIXES):
+        return {}
     try:
-        if isinstance(value, str):
-            value = json.loads(value)
-        if value is None or isinstance(value, float):
-            return None
-        vector = np.asarray(value, np.float32)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{source}: a value of 'embedding' is not a list of numbers: {str(value)[:40]}…") from error
-    if vector.ndim != 1:
-        raise InputError(f"{source}: a value of 'embedding' is not a list of numbers: {str(value)[:40]}…")
-    return vector
+        found: dict[str, Any] = json.loads((read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
+    except (OSError, ValueError, pa.ArrowException):  # reading the table says what is wrong
+        return {}
+    return found

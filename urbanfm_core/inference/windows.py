@@ -19,7 +19,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from urbanfm_core.data.embedding_raster import ALPHAEARTH_NODATA, quantize_alphaearth
+from urbanfm_core.data.embedding_raster import ALPHAEARTH_NODATA, ALPHAEARTH_TAGS, quantize_alphaearth
 from urbanfm_core.data.frames import RegionFrames, frames_around
 from urbanfm_core.data.image_store import PARTITION_BYTES, store_stretch
 from urbanfm_core.data.imagery import Imagery
@@ -36,6 +36,7 @@ _STRETCH_WINDOWS = 4096
 # Rows of the output that are weighted at once.
 _BLEND_ROWS = 16
 _COMPUTING = 0.9
+CUT_FOR_INT8 = "{:,} numbers lie outside [-1, 1] and were cut for int8; take float16 instead."
 # A raster that is longer than whole steps by less than this share of a step is rounded.
 _SLACK = 1e-6
 Part = tuple[slice, slice]
@@ -131,6 +132,7 @@ def map_windows(
     store: SampleStore,
     dtype: str = "float32",
     compress: str = "zstd",
+    cog: bool = False,
     tags: Mapping[str, str] | None = None,
     names: Callable[[int], str] = "{:03d}".format,
     progress: Progress,
@@ -146,6 +148,7 @@ def map_windows(
         store: Keeps vectors of windows; must belong to this network, imagery and sliding.
         dtype: 'float32' or 'float16' with nodata NaN, or 'int8' as AlphaEarth's.
         compress: 'zstd', 'deflate' or 'none'.
+        cog: Whether it becomes a Cloud-Optimized GeoTIFF.
         tags: Metadata items of the file.
         names: Description of each band from its number.
         progress: Where to report, and what cancels.
@@ -179,14 +182,14 @@ def map_windows(
             f"least {MIN_SHARE:.0%} of its pixels.",
             "Look at it in QGIS, and at its nodata value with gdalinfo; or take smaller windows.",
         )
-    beyond = _write(sliding, function.width, parts, store, path, dtype, compress, tags, names, progress)
+    beyond = _write(sliding, function.width, parts, store, path, dtype, compress, cog, tags, names, progress)
     notes = list(imagery.notes)
     if valid_pixels < sliding.count:
         notes.append(
             f"{sliding.count - valid_pixels:,} of {sliding.count:,} windows hold too little data and have no vector."
         )
     if beyond:
-        notes.append(f"{beyond:,} numbers lie outside [-1, 1] and were cut for int8; take float16 instead.")
+        notes.append(CUT_FOR_INT8.format(beyond))
     return {"dimensions": function.width, "windows": sliding.count, "valid_pixels": valid_pixels, "notes": notes}
 
 
@@ -251,6 +254,7 @@ def _write(
     path: str | Path,
     dtype: str,
     compress: str,
+    cog: bool,
     tags: Mapping[str, str] | None,
     names: Callable[[int], str],
     progress: Progress,
@@ -268,7 +272,8 @@ def _write(
         nodata=ALPHAEARTH_NODATA if whole else np.nan,
         compress=compress,
         descriptions=[names(band) for band in range(bands)],
-        tags=dict(tags or {}),
+        tags={**(tags or {}), **(ALPHAEARTH_TAGS if whole else {})},
+        cog=cog,
     ) as writer:
         for window in windows:
             top, left = int(window.row_off), int(window.col_off)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from urbanfm_core.geo.crs import transform_xy
 from urbanfm_core.inference.attention import Findings, entropy, region_shares
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS
 from urbanfm_core.models.attention import RegionAttention
+from urbanfm_core.report import Page
 
 _SIDE, _GAP, _FOOT = 320, 16, 40
 _FEW_POINTS = 3
@@ -35,18 +35,16 @@ def choose_pictures(attention: RegionAttention, count: int, seed: int = 0) -> ND
     return chosen
 
 
-def write_attention_page(
-    path: str | Path,
+def attention_page(
     attention: RegionAttention,
     pois: PoiSet,
     ids: NDArray[Any],
     findings: Findings,
     rows: NDArray[np.int64],
-) -> None:
-    """Write the page, whole or not at all.
+) -> Page:
+    """What the report shows.
 
     Args:
-        path: HTML file.
         attention: Of R regions.
         pois: The points.
         ids: (R,) of the regions.
@@ -76,8 +74,7 @@ def write_attention_page(
         if np.isfinite(own[row]):
             numbers += f"; attention on own patches {own[row]:.4g}, uniform {uniform[row]:.4g}"
         parts.append(f"<p>{html.escape(numbers)}.</p>")
-    parts.append(report.notes("Notes", findings.notes))
-    report.write_page(path, f"Where they look: {findings.chosen}", *parts)
+    return Page(f"Where they look: {findings.chosen}", parts)
 
 
 def region_picture(attention: RegionAttention, pois: PoiSet, row: int, weights: NDArray[np.float32]) -> str:
@@ -94,13 +91,15 @@ def region_picture(attention: RegionAttention, pois: PoiSet, row: int, weights: 
         for point, (x, y) in zip(points, xy01, strict=True)
         if 0 <= x <= 1 and 0 <= y <= 1
     )
-    base = f"<g id='r{row}'><image href='{image}' width='{_SIDE}' height='{_SIDE}' preserveAspectRatio='none'/></g>"
+    base = (
+        f"<g id='r{row}'><image xlink:href='{image}' width='{_SIDE}' height='{_SIDE}' preserveAspectRatio='none'/></g>"
+    )
     width, height = 2 * _SIDE + _GAP, _SIDE + _FOOT
     right = f"<g transform='translate({_SIDE + _GAP} 0)'>"
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' height='{height}' "
+        f"<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/1999/xlink' viewBox='0 0 {width} {height}' width='{width}' height='{height}' "
         "font-family='system-ui,sans-serif' font-size='12' role='img' aria-label='Imagery with the chosen points, and "
-        f"their attention over it'><g>{base}{dots}</g>{right}<use href='#r{row}'/>{_tiles(weights, attention.side)}{dots}"
+        f"their attention over it'><g>{base}{dots}</g>{right}<use xlink:href='#r{row}'/>{_tiles(weights, attention.side)}{dots}"
         f"{_legend(weights)}</g></svg>"
     )
 

@@ -25,6 +25,7 @@ from urbanfm_core.maps.plot import GREY
 from urbanfm_core.maps.profile import Level, Profile, Share
 from urbanfm_core.maps.styles import class_colours, write_class_style
 from urbanfm_core.maps.svg import map_svg
+from urbanfm_core.report import Page
 
 FIELD = "cluster"
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
@@ -105,8 +106,8 @@ def lines(found: Clustering) -> list[str]:
     ]
 
 
-def write_page(path: str, found: Clustering) -> None:
-    """Write the report."""
+def page(found: Clustering) -> Page:
+    """What the report shows."""
     groups = found.groups
     inside = int((groups.labels >= 0).sum())
     facts = [
@@ -147,8 +148,7 @@ def write_page(path: str, found: Clustering) -> None:
     parts += _densities(found)
     if len(groups.tried) > 1:
         parts.append(report.picture("What was tried", _curve(found)))
-    parts.append(report.notes("Notes", found.notes))
-    report.write_page(path, f"Clusters of {found.vectors}", *parts)
+    return Page(f"Clusters of {found.vectors}", parts)
 
 
 def _map(found: Clustering) -> str:

@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from urbanfm_core import report
 from urbanfm_core.data.places import are_points
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.files import atomic_path
+from urbanfm_core.geo.columnar import write_columnar
 from urbanfm_core.geo.vector import write_layer
 from urbanfm_core.maps.search import Ranking
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, write_ranking_style
 from urbanfm_core.maps.svg import map_svg, stepped
+from urbanfm_core.report import Page
 
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 _CHOSEN_COLOUR = "#d62728"
@@ -81,17 +84,17 @@ def write_similar(path: str, found: Similar, regions: RegionSet, rows: NDArray[n
 
 
 def write_table(path: str, found: Similar) -> None:
-    """Write ids and scores of all rows, as Parquet or CSV by suffix."""
+    """Write ids and scores of all rows, as Parquet, Arrow IPC or CSV by suffix."""
     frame = pd.DataFrame({found.id_name: found.ids, **fields_of(found, np.arange(len(found.ids)))})
     with atomic_path(path) as temporary:
         if path.lower().endswith(".csv"):
             frame.to_csv(temporary, index=False)
         else:
-            frame.to_parquet(temporary, index=False)
+            write_columnar(pa.Table.from_pandas(frame, preserve_index=False), temporary, Path(path).suffix)
 
 
-def write_page(path: str, found: Similar, top: int, regions: RegionSet | None, rows: NDArray[np.int64]) -> None:
-    """Write the report; without polygons it has no map."""
+def page(found: Similar, top: int, regions: RegionSet | None, rows: NDArray[np.int64]) -> Page:
+    """What the report shows; without polygons it has no map."""
     facts: list[tuple[str, Any]] = [
         ("Chosen regions", _listed(found.chosen_ids)),
         ("Compared with", found.how),
@@ -104,8 +107,7 @@ def write_page(path: str, found: Similar, top: int, regions: RegionSet | None, r
         parts.append(report.picture("Map", _map(found, regions, rows)))
     best = [(place, name, score) for place, (name, score) in enumerate(found.top(top), start=1)]
     parts.append("<h2>Most similar regions</h2>" + report.table(("Rank", "Region", "Score"), best))
-    parts.append(report.notes("Notes", found.notes))
-    report.write_page(path, f"Regions of {found.where} like {_listed(found.chosen_ids, 3)}", *parts)
+    return Page(f"Regions of {found.where} like {_listed(found.chosen_ids, 3)}", parts)
 
 
 def _map(found: Similar, regions: RegionSet, rows: NDArray[np.int64]) -> str:

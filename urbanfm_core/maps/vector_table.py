@@ -18,17 +18,11 @@ from numpy.typing import NDArray
 from urbanfm_core.data.places import read_places
 from urbanfm_core.data.regions import ID_COLUMNS, RegionSet
 from urbanfm_core.errors import ConfigError, InputError
-from urbanfm_core.evaluation.tables import (
-    COORDINATE,
-    id_keys,
-    name_and_path,
-    own_id,
-    parquet_metadata,
-    read_any_table,
-    vector_columns,
-)
-from urbanfm_core.geo.vector import PARQUET_SUFFIXES, LayerSource, read_layer
-from urbanfm_core.inference.table import stack_vectors
+from urbanfm_core.evaluation.tables import id_keys, name_and_path, own_id, read_any_table
+from urbanfm_core.geo.columnar import PARQUET_SUFFIXES
+from urbanfm_core.geo.vector import LayerSource, read_layer
+from urbanfm_core.inference.columns import COORDINATE, EMBEDDING, find_vectors
+from urbanfm_core.inference.table import table_metadata
 
 Matrix = NDArray[np.floating[Any]]
 _BATCH_ROWS, _BUFFER_BYTES = 16_384, 1 << 20
@@ -116,7 +110,7 @@ class VectorTable:
         return replace(found, attributes=found.attributes.drop(columns=_ROW)), rows
 
 
-def read_vector_table(text: str, id_field: str | None = None) -> VectorTable:
+def read_vector_table(text: str, id_field: str | None = None, columns: Sequence[str] = ()) -> VectorTable:
     """Open a table of vectors: what `embed` wrote, or any table with columns of numbers.
 
     A GeoParquet or Parquet with a list column 'embedding' is read in blocks; anything else is held in memory.
@@ -124,29 +118,27 @@ def read_vector_table(text: str, id_field: str | None = None) -> VectorTable:
     Args:
         text: Path, or name=path.
         id_field: Column of the ids; None guesses.
+        columns: The columns that are the vector; none guesses.
     Raises:
         InputError: no vectors, or ids that are missing or repeated.
-        ConfigError: no such id column.
+        ConfigError: no such column.
     """
     name, source = name_and_path(text)
     notes: list[str] = []
-    if _list_column(source):
+    if _list_column(source) and list(columns) in ([], [EMBEDDING]):
         return _streamed(name, source, id_field, notes)
     table = read_any_table(source, notes)
     key = _id_column(table, id_field or own_id(source), name, notes)
-    if "embedding" in table.columns:
-        vectors = stack_vectors(table["embedding"], source)
-    else:
-        columns = vector_columns(table, key, (), name, notes)
-        places = [column for column in columns if COORDINATE.match(column)]
-        kept = [column for column in columns if column not in places] or columns
-        if len(kept) < len(columns):
-            notes.append(f"{name}: {', '.join(places)} look like coordinates and are left out.")
-        vectors = table[kept].to_numpy(np.float64, na_value=np.nan)
+    found = find_vectors(table, key, name, notes, chosen=columns)
+    places = [column for column in found.columns if COORDINATE.match(column) and column not in columns]
+    kept = [place for place, column in enumerate(found.columns) if column not in places]
+    vectors = found.values[:, kept] if places and kept else found.values
+    if places and kept:
+        notes.append(f"{name}: {', '.join(places)} look like coordinates and are left out.")
     ids = np.arange(len(table)) if key == _ROW else table[key].to_numpy(dtype=object)
     models = list(table["emb_model"].dropna().unique()) if "emb_model" in table.columns else []
     model = str(models[0]) if len(models) == 1 and models[0] else None
-    about = parquet_metadata(source).get("provenance", {})
+    about = table_metadata(source).get("provenance", {})
     return VectorTable(
         name,
         source,
@@ -262,7 +254,7 @@ def _streamed(name: str, source: str, id_field: str | None, notes: list[str]) ->
     count = pq.read_metadata(path).num_rows
     key = _id_column(table if names else pd.DataFrame(index=range(count)), wanted, name, notes)
     ids = np.arange(count) if key == _ROW else table[key].to_numpy(dtype=object)
-    about = parquet_metadata(source).get("provenance", {})
+    about = table_metadata(source).get("provenance", {})
 
     def lists() -> Iterator[pa.Array]:
         # A buffered file: else whole row groups, which may be the whole file, are held in memory.

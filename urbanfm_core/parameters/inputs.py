@@ -206,6 +206,15 @@ class EmbeddingsId(Stage):
         kind="text",
         advanced=True,
     )
+    embeddings_columns: list[str] = param(
+        [],
+        "Columns of the embeddings that are the vector: several of numbers, or one of lists; * stands for anything, as in "
+        "A*. Guessed when not given: 'embedding', else columns that differ by a number only. Those of further tables that "
+        "are compared with are always guessed.",
+        label="Columns of the vectors",
+        kind="list",
+        advanced=True,
+    )
 
 
 class RegionInputs(RegionId):

@@ -6,6 +6,8 @@ data) and what a Python caller can use (`value`).
 
 from __future__ import annotations
 
+import datetime
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -55,22 +57,36 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
 }
 
 
-def run(name: str, params: dict[str, Any], progress: Progress) -> Result:
+def run(name: str, params: dict[str, Any], progress: Progress, repeat: str | None = None) -> Result:
     """Check the parameters of a stage, and run it.
+
+    Args:
+        name: Of the stage.
+        params: Its parameters.
+        progress: Where to report, and what cancels.
+        repeat: For the report: the line of the calling program that repeats the run, if it is not the command line.
 
     Raises:
         UrbanFMError: a user error, or cancelled.
     """
-    return run_stage(name, make_stage(name, params), progress)
+    return run_stage(name, make_stage(name, params), progress, repeat)
 
 
-def run_stage(name: str, stage: Stage, progress: Progress) -> Result:
-    """Run a stage whose parameters are checked already; what was chosen or left out is logged."""
+def run_stage(name: str, stage: Stage, progress: Progress, repeat: str | None = None) -> Result:
+    """Run a stage whose parameters are checked already; what was chosen or left out is logged. See `run`."""
     check_outputs(stage)
     check_map(stage)
     progress.check()
+    started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
     try:
         result = _STAGE_FUNCTIONS[name](stage, progress)
+        if result.page is not None:
+            from urbanfm_core.report import write_page
+            from urbanfm_core.reporting.frame import Run, framed
+
+            path = stage.model_dump()["report"]
+            made = Run(name, stage, result, started, time.monotonic() - clock, repeat)
+            write_page(path, framed(result.page, made, path))
     except OSError as error:
         refused = refusal(error)
         if refused is None:

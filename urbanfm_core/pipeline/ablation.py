@@ -43,8 +43,6 @@ def ablate(stage: AblateStage, progress: Progress) -> Result:
     found = run_ablation(stage, progress)
     if stage.out is not None:
         ablation_report.write_json(stage.out, found)
-    if stage.report is not None:
-        ablation_report.write_page(stage.report, found, f"Ablation of {Path(stage.preset).stem}")
     for sentence in found.verdicts():
         progress.log("warning", sentence)
     summary = {
@@ -54,7 +52,8 @@ def ablate(stage: AblateStage, progress: Progress) -> Result:
         "out": stage.out,
         "report": stage.report,
     }
-    return Result(summary, found, found.notes)
+    name = f"Ablation of {Path(stage.preset).stem}"
+    return Result(summary, found, found.notes, None if stage.report is None else ablation_report.page(found, name))
 
 
 def planned_variants(stage: AblateStage, method: Method, config: Any) -> list[Variant]:

@@ -23,6 +23,7 @@ def attend(stage: AttendStage, progress: Progress) -> Result:
     from urbanfm_core.data.poi import PoiSet
     from urbanfm_core.data.poi_choice import choose_pois
     from urbanfm_core.inference.attention import Findings, own_patch_share
+    from urbanfm_core.maps.attention_page import attention_page, choose_pictures
 
     city = city_of(stage)
     method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
@@ -42,6 +43,10 @@ def attend(stage: AttendStage, progress: Progress) -> Result:
     notes = [*regions.notes, *choice.notes, *attention.notes, *trained.notes]
     findings = Findings(share, choice.words, model_name(checkpoint), notes)
     _write_attention(stage, city, regions, pois, attention, findings, progress)
+    page = None
+    if stage.report is not None:
+        rows = choose_pictures(attention, stage.pictures, stage.seed)
+        page = attention_page(attention, pois, regions.ids, findings, rows)
     store.remove()
     summary = {
         "chosen": choice.words,
@@ -53,7 +58,7 @@ def attend(stage: AttendStage, progress: Progress) -> Result:
         "region_id": regions.id_name,
         **{name: getattr(stage, name) for name in ("raster", "pois_out", "regions_out", "report")},
     }
-    return Result(summary, attention, notes)
+    return Result(summary, attention, notes, page)
 
 
 def _write_attention(
@@ -68,7 +73,6 @@ def _write_attention(
     from urbanfm_core.data.poi_table import read_poi_table
     from urbanfm_core.geo.vector import write_layer
     from urbanfm_core.inference.attention import poi_layer, region_layer, write_attention_raster
-    from urbanfm_core.maps.attention_page import choose_pictures, write_attention_page
     from urbanfm_core.maps.styles import write_attention_style, write_ranking_style
 
     progress.update(0.8, "Writing")
@@ -88,6 +92,3 @@ def _write_attention(
             )
         else:
             write_ranking_style(style, frame[field].to_numpy(), field)
-    if stage.report is not None:
-        rows = choose_pictures(attention, stage.pictures, stage.seed)
-        write_attention_page(stage.report, attention, pois, regions.ids, findings, rows)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from urbanfm_core import report
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.inputs import cache_of, city_of, regions_of, store_of
 from urbanfm_core.progress import Progress
+from urbanfm_core.report import Page
 from urbanfm_core.result import Result
 from urbanfm_core.stages.captions import CaptionStage, DescribingParams
 
@@ -80,8 +82,6 @@ def caption(stage: CaptionStage, progress: Progress) -> Result:
         table["score"] = agreed.scores
     progress.update(0.98, "Writing")
     write_captions(table, stage.out)
-    if stage.report is not None:
-        _write_report(stage.report, written, refined, notes)
     if store is not None:
         store.remove()
     summary = {
@@ -99,7 +99,7 @@ def caption(stage: CaptionStage, progress: Progress) -> Result:
         "out": stage.out,
         "report": stage.report,
     }
-    return Result(summary, kept, notes)
+    return Result(summary, kept, notes, None if stage.report is None else _page(written, refined))
 
 
 def captioner_of(stage: DescribingParams, spec: str) -> Captioner:
@@ -224,19 +224,23 @@ def _pictures(captions: CaptionSet) -> int:
     return len(set(zip(captions.kind, captions.region, captions.image, strict=True)))
 
 
-def _write_report(path: str, captions: CaptionSet, refined: Refinement, notes: list[str]) -> None:
-    from urbanfm_core import report
-
+def _page(captions: CaptionSet, refined: Refinement) -> Page:
     counts = refined.counts
     touched = counts[counts["captions"] > 0]
     examples = []
     for rule in touched["rule"]:
         rows = [row for row, names in enumerate(refined.reason) if rule in names.split(",")][:_EXAMPLES]
         examples += [(rule, captions.text[row], refined.text[row] or "(dropped)") for row in rows]
-    report.write_page(
-        path,
-        "Captions",
-        report.table(("Rule", "Captions", "Dropped", "Changes", "What it does"), counts.to_numpy().tolist()),
-        report.notes("Notes", notes),
-        report.table(("Rule", "Before", "After"), examples),
-    )
+    facts = [
+        ("Captions", f"{len(captions):,}, of which {int(refined.kept.sum()):,} are kept"),
+        ("Pictures", f"{_pictures(captions):,}"),
+        ("Captioners", sorted({str(name) for name in captions.captioner if name}) or "not named"),
+    ]
+    headers = ("Rule", "Captions", "Dropped", "Changes", "What it does")
+    parts = [
+        report.table(("What", "Value"), facts),
+        report.heading("What the rules changed") + report.table(headers, counts.to_numpy().tolist()),
+    ]
+    if examples:
+        parts.append(report.heading("Examples") + report.table(("Rule", "Before", "After"), examples))
+    return Page("Captions", parts)

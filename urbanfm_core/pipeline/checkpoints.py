@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from urbanfm_core import report
 from urbanfm_core.errors import InputError
 from urbanfm_core.progress import Progress
+from urbanfm_core.report import Page
 from urbanfm_core.result import Result
 from urbanfm_core.stages.checkpoints import ImportCheckpointStage, InspectStage
-
-if TYPE_CHECKING:
-    from urbanfm_core.training.checkpoint import Checkpoint
 
 
 def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
@@ -58,19 +56,16 @@ def inspect(stage: InspectStage, progress: Progress) -> Result:
         "embeds from": ", ".join(method.embeds_from),
         "can also": ", ".join(sorted(method.can)),
     }
-    if stage.report is not None:
-        write_checkpoint_report(stage.report, stage.checkpoint, checkpoint, summary)
-    return Result({"checkpoint": stage.checkpoint, "summary": summary, "report": stage.report}, checkpoint)
+    told = {"checkpoint": stage.checkpoint, "summary": summary, "report": stage.report}
+    page = None if stage.report is None else checkpoint_page(stage.checkpoint, summary)
+    return Result(told, checkpoint, page=page)
 
 
-def write_checkpoint_report(path: str, folder: str, checkpoint: Checkpoint, summary: dict[str, Any]) -> None:
-    report.write_page(
-        path,
-        f"Checkpoint {Path(folder).name}",
-        report.table(("What", "Value"), [*summary.items()]),
-        report.picture("Loss by epoch", checkpoint.plot),
-        report.notes("Notes", checkpoint.manifest.get("notes", [])),
-    )
+def checkpoint_page(folder: str, summary: dict[str, Any]) -> Page:
+    """What a report shows of a checkpoint; how it was trained stands in every report."""
+    facts = [(name, value) for name, value in summary.items() if name != "notes"]
+    made = report.notes("Notes of the training", summary.get("notes", []))
+    return Page(f"Checkpoint {Path(folder).name}", [report.table(("What", "Value"), facts), made])
 
 
 def _read_names(path: str | None) -> list[str]:

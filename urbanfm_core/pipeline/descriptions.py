@@ -26,6 +26,7 @@ _NO_ONE = ("", "")
 
 def describe(stage: DescribeStage, progress: Progress) -> Result:
     from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.maps.description_report import page
     from urbanfm_core.maps.styles import write_caption_style
 
     city = city_of(stage)
@@ -60,9 +61,10 @@ def describe(stage: DescribeStage, progress: Progress) -> Result:
         "without a caption": len(regions) - described,
         "captions by": sorted({by for _, by in told if by}),
         "region_id": regions.id_name,
-        "out": stage.out,
+        **{name: getattr(stage, name) for name in ("out", "report")},
     }
-    return Result(summary, layer, [*regions.notes, *notes])
+    shown = None if stage.report is None else page(regions, told)
+    return Result(summary, layer, [*regions.notes, *notes], shown)
 
 
 def captions_of_regions(captions: CaptionSet, regions: RegionSet) -> tuple[list[tuple[str, str]], list[str]]:

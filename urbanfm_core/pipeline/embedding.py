@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 def embed(stage: EmbedStage, progress: Progress) -> Result:
     from urbanfm_core.inference.table import EmbeddingTable
+    from urbanfm_core.maps import embedding_report
 
     city = city_of(stage)
     notes: list[str] = []
@@ -63,6 +64,7 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
         "method": method.name,
         "checkpoint": checkpoint.manifest["weights_sha256"],
         "urbanfm": urbanfm_core.__version__,
+        "training": checkpoint.record(),
     }
     table = EmbeddingTable(regions, made.vectors, made.coverage, provenance)
     if not table.covered.any():
@@ -80,18 +82,19 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
         "model": provenance["model"],
         "region_id": regions.id_name,
         "checkpoint": str(path),
-        **{name: getattr(stage, name) for name in ("out", "parquet", "raster", "map")},
+        **{name: getattr(stage, name) for name in ("out", "parquet", "raster", "map", "report")},
         **({"training": training} if training else {}),
     }
     notes += [*regions.notes, *made.notes, *trained.notes]
     if not any(getattr(stage, name) for name in ("out", "parquet", "raster", "map")):
         notes.append("No output was named, so the vectors were written nowhere; name --out or --parquet.")
-    return Result(summary, table, notes)
+    return Result(summary, table, notes, None if stage.report is None else embedding_report.page(table))
 
 
 def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
     from urbanfm_core.inference.raster import map_raster, require_bands
-    from urbanfm_core.inference.windows import map_windows
+    from urbanfm_core.inference.windows import CUT_FOR_INT8, map_windows
+    from urbanfm_core.maps import raster_report
     from urbanfm_core.maps.styles import write_raster_style
 
     city = city_of(stage)
@@ -101,6 +104,7 @@ def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
     written: dict[str, Any] = {
         "dtype": stage.dtype,
         "compress": stage.compress,
+        "cog": stage.cog,
         "tags": {"model": model_name(checkpoint), "checkpoint": weights},
         "names": "emb_{:03d}".format,
         "progress": progress,
@@ -120,12 +124,19 @@ def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
         city.require("embedding_raster")
         with city.open_embedding_raster() as raster:
             require_bands(raster, trained.preprocessing["bands"])
-            summary, notes = map_raster(raster, pixels, stage.out, **written), []
+            summary = map_raster(raster, pixels, stage.out, **written)
+        cut = summary.pop("cut_numbers")
+        notes = [CUT_FOR_INT8.format(cut)] if cut else []
     used = "imagery" if "windows" in method.can else "embedding_raster"
     idle = [name for name in city.given("embedding_raster", "imagery") if name != used]
     notes += [f"The layer {name} is left out: {method.title} embeds from {used} here." for name in idle]
     write_raster_style(Path(stage.out).with_suffix(".qml"), stage.out)
-    return Result({"out": stage.out, **summary}, Path(stage.out), [*notes, *trained.notes])
+    page = None
+    if stage.report is not None:
+        facts = [(name.replace("_", " ").capitalize(), f"{value:,}") for name, value in summary.items()]
+        page = raster_report.page(stage.out, model_name(checkpoint), facts)
+    told = {"out": stage.out, "report": stage.report}
+    return Result({**told, **summary}, Path(stage.out), [*notes, *trained.notes], page)
 
 
 def _check_overlap(regions: RegionSet, city: CityInputs) -> None:
@@ -161,7 +172,7 @@ def _write_embeddings(stage: EmbedStage, table: EmbeddingTable, city: CityInputs
     progress.update(0.0, "Writing")
     components, rgb = principal_rgb(table.vectors)
     if stage.parquet is not None:
-        table.to_parquet(stage.parquet)
+        table.write(stage.parquet)
     if stage.out is not None:
         table.to_layer(stage.out, columns=stage.columns)
         write_region_style(Path(stage.out).with_suffix(".qml"), components)

@@ -25,8 +25,6 @@ def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
     found = replace(found, notes=[*regions.notes, *notes, *found.notes])
     if stage.out is not None:
         report.write_json(stage.out, found)
-    if stage.report is not None:
-        report.write_page(stage.report, found)
     for sentence in found.verdicts():
         progress.log("warning", sentence)
     summary = {
@@ -38,11 +36,11 @@ def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
         "out": stage.out,
         "report": stage.report,
     }
-    return Result(summary, found, found.notes)
+    return Result(summary, found, found.notes, None if stage.report is None else report.page(found))
 
 
 def predict(stage: PredictStage, progress: Progress) -> Result:
-    from urbanfm_core.evaluation.predict_report import score_lines, write_outputs, write_page
+    from urbanfm_core.evaluation.predict_report import page, score_lines, write_outputs
     from urbanfm_core.evaluation.predicting import predict_with_probe
 
     if stage.checkpoint is not None:
@@ -61,8 +59,6 @@ def predict(stage: PredictStage, progress: Progress) -> Result:
     found = made.found
     progress.update(0.95, "Writing")
     write_outputs(made.regions, found, stage.out, stage.parquet)
-    if stage.report is not None:
-        write_page(stage.report, made.regions, found, made.head, made.vectors, made.notes)
     summary = {
         "regions": len(made.regions),
         "predicted": int(found.predicted.sum()),
@@ -81,4 +77,5 @@ def predict(stage: PredictStage, progress: Progress) -> Result:
     notes = [*made.regions.notes, *made.notes, *found.notes]
     if not any(getattr(stage, name) for name in ("out", "parquet", "report", "checkpoint_out")):
         notes.append("No output was named, so the predictions were written nowhere; name --out or --parquet.")
-    return Result(summary, found, notes)
+    shown = None if stage.report is None else page(made.regions, found, made.head, made.vectors)
+    return Result(summary, found, notes, shown)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from urbanfm_core import report
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.inputs import city_of, load_model
+from urbanfm_core.inputs import city_of, load_model, model_name
 from urbanfm_core.progress import Progress
+from urbanfm_core.report import Page
 from urbanfm_core.result import Result
 from urbanfm_core.stages.maps import ClusterStage, SearchStage, SimilarStage
 
@@ -49,8 +51,6 @@ def cluster(stage: ClusterStage, progress: Progress) -> Result:
         cluster_report.write_clusters(stage.out, found)
     if stage.profile is not None:
         cluster_report.write_json(stage.profile, found)
-    if stage.report is not None:
-        cluster_report.write_page(stage.report, found)
     if not any(getattr(stage, name) for name in ("out", "profile", "report")):
         notes.append("No output was named, so the clusters were written nowhere; name --out.")
     summary = {
@@ -64,7 +64,7 @@ def cluster(stage: ClusterStage, progress: Progress) -> Result:
         "region_id": given.regions.id_name,
         **{name: getattr(stage, name) for name in ("out", "profile", "report")},
     }
-    return Result(summary, found, notes)
+    return Result(summary, found, notes, None if stage.report is None else cluster_report.page(found))
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
         InputError, ConfigError: the embeddings or the fields are not usable.
     """
     from urbanfm_core.data.places import read_places
-    from urbanfm_core.evaluation.tables import label_columns, name_and_path, own_id, read_embeddings, vector_columns
+    from urbanfm_core.evaluation.tables import label_columns, name_and_path, own_id, read_embeddings
+    from urbanfm_core.inference.columns import find_vectors
     from urbanfm_core.maps.profile import field_columns
 
     _, source = name_and_path(str(stage.embeddings))
@@ -102,15 +103,17 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
     labels = label_columns(regions)
     # A field that the user names is no part of the vector, whatever it looks like.
     named = set(stage.fields) if stage.regions is None else {str(name) for name in labels.columns}
-    features = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, named)
+    features = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, named, stage.embeddings_columns)
     notes = [note for item in features for note in item.notes]
     if len(features) > 1:
         notes.append("The columns that look like coordinates are left out here.")
     # Where columns look like coordinates, the first of two results holds them.
     table = features[-1]
     if stage.regions is None and "embedding" not in regions.attributes.columns:
-        parts = vector_columns(labels, regions.id_name, named, table.name, [])
-        labels = labels.drop(columns=[name for name in parts if name in labels.columns])
+        parts = find_vectors(
+            regions.attributes, regions.id_name, table.name, [], targets=named, chosen=stage.embeddings_columns
+        )
+        labels = labels.drop(columns=[name for name in parts.columns if name in labels.columns])
     ours = {"cluster", "silhouette", "distance"}
     if not stage.fields and ours <= set(labels.columns):
         # What an earlier clustering said is no finding of this one.
@@ -152,7 +155,7 @@ def similar(stage: SimilarStage, progress: Progress) -> Result:
     from urbanfm_core.maps.vector_table import read_vector_table, require_same_model
 
     progress.update(0.0, "Reading")
-    source = read_vector_table(str(stage.embeddings), stage.embeddings_id)
+    source = read_vector_table(str(stage.embeddings), stage.embeddings_id, stage.embeddings_columns)
     ranked = source if stage.other is None else read_vector_table(stage.other, stage.other_id)
     notes = [*source.notes]
     if stage.other is not None:
@@ -185,7 +188,7 @@ def similar(stage: SimilarStage, progress: Progress) -> Result:
         notes,
     )
     progress.update(0.8, "Writing")
-    _write_similar(stage, found, ranked)
+    page = _write_similar(stage, found, ranked)
     summary = {
         "regions": len(ranked),
         "ranked": found.ranking.ranked,
@@ -196,7 +199,7 @@ def similar(stage: SimilarStage, progress: Progress) -> Result:
         "region_id": found.id_name,
         **{name: getattr(stage, name) for name in ("out", "table", "report")},
     }
-    return Result(summary, found, found.notes)
+    return Result(summary, found, found.notes, page)
 
 
 def chosen_rows(stage: SimilarStage, source: VectorTable, notes: list[str]) -> NDArray[np.int64]:
@@ -225,7 +228,8 @@ def chosen_rows(stage: SimilarStage, source: VectorTable, notes: list[str]) -> N
     return np.unique(np.concatenate(parts))
 
 
-def _write_similar(stage: SimilarStage, found: Any, ranked: VectorTable) -> None:
+def _write_similar(stage: SimilarStage, found: Any, ranked: VectorTable) -> Page | None:
+    """Write the outputs; what the report shows, if one is asked for."""
     import numpy as np
 
     from urbanfm_core.errors import InputError
@@ -249,10 +253,9 @@ def _write_similar(stage: SimilarStage, found: Any, ranked: VectorTable) -> None
     if stage.out is not None and regions is not None:
         found.notes.extend(regions.notes)
         similarity_report.write_similar(stage.out, found, regions, rows)
-    if stage.report is not None:
-        similarity_report.write_page(stage.report, found, stage.top, regions, rows)
     if not any(getattr(stage, name) for name in ("out", "table", "report")):
         found.notes.append("No output was named, so the scores were written nowhere; name --out or --table.")
+    return None if stage.report is None else similarity_report.page(found, stage.top, regions, rows)
 
 
 def _how_words(how: str, count: int) -> str:
@@ -263,13 +266,17 @@ def _how_words(how: str, count: int) -> str:
 def search(stage: SearchStage, progress: Progress) -> Result:
     from urbanfm_core.inference.raster import map_raster, require_bands, score_function
     from urbanfm_core.inference.table import EmbeddingTable
+    from urbanfm_core.maps import search_report
+    from urbanfm_core.maps.raster_report import score_picture
     from urbanfm_core.maps.search import rank
     from urbanfm_core.maps.styles import write_score_style
 
     method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
     trained = replace(trained, text_encoder=stage.text_encoder)
     query = method.text_vectors(trained, [stage.query], progress.part(0.0, 0.2))[0]
-    summary: dict[str, Any] = {"query": stage.query, "out": stage.out, "raster": stage.raster}
+    told = {name: getattr(stage, name) for name in ("out", "raster", "report")}
+    summary: dict[str, Any] = {"query": stage.query, **told}
+    shown: list[str] = []
     value: Any = None
     notes: list[str] = []
     if stage.embeddings is not None:
@@ -292,12 +299,13 @@ def search(stage: SearchStage, progress: Progress) -> Result:
         }
         if stage.out is not None:
             _write_ranking(table, value, stage.out)
+        shown += search_report.region_parts(table, value, stage.top)
     if stage.raster is not None:
         city = city_of(stage)
         pixels = method.pixel_function(trained)
         with city.open_embedding_raster() as source:
             require_bands(source, trained.preprocessing["bands"])
-            summary |= map_raster(
+            found = map_raster(
                 source,
                 score_function(pixels, query),
                 stage.raster,
@@ -305,8 +313,15 @@ def search(stage: SearchStage, progress: Progress) -> Result:
                 names=lambda _: stage.query,
                 progress=progress.part(0.3, 1.0),
             )
+            summary |= {name: found[name] for name in ("dimensions", "valid_pixels")}
             write_score_style(Path(stage.raster).with_suffix(".qml"), stage.raster)
-    return Result(summary, value, [*notes, *trained.notes])
+        if stage.report is not None:
+            shown.append(report.picture("Score of each pixel", score_picture(stage.raster, stage.query)))
+    page = None
+    if stage.report is not None:
+        encoder = stage.text_encoder or trained.preprocessing.get("text_encoder") or "the model's own"
+        page = search_report.page(stage.query, model_name(checkpoint), encoder, shown)
+    return Result(summary, value, [*notes, *trained.notes], page)
 
 
 def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:

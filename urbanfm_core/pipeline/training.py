@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urbanfm_core.cities import cities_to_train_on, data_fingerprint
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.inputs import method_config, training_settings
-from urbanfm_core.pipeline.checkpoints import write_checkpoint_report
+from urbanfm_core.pipeline.checkpoints import checkpoint_page
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result
 from urbanfm_core.stages.training import PrepareStage, TrainStage
@@ -29,10 +29,10 @@ def prepare(stage: PrepareStage, progress: Progress) -> Result:
 
 def train(stage: TrainStage, progress: Progress) -> Result:
     checkpoint, notes = train_checkpoint(stage, Path(stage.out), progress)
-    if stage.report is not None:
-        write_checkpoint_report(stage.report, stage.out, checkpoint, checkpoint.summary())
     told = {name: getattr(stage, name) for name in ("report", "descriptions_out")}
-    return Result({**training_summary(checkpoint, stage.out), **told}, Path(stage.out), notes)
+    facts = {name: value for name, value in checkpoint.summary().items() if name != "notes"}
+    page = None if stage.report is None else checkpoint_page(stage.out, facts)
+    return Result({**training_summary(checkpoint, stage.out), **told}, Path(stage.out), notes, page)
 
 
 def train_checkpoint(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[str]]:

@@ -48,8 +48,11 @@ def transfer(stage: TransferStage, progress: Progress) -> Result:
     found = run_transfer(stage, progress)
     if stage.out is not None:
         report.write_json(stage.out, found)
-    if stage.report is not None:
-        report.write_report(stage.report, found)
+    page = None
+    if stage.report is not None and stage.report.lower().endswith(".md"):
+        report.write_markdown(stage.report, found)
+    elif stage.report is not None:
+        page = report.page(found)
     for sentence in found.verdicts():
         progress.log("warning", sentence)
     summary = {
@@ -61,7 +64,7 @@ def transfer(stage: TransferStage, progress: Progress) -> Result:
         "out": stage.out,
         "report": stage.report,
     }
-    return Result(summary, found, found.notes)
+    return Result(summary, found, found.notes, page)
 
 
 @dataclass(frozen=True)

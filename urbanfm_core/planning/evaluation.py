@@ -58,7 +58,8 @@ def _plan_probe(stage: PredictStage, made: Plan, regions: Any, labels: Any, targ
     from urbanfm_core.evaluation.run import require_enough
     from urbanfm_core.evaluation.tables import read_embeddings
 
-    table = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, {str(name) for name in labels.columns})
+    fields = {str(name) for name in labels.columns}
+    table = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, fields, stage.embeddings_columns)
     features = table[-1]
     made.reads.append(
         (

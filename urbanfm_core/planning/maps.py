@@ -48,7 +48,7 @@ def plan_similarity(stage: SimilarStage, made: Plan, progress: Progress) -> None
     from urbanfm_core.maps.similarity import query_of, score_blocks
     from urbanfm_core.maps.vector_table import read_vector_table, require_same_model
 
-    source = read_vector_table(str(stage.embeddings), stage.embeddings_id)
+    source = read_vector_table(str(stage.embeddings), stage.embeddings_id, stage.embeddings_columns)
     ranked = source if stage.other is None else read_vector_table(stage.other, stage.other_id)
     if stage.other is not None:
         made.notes += require_same_model(source, ranked)

@@ -202,6 +202,9 @@ class DescribeStage(DescribingParams, CaptionFile):
         kind="polygons",
         output=True,
     )
+    report: str | None = param(
+        None, "HTML report to write, with a map and some captions.", label="Report", kind="file", output=True
+    )
 
     @model_validator(mode="after")
     def _one_who_describes(self) -> DescribeStage:

@@ -44,14 +44,15 @@ class EmbedStage(ComputeParams, TrainingParams, CityParams):
     out: str | None = param(
         None,
         "Layer to write (GeoPackage or GeoJSON): all source fields, the vector as text, its first three principal "
-        "components, and coverage.",
+        "components, and coverage. A CSV has a column per dimension, and the polygons as WKT in WGS 84.",
         label="Region embeddings",
         kind="polygons",
         output=True,
     )
     parquet: str | None = param(
         None,
-        "GeoParquet to write, with exact vectors in a list column 'embedding'.",
+        "GeoParquet to write, with exact vectors in a list column 'embedding'. A name that ends in .arrow or .feather gives "
+        "the same table as Arrow IPC, one in .csv a CSV with a column per dimension; all are exact.",
         label="Region embeddings (GeoParquet)",
         kind="file",
         output=True,
@@ -72,6 +73,7 @@ class EmbedStage(ComputeParams, TrainingParams, CityParams):
         output=True,
         advanced=True,
     )
+    report: str | None = param(None, "HTML report to write, with a map.", label="Report", kind="file", output=True)
     checkpoint_out: str | None = param(
         None,
         "Where to keep the checkpoint that was trained because none was given.",
@@ -116,11 +118,22 @@ class EmbedRasterStage(ComputeParams, EmbeddingRasterInputs, ImageryInputs):
     dtype: Literal["float32", "float16", "int8"] = param(
         "float32",
         "Number format of the output. int8 stores v as round(127.5 * sign(v) * sqrt(|v|)) with nodata -128, as "
-        "AlphaEarth does, in an eighth of the space or less.",
+        "AlphaEarth does, in an eighth of the space or less; the file says so, and is read as an embedding raster without more.",
         label="Number format",
         kind="choice",
     )
     compress: Literal["zstd", "deflate", "none"] = param(
         "zstd", "Compression of the output.", label="Compression", kind="choice", advanced=True
     )
+    cog: bool = param(
+        False,
+        "Write a Cloud-Optimized GeoTIFF, with overviews and in the order that suits reading over a network. Takes twice the "
+        "time of writing.",
+        label="Cloud-Optimized GeoTIFF",
+        kind="flag",
+        advanced=True,
+    )
     out: str = param(help="GeoTIFF to write.", label="Embedding raster", kind="raster", output=True)
+    report: str | None = param(
+        None, "HTML report to write, with a picture of the raster.", label="Report", kind="file", output=True
+    )

@@ -8,6 +8,8 @@ from pydantic import model_validator
 
 from urbanfm_core.parameters import ComputeParams, EmbeddingRasterInputs, EmbeddingsId, PoiInputs, RegionId, param
 
+TABLE_SUFFIXES = (".parquet", ".arrow", ".feather", ".csv")
+
 
 class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
     """Group regions whose vectors are alike, and say what makes each group differ from the city.
@@ -94,7 +96,7 @@ class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
     )
     out: str | None = param(
         None,
-        "Layer to write (GeoPackage or GeoJSON): all source fields, the number of the cluster, the silhouette, and the "
+        "Layer to write (GeoPackage, GeoJSON or CSV): all source fields, the number of the cluster, the silhouette, and the "
         "distance to the centre of the cluster.",
         label="Clusters",
         kind="polygons",
@@ -173,7 +175,7 @@ class SimilarStage(EmbeddingsId):
     )
     out: str | None = param(
         None,
-        "Layer to write (GeoPackage or GeoJSON): all source fields but the vectors of a GeoParquet, and score, rank, "
+        "Layer to write (GeoPackage, GeoJSON or CSV): all source fields but the vectors of a GeoParquet, and score, rank, "
         "percentile and whether the region was chosen.",
         label="Similar regions",
         kind="polygons",
@@ -181,7 +183,7 @@ class SimilarStage(EmbeddingsId):
     )
     table: str | None = param(
         None,
-        "Table to write, .parquet or .csv: id, score, rank, percentile and whether the region was chosen.",
+        "Table to write, .parquet, .arrow or .csv: id, score, rank, percentile and whether the region was chosen.",
         label="Table of scores",
         kind="file",
         output=True,
@@ -196,8 +198,10 @@ class SimilarStage(EmbeddingsId):
             raise ValueError("give region embeddings (embeddings) to compare")
         if not self.ids and self.chosen is None:
             raise ValueError("choose regions: by their ids (ids), or as a layer (chosen)")
-        if self.table is not None and not self.table.lower().endswith((".parquet", ".csv")):
-            raise ValueError("the table of scores (table) is written to a file that ends in .parquet or .csv")
+        if self.table is not None and not self.table.lower().endswith(TABLE_SUFFIXES):
+            raise ValueError(
+                f"the table of scores (table) is written to a file that ends in {', '.join(TABLE_SUFFIXES)}"
+            )
         return self
 
 
@@ -218,7 +222,7 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
     )
     embeddings: str | None = param(
         None,
-        "Region embeddings written by 'embed': the GeoParquet, or the layer.",
+        "Region embeddings written by 'embed', in any of its formats.",
         label="Region embeddings",
         kind="embeddings",
     )
@@ -251,6 +255,9 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
         label="Score raster",
         kind="raster",
         output=True,
+    )
+    report: str | None = param(
+        None, "HTML report to write, with a map and the best regions.", label="Report", kind="file", output=True
     )
 
     @model_validator(mode="after")

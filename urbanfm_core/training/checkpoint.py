@@ -108,6 +108,21 @@ class Checkpoint:
             },
         }
 
+    def record(self) -> dict[str, Any]:
+        """How it was trained, as plain data that is the same whenever the same training is run again."""
+        training = self.manifest.get("training") or {}
+        beside = ("epoch", "learning_rate", "samples_per_s", "phase")
+        losses = {name: value for name, value in (self.manifest.get("metrics") or {}).items() if name not in beside}
+        known = ("preset", "source", "seed", "samples", "best_epoch", "data_fingerprint")
+        found = {
+            **{name: self.manifest.get(name) for name in known},
+            **{name: training.get(name) for name in ("epochs", "learning_rate", "batch_size")},
+            "losses": losses,
+            "cities": self.preprocessing.get("cities"),
+            "urbanfm": (self.manifest.get("versions") or {}).get("urbanfm"),
+        }
+        return {name: value for name, value in found.items() if value not in (None, [], {})}
+
     @classmethod
     def load(cls, path: str | Path) -> Checkpoint:
         """Read and validate a checkpoint folder.

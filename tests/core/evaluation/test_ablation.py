@@ -188,15 +188,14 @@ def test_terminal_json_and_page(toy, tmp_path):
         "name": "noise=0", "overrides": {"noise": 0.0}, "sweep": ["noise", 0.0], "folders": found.folders["noise=0"],
     }  # fmt: skip
     assert stored["results"][0]["scores"][1]["difference"]["mean"] < -0.3
-    report.write_page(tmp_path / "a.html", found, "Ablation of Toy")
-    page = (tmp_path / "a.html").read_text()
+    page = "".join(report.page(found, "Ablation of Toy").parts)
     assert (
         page.count("<svg") == 2
         and "full model: 0.25" in page
         and "full model: plain" in page
         and "best floor: some" in page
     )
-    assert "noise = 2.0" in page and "<tr class='bad'><td>w/o care" in page
+    assert "noise = 2.0" in page and "<tr class='bad'><td class='nobreak'>w/o care" in page
 
 
 def test_a_sweep_is_drawn_in_the_order_of_its_numbers(toy):

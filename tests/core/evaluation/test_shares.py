@@ -100,8 +100,7 @@ def test_the_outputs_show_the_curve(found, tmp_path):
     assert [part["share"] for part in stored["label_shares"]] == list(SHARES)
     assert stored["label_shares"][0]["scores"] == stored["scores"]
     assert len(stored["label_shares"][4]["comparisons"][0]["difference"]["per_seed"]) == 3
-    report.write_page(tmp_path / "r.html", found)
-    page = (tmp_path / "r.html").read_text()
+    page = "".join(report.page(found).parts)
     assert page.count("<svg") == 2 and page.count("<polyline") == 2
     assert "<b>" not in page and "share of the training labels" in page
 

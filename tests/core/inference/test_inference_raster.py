@@ -34,7 +34,7 @@ def test_every_valid_pixel_is_mapped_and_no_other(source, tmp_path):
         out = file.read()
         assert file.tags()["model"] == "toy" and file.transform == raster.info.transform
     valid = np.isfinite(values).all(axis=0)
-    assert summary == {"dimensions": 2, "valid_pixels": int(valid.sum())}
+    assert summary == {"dimensions": 2, "valid_pixels": int(valid.sum()), "cut_numbers": 0}
     np.testing.assert_array_equal(np.isfinite(out[0]), valid)
     np.testing.assert_allclose(out[0][valid], values.sum(0)[valid], rtol=1e-6)
     np.testing.assert_allclose(out[1][valid], 0.1 * values[0][valid], rtol=1e-6)
