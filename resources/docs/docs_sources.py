@@ -37,7 +37,7 @@ PACKAGES = (
 )
 # The pages of the commands say it better; or it is the inside of one thing.
 LEFT_OUT = re.compile(
-    r"(__main__|cli|contract|(parameters|planning|pipeline|stages)(\..+)?|.+_report|data\.samplecity\..+)$"
+    r"(__main__|cli|contract|(parameters|planning|pipeline|reporting|stages)(\..+)?|.+_report|data\.samplecity\..+)$"
 )
 _SECTION = re.compile(r"(?<=\S)\n(?=(?:Args|Returns|Raises|Yields|Attributes):\n)")
 
