@@ -21,6 +21,9 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "REGIONS": "regions.gpkg", "POIS": "pois.gpkg", "EMBEDDING_RASTER": "embedding.tif", "CHECKPOINT": "checkpoint",
         "OUT": "embeddings.gpkg",
     },
+    "embedpois": {
+        "POIS": "pois.gpkg", "EMBEDDING_RASTER": "embedding.tif", "CHECKPOINT": "checkpoint", "OUT": "places.gpkg",
+    },
     "embedraster": {"EMBEDDING_RASTER": "embedding.tif", "CHECKPOINT": "checkpoint", "OUT": "pixels.tif"},
     "clusterregions": {
         "EMBEDDINGS": "embeddings.gpkg", "POIS": "pois.gpkg", "OUT": "clusters.gpkg", "REPORT": "clusters.html",

@@ -53,6 +53,12 @@ NEXT: dict[str, tuple[Step, ...]] = {
         Step("embedraster", "an embedding raster, for methods with pixels: give it the same checkpoint"),
     ),
     "embedregions": (_CLUSTER, _SIMILAR, _PREDICT, _SEARCH),
+    "embedpois": (
+        Step("clusterregions", "which places are of one kind, and what sets each kind apart", {"embeddings": "out"}),
+        Step(
+            "predictindicators", "an attribute of places where nobody noted it, with intervals", {"embeddings": "out"}
+        ),
+    ),
     "embedraster": (
         Step("searchbytext", "which places fit a phrase", {"embedding_raster": "out"}),
         Step("creategridregions", "regions over the raster", {"over": "out"}),

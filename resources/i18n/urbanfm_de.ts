@@ -260,6 +260,10 @@
    <translation>Fertig.</translation>
   </message>
   <message>
+   <source>Embed points of interest</source>
+   <translation>Points of Interest einbetten</translation>
+  </message>
+  <message>
    <source>Embed raster</source>
    <translation>Raster einbetten</translation>
   </message>
@@ -404,6 +408,10 @@
    <translation>Geben Sie die Embeddings der Regionen an, aus denen gewählt wird.</translation>
   </message>
   <message>
+   <source>Give the points of interest, or the buildings, to embed.</source>
+   <translation>Geben Sie die Points of Interest oder die Gebäude an, die eingebettet werden sollen.</translation>
+  </message>
+  <message>
    <source>Give the raster to embed: an embedding raster, or imagery for a model of pictures.</source>
    <translation>Geben Sie das Raster an: ein Embedding-Raster, oder Bilddaten für ein Modell, das Bilder liest.</translation>
   </message>
@@ -458,6 +466,10 @@
   <message>
    <source>Id field of the other city</source>
    <translation>Kennungsfeld der anderen Stadt</translation>
+  </message>
+  <message>
+   <source>Id field of the points</source>
+   <translation>ID-Feld der Punkte</translation>
   </message>
   <message>
    <source>Id of a region</source>
@@ -640,6 +652,10 @@
    <translation>Anzahl der Cluster</translation>
   </message>
   <message>
+   <source>Number of points of interest</source>
+   <translation>Anzahl der Points of Interest</translation>
+  </message>
+  <message>
    <source>Number of regions</source>
    <translation>Anzahl der Regionen</translation>
   </message>
@@ -704,12 +720,24 @@
    <translation>Pixel mit Daten</translation>
   </message>
   <message>
+   <source>Point embeddings</source>
+   <translation>Embeddings der Punkte</translation>
+  </message>
+  <message>
+   <source>Point embeddings (GeoParquet)</source>
+   <translation>Embeddings der Punkte (GeoParquet)</translation>
+  </message>
+  <message>
    <source>Points of interest</source>
    <translation>Points of Interest (POIs)</translation>
   </message>
   <message>
    <source>Points with attention</source>
    <translation>Punkte mit Aufmerksamkeit</translation>
+  </message>
+  <message>
+   <source>Points without a vector</source>
+   <translation>Punkte ohne Vektor</translation>
   </message>
   <message>
    <source>Precision</source>
@@ -982,6 +1010,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Größe der Bilder</translation>
   </message>
   <message>
+   <source>Snapping of road ends</source>
+   <translation>Fang der Straßenenden</translation>
+  </message>
+  <message>
    <source>Sources</source>
    <translation>Quellen</translation>
   </message>
@@ -1016,6 +1048,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>Table of scores</source>
    <translation>Tabelle der Werte</translation>
+  </message>
+  <message>
+   <source>Tag fields</source>
+   <translation>Tag-Felder</translation>
   </message>
   <message>
    <source>Target</source>
@@ -1266,6 +1302,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>ein Vektor für jede Region: Geben Sie denselben Checkpoint an</translation>
   </message>
   <message>
+   <source>an attribute of places where nobody noted it, with intervals</source>
+   <translation>eine Eigenschaft von Orten, wo niemand sie festgehalten hat, mit Intervallen</translation>
+  </message>
+  <message>
    <source>an embedding raster, for methods with pixels</source>
    <translation>ein Embedding-Raster, bei Methoden mit Pixeln</translation>
   </message>
@@ -1358,6 +1398,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>welche Layer das Modell braucht und was es liefert</translation>
   </message>
   <message>
+   <source>which places are of one kind, and what sets each kind apart</source>
+   <translation>welche Orte von einer Art sind und was jede Art auszeichnet</translation>
+  </message>
+  <message>
    <source>which places fit a phrase</source>
    <translation>welche Orte zu einem Text passen</translation>
   </message>
@@ -1376,6 +1420,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>{:,} inside, from the layer {}</source>
    <translation>{:,} darin, aus dem Layer {}</translation>
+  </message>
+  <message>
+   <source>{:,} of {:,} points of interest have no vector.</source>
+   <translation>{:,} von {:,} Points of Interest haben keinen Vektor.</translation>
   </message>
   <message>
    <source>{:,} of {:,} regions have no caption.</source>
@@ -1581,6 +1629,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Spalte mit den Kennungen der Regionen in der Tabelle bekannter Werte. Ohne Angabe wird sie erraten.</translation>
   </message>
   <message>
+   <source>Column that identifies a point of interest. Without it: poi_id, building_id, id, osm_id, @id or full_id if unique, else the number of the row.</source>
+   <translation>Spalte, die einen Point of Interest kennzeichnet. Ohne Angabe: poi_id, building_id, id, osm_id, @id oder full_id, falls eindeutig, sonst die Nummer der Zeile.</translation>
+  </message>
+  <message>
    <source>Column that identifies a region. Without it: 'region_id' or 'id' if unique, else the row number.</source>
    <translation>Spalte, die eine Region kennzeichnet. Ohne sie: 'region_id' oder 'id', wenn eindeutig, sonst die Zeilennummer.</translation>
   </message>
@@ -1613,6 +1665,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Spalten der Embeddings, die der Vektor sind: mehrere mit Zahlen oder eine mit Listen; * steht für beliebige Zeichen, wie in A*. Wird sonst erraten: 'embedding', sonst Spalten, die sich nur durch eine Zahl unterscheiden. Die Spalten weiterer Tabellen, mit denen verglichen wird, werden immer erraten.</translation>
   </message>
   <message>
+   <source>Columns of the points of interest that hold tags, packed (JSON, hstore) or one key each, and no others. All that look like tags when not given. For methods that read tags (UrbanMFM); leave out what is to be predicted.</source>
+   <translation>Spalten der Points of Interest, die Tags enthalten, gepackt (JSON, hstore) oder je ein Schlüssel, und keine anderen. Ohne Angabe alle, die wie Tags aussehen. Für Methoden, die Tags lesen (UrbanMFM); lassen Sie weg, was vorhergesagt werden soll.</translation>
+  </message>
+  <message>
    <source>Compression of the output.</source>
    <translation>Kompression der Ausgabe.</translation>
   </message>
@@ -1635,6 +1691,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>Embeddings to evaluate: what 'embed' wrote, or any table with an id and columns of numbers. Several are compared; name=path gives one a name. Without any, the floors are scored alone.</source>
    <translation>Embeddings, die bewertet werden: was 'embed' geschrieben hat, oder eine Tabelle mit einer Kennung und Zahlenspalten. Mehrere werden verglichen; Name=Pfad gibt einem einen Namen. Ohne Angabe werden nur die Vergleichsmerkmale bewertet.</translation>
+  </message>
+  <message>
+   <source>Ends of roads that lie so near to each other, or to another road, meet there.</source>
+   <translation>Straßenenden, die einander oder einer anderen Straße so nahe liegen, treffen sich dort.</translation>
   </message>
   <message>
    <source>Fewest regions of a cluster of HDBSCAN. When not given, the best of several by silhouette.</source>
@@ -1665,6 +1725,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>GeoPackage, GeoJSON oder GeoParquet, das geschrieben wird.</translation>
   </message>
   <message>
+   <source>GeoParquet to write, with exact vectors in a list column 'embedding'.</source>
+   <translation>GeoParquet-Datei, die geschrieben wird, mit exakten Vektoren in einer Listenspalte 'embedding'.</translation>
+  </message>
+  <message>
    <source>GeoParquet to write, with exact vectors in a list column 'embedding'. A name that ends in .arrow or .feather gives the same table as Arrow IPC, one in .csv a CSV with a column per dimension; all are exact.</source>
    <translation>Zu schreibendes GeoParquet mit genauen Vektoren in einer Listenspalte 'embedding'. Ein Name, der auf .arrow oder .feather endet, ergibt dieselbe Tabelle als Arrow IPC, einer auf .csv eine CSV-Datei mit einer Spalte je Dimension; alle sind genau.</translation>
   </message>
@@ -1687,6 +1751,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>GeoTIFF to write: the share of a region's attention that each patch gets, one pixel a patch; the mean where regions' pictures overlap.</source>
    <translation>GeoTIFF, das geschrieben wird: der Anteil der Aufmerksamkeit einer Region, den jedes Bildfeld bekommt, ein Pixel je Feld; das Mittel, wo sich Bilder der Regionen überlappen.</translation>
+  </message>
+  <message>
+   <source>Give every point of interest, or every building, a vector of its own.</source>
+   <translation>Gibt jedem Point of Interest oder jedem Gebäude einen eigenen Vektor.</translation>
   </message>
   <message>
    <source>Give every region a caption as a field.</source>
@@ -1791,6 +1859,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>Layer to write (GeoPackage or GeoJSON): all source fields, the vector as text, its first three principal components, and coverage. A CSV has a column per dimension, and the polygons as WKT in WGS 84.</source>
    <translation>Zu schreibender Layer (GeoPackage oder GeoJSON): alle Felder der Quelle, der Vektor als Text, seine ersten drei Hauptkomponenten und die Abdeckung. Eine CSV-Datei hat eine Spalte je Dimension und die Polygone als WKT in WGS 84.</translation>
+  </message>
+  <message>
+   <source>Layer to write (GeoPackage or GeoJSON): all source fields, the vector as text, its first three principal components, and what was known of each point.</source>
+   <translation>Layer, der geschrieben wird (GeoPackage oder GeoJSON): alle Felder der Quelle, der Vektor als Text, seine ersten drei Hauptkomponenten und was von jedem Punkt bekannt war.</translation>
   </message>
   <message>
    <source>Layer to write (GeoPackage, GeoJSON or CSV): all source fields but the vectors of a GeoParquet, and score, rank, percentile and whether the region was chosen.</source>
@@ -1923,6 +1995,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>Outlines of points of interest, such as buildings: a polygon layer. Shapes and areas are read, and the tags of OpenStreetMap; other columns are not.</source>
    <translation>Umrisse von POIs, wie Gebäude: ein Polygonlayer. Gelesen werden Formen und Flächen und die Tags von OpenStreetMap, andere Spalten nicht.</translation>
+  </message>
+  <message>
+   <source>PNG map to write: points coloured by the first three principal components.</source>
+   <translation>PNG-Karte, die geschrieben wird: Punkte, gefärbt nach den ersten drei Hauptkomponenten.</translation>
   </message>
   <message>
    <source>PNG map to write: regions coloured by the first three principal components.</source>
@@ -2149,6 +2225,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Eine Methode auf den Layern einer Stadt oder mehrerer trainieren.</translation>
   </message>
   <message>
+   <source>Trained model of UrbanMFM or AETHER.</source>
+   <translation>Trainiertes Modell von UrbanMFM oder AETHER.</translation>
+  </message>
+  <message>
    <source>Trained model that can embed pixels of an embedding raster, or windows of imagery.</source>
    <translation>Trainiertes Modell, das Pixel eines Embedding-Rasters oder Fenster von Bilddaten einbetten kann.</translation>
   </message>
@@ -2247,6 +2327,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>With a checkpoint it embeds. Without one it first trains the preset on the same layers and keeps that checkpoint.</source>
    <translation>Mit einem Checkpoint wird eingebettet. Ohne einen wird zuerst die Voreinstellung auf denselben Layern trainiert und dieser Checkpoint behalten.</translation>
+  </message>
+  <message>
+   <source>With a model of UrbanMFM a place is what its tags, its outline and the street views around it say, seen with the places around it; with one of AETHER, what its text says and what surrounds it in the embedding raster. The result is what 'embed' writes of regions: clusters, similar places and predictions, such as what a building is for, are made from it in the same way. Where the points of interest are polygons, such as buildings, the result has the polygons.</source>
+   <translation>Bei einem Modell von UrbanMFM ist ein Ort das, was seine Tags, sein Umriss und die Straßenbilder um ihn sagen, zusammen mit den Orten in seiner Umgebung; bei einem von AETHER das, was sein Text sagt und was ihn im Embedding-Raster umgibt. Das Ergebnis ist das, was 'embed' für Regionen schreibt: Cluster, ähnliche Orte und Vorhersagen, etwa wofür ein Gebäude da ist, entstehen daraus auf gleiche Weise. Sind die Points of Interest Polygone, wie Gebäude, so hat das Ergebnis diese Polygone.</translation>
   </message>
   <message>
    <source>Write a Cloud-Optimized GeoTIFF, with overviews and in the order that suits reading over a network. Takes twice the time of writing.</source>
