@@ -93,6 +93,7 @@ def test_what_comes_next_exists_and_fits(name: str) -> None:
             made, wanted = own[ours].kind, other[theirs].kind
             fits = {
                 "polygons": {"polygons", "embeddings", "layer"},
+                "layer": {"embeddings"},
                 "checkpoint": {"checkpoint"},
                 "raster": {"raster", "layer"},
             }
