@@ -18,6 +18,7 @@ CASES = [
         {"out": "o", "overrides": ["a=-1", "b=x y"], "imagery_bands": [4, 3, 2], "learning_rate": 1e-5, "seed": 7},
     ),
     ("embed", {"checkpoint": "c", "columns": True, "poi_name": ODD, "out": "o.gpkg"}),
+    ("embedpois", {"checkpoint": "c", "pois": "p", "poi_tags": ["a", "-b"], "out": "o.gpkg"}),
     ("embedraster", {"checkpoint": "c", "out": "o.tif", "dtype": "int8", "cog": True, "stride": 12.5}),
     ("cluster", {"embeddings": "-a b'c.parquet", "fields": ["--x", "y z", "$HOME"], "clusters": 3}),
     ("similar", {"embeddings": "name=a.csv", "ids": ["-1", "2"], "embeddings_columns": ["A*", "b"]}),
