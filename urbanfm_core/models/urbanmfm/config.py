@@ -17,7 +17,7 @@ KINDS = ("macro", "features", "micro")
 _WHOLE = {
     "width": 1, "heads": 1, "graph_hidden": 1, "image_size": 16, "polygon_size": 8, "text_tokens": 4, "text_dim": 0,
     "extra_dim": 0, "fusion_heads": 1, "max_neighbours": 1, "max_groups": 1, "max_road_pois": 2, "max_region_pois": 1,
-    "max_alike": 1, "cluster_points": 2,
+    "max_alike": 1, "cluster_points": 2, "epoch_samples": 0, "step_groups": 1,
 }  # fmt: skip
 _POSITIVE = ("temperature", "reach_m", "street_reach_m", "road_reach_m", "cluster_m")
 _SWITCHES = (
@@ -52,6 +52,10 @@ class UrbanMfmConfig:
         road_reach_m: How far a place may be from the road that it belongs to.
         max_neighbours, max_groups: Nearest neighbours of a place in its graph, and nearest groups of street views.
         max_road_pois, max_region_pois: Places drawn at random from a road, or a region, per step.
+        epoch_samples: Samples of a stage in an epoch, drawn at random, so that all stages take as many steps; 0 for each
+            sample once.
+        step_groups: Groups of street views that a step of the local or the global stage encodes; of more that are in
+            reach, random ones are left out.
         drop: Share of the neighbours that the positive graph lacks.
         swap: Share of the nodes of a positive graph that show themselves in another way, where they can.
         similarity: Least cosine of the distributions of points and roads of regions that are alike (eq. 21).
@@ -92,6 +96,8 @@ class UrbanMfmConfig:
     max_groups: int = 4
     max_road_pois: int = 32
     max_region_pois: int = 16
+    epoch_samples: int = 0
+    step_groups: int = 256
     drop: float = 0.2
     swap: float = 0.5
     similarity: float = 0.95
