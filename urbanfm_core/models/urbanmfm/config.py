@@ -64,7 +64,9 @@ class UrbanMfmConfig:
         micro_scale, local_scale, macro_scale, global_scale: Which scales are learned (paper, table III).
         unified: Read points and their polygons alone, whatever else is given (paper, table IV).
         joint: All stages at once instead of one after another (paper, figure 4).
-        fusion: How both views of a region make its vector: their mean, or both one after the other.
+        fusion: How the views of a region make its vector: the mean of those through the global graph; these one after
+            the other ('concat'); or those of all scales one after the other ('scales'), that is the means of its places
+            as they are and in their local graphs, its picture, its features, and each through the global graph.
         text_dim, extra_dim: Widths of frozen text vectors and of the table of regions; filled in from the data.
         text_architecture, image_architecture: What rebuilds those networks without weights; filled in.
         sees: Inputs that the network was made for; filled in from the data.
@@ -110,7 +112,7 @@ class UrbanMfmConfig:
     global_scale: bool = True
     unified: bool = False
     joint: bool = False
-    fusion: Literal["average", "concat"] = "average"
+    fusion: Literal["average", "concat", "scales"] = "average"
     text_dim: int = 0
     extra_dim: int = 0
     text_architecture: Mapping[str, Any] = field(default_factory=dict)
@@ -126,7 +128,7 @@ class UrbanMfmConfig:
         checks.shares(self, ("drop", "swap", "similarity"))
         checks.switches(self, _SWITCHES)
         checks.texts(self, ("text_encoder", "text_model", "image_model"))
-        checks.choices(self, {"objective": ("rows", "stacked"), "fusion": ("average", "concat")})
+        checks.choices(self, {"objective": ("rows", "stacked"), "fusion": ("average", "concat", "scales")})
         if self.drop == 1:
             raise ConfigError("drop must be below 1, else no graph has a neighbour left.")
         checks.multiples(self, [("graph_hidden", "heads"), ("width", "fusion_heads")])
