@@ -80,20 +80,20 @@ def stages(city: Path, work: Path, options: argparse.Namespace) -> None:
 
 def ablation(city: Path, work: Path, options: argparse.Namespace) -> None:
     """The table of the paper's scales through the stage `ablate`."""
-    out = work / "ablation.json"
+    out = work / f"ablation-{'-'.join(name.partition('/')[0].replace(':', '-') for name in options.targets)}.json"
     found = urbanfm_core.ablate(
         preset=PRESET,
         regions=city / "regions.gpkg",
         **layers(city),
         **chosen(options),
-        targets=TARGETS,
+        targets=options.targets,
         seeds=3,
         probes="linear",
         variants=options.variants or [*SCALES, "Joint training", "untrained"],
         training_seeds=options.seeds,
         cache=work / "cache",
         out=out,
-        report=work / "ablation.html",
+        report=out.with_suffix(".html"),
     )
     print("\n".join(lines(found)), flush=True)
     for text in json.loads(out.read_text())["notes"]:
@@ -177,9 +177,9 @@ def trained(
 
 
 def merging(city: Path, work: Path, options: argparse.Namespace) -> None:
-    """Trained and probed anew on regions that are one, two or three of the city's; the floor moves with them."""
+    """Trained on the city's regions, then embedding and probing one, two or three of them as one; the floor moves too."""
     source = RegionSet.from_layer(city / "regions.gpkg")
-    move_of_merging(source, layers(city), "population", work, options)
+    move_of_merging(source, layers(city), "population", work, options, anew=False)
 
 
 def move_of_merging(
@@ -189,10 +189,11 @@ def move_of_merging(
     work: Path,
     options: argparse.Namespace,
     *,
+    anew: bool,
     times: tuple[int, ...] = (1, 2, 3),
     **more: Any,
 ) -> None:
-    """R2 of log population density by the number of regions that are merged into one."""
+    """R2 of log population density by the number of regions that are merged into one; trained anew on these, or not."""
     scores: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for count in times:
         regions = merged_regions(source, people, count)
@@ -202,8 +203,11 @@ def move_of_merging(
         ).to_file(path)
         probes = Probes.of_regions(RegionSet.from_layer(path, "region_id"), [f"log:{people}/km2"])
         runs = []
+        learnt = count if anew else 1
         for seed in range(options.seeds):
-            checkpoint = trained(f"merged-{count}", seed, path, given, work, options, **more)
+            checkpoint = trained(
+                f"merged-{learnt}", seed, work / f"regions-{learnt}.gpkg", given, work, options, **more
+            )
             out = work / f"merged-{count}-{seed}.parquet"
             if not out.exists():
                 urbanfm_core.embed(
@@ -249,7 +253,7 @@ def newyork(data: Path, work: Path, options: argparse.Namespace) -> None:
     source = RegionSet.from_layer(tracts, "boro_ct2020")
     print("\n## New York, tracts merged\n")
     merged = {"region_id": "region_id", "overrides": ["unified=true"]}
-    move_of_merging(source, {"pois": data / "pois.csv"}, "pop2010", work, options, **merged)
+    move_of_merging(source, {"pois": data / "pois.csv"}, "pop2010", work, options, anew=True, **merged)
 
 
 def people_of_zones(tracts: Path, zones: Path) -> gpd.GeoDataFrame:
@@ -287,6 +291,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of each stage; the preset's if not given")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each variant")
     parser.add_argument("--variants", nargs="*", default=[], help="ablations")
+    parser.add_argument("--targets", nargs="*", default=TARGETS, help="what the ablation predicts")
     options = parser.parse_args()
     if options.what in ("newyork", "stuttgart") and options.data is None:
         parser.error(f"{options.what} needs the folder of its data")

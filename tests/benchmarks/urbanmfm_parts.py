@@ -152,9 +152,12 @@ def street_stage(preset: str, data: Path, cache: Path, epochs: int | None) -> li
     store = SampleStore(cache / "samples", {"purpose": "stuttgart"})
     prepared = method.prepare(config, city, store, CPU, Progress())
     (samples,) = (stage for stage in prepared.samples.stages if stage.stage == "street_view")
+    third = np.arange(len(samples)) % 3 == 2
+    seen, held = (replace(samples, rows=samples.rows[some]) for some in (~third, third))
+    prepared = replace(prepared, samples=replace(prepared.samples, stages=[seen]))
     torch.manual_seed(0)
     model: UrbanMfmModel = method.build(prepared.config)
-    before = loss_of(model, samples)
+    before = [loss_of(model, some) for some in (seen, held)]
     training = TrainingConfig(**{**made["training"], **({} if epochs is None else {"epochs": epochs}), "resume": False})
     (phase,) = method.phases(prepared)
     task = Task(method, prepared.config, model, phase.samples)
