@@ -166,11 +166,13 @@ def street_stage(preset: str, data: Path, cache: Path, epochs: int | None) -> li
     model.load_state_dict(
         fit(task, training, device=CPU, folder=folder, data_fingerprint="stuttgart", progress=Progress()).weights
     )
-    after = loss_of(model, samples)
-    return [
-        *prepared.notes,
-        f"Loss {before:.3f} before, {after:.3f} after {training.epochs} epochs, on the same pictures.",
+    after = [loss_of(model, some) for some in (seen, held)]
+    said = [
+        f"{len(some)} panoramas {words}: loss {first:.3f} before, {last:.3f} after {training.epochs} epochs; chance is "
+        f"{np.log(4 * (len(some) - 1) + 1):.3f}."
+        for some, words, first, last in zip((seen, held), ("seen", "held out"), before, after, strict=True)
     ]
+    return [*prepared.notes, *said]
 
 
 # Regions of other sizes
