@@ -133,7 +133,7 @@ def buildings(city: Path, work: Path, options: argparse.Namespace) -> None:
         runs = []
         for seed in range(options.seeds):
             place = trained(f"buildings-{told}", seed, city / "regions.gpkg", given, work, options)
-            vectors, row = embedded_places(place, city / "regions.gpkg", given, work / "cache")
+            vectors, row = embedded_places(place, given, work / "cache")
             runs.append(Features("UrbanMFM", vectors[at_rows(row, rows)].astype(float)))
         own, near = text_around(layer, work / "cache", np.column_stack([pois.geometry.x, pois.geometry.y]))
         outline = first_outline(shapes, targets["building_id"])

@@ -29,7 +29,6 @@ from urbanfm_core.models.poi_samples import stored_text_vectors
 from urbanfm_core.models.text import load_text_encoder
 from urbanfm_core.models.urbanmfm.city import Lists, MfmCity
 from urbanfm_core.models.urbanmfm.losses import stage_losses
-from urbanfm_core.models.urbanmfm.method import embed_places
 from urbanfm_core.models.urbanmfm.network import UrbanMfmModel
 from urbanfm_core.models.urbanmfm.samples import JointSamples, StageSamples
 from urbanfm_core.progress import Progress
@@ -201,17 +200,15 @@ def merged_regions(source: RegionSet, people: str, count: int) -> RegionSet:
 # Places
 
 
-def embedded_places(
-    checkpoint: Path, regions: Path, layers: Mapping[str, Path], cache: Path
-) -> tuple[np.ndarray, np.ndarray]:
+def embedded_places(checkpoint: Path, layers: Mapping[str, Path], cache: Path) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of the points of interest, and the rows of the layer that they come from."""
     found = Checkpoint.load(checkpoint)
-    _, trained = restore(found, CPU)
+    method, trained = restore(found, CPU)
     store = SampleStore(cache / "places", {"weights": found.manifest["weights_sha256"]})
     city = CityInputs(**layers)
-    vectors, rows, _ = embed_places(trained, city, RegionSet.from_layer(regions), store, Progress())
+    vectors = method.embed_points(trained, city, store, Progress()).vectors
     store.remove()
-    return vectors, rows
+    return vectors, city.read_pois().index
 
 
 def text_around(layer: gpd.GeoDataFrame, cache: Path, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -249,8 +249,7 @@ class JointSamples:
 
     Attributes:
         stages: Their samples.
-        epoch_samples: Samples of an epoch; each batch then draws its own at random, and where several processes share a
-            batch, two may draw the same one. 0 for every sample once.
+        epoch_samples: Samples of an epoch, of which each batch draws its own at random; 0 for every sample once.
     """
 
     stages: Sequence[StageSamples]
