@@ -40,6 +40,7 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.evaluation.ablation_report import lines
 from urbanfm_core.evaluation.inputs import read_floors
 from urbanfm_core.evaluation.tables import Features
+from urbanfm_core.inference.table import EmbeddingTable
 from urbanfm_core.progress import Progress
 
 PRESET = "urbanmfm-small"
@@ -213,7 +214,7 @@ def move_of_merging(
                 urbanfm_core.embed(
                     checkpoint=checkpoint, regions=path, parquet=out, cache=work / "cache", device="cpu", **given
                 )
-            runs.append(Features("UrbanMFM", np.stack(pd.read_parquet(out)["embedding"]).astype(float)))
+            runs.append(Features("UrbanMFM", EmbeddingTable.from_parquet(out).vectors.astype(float)))
         inputs = CityInputs(pois=given["pois"], regions=regions)
         floor = read_floors(regions, inputs, Progress())[1]
         scores[count] = between(probes, runs, [floor])
