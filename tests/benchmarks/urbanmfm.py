@@ -67,7 +67,9 @@ def layers(city: Path) -> dict[str, Path]:
 def stages(city: Path, work: Path, options: argparse.Namespace) -> None:
     """Each stage on four fifths of the city in whole blocks, its loss on the last fifth before and after."""
     found = [
-        held_out_losses(PRESET, city / "regions.gpkg", layers(city), work / "cache", seed, options.epochs)
+        held_out_losses(
+            PRESET, city / "regions.gpkg", layers(city), work / "cache", seed, options.epochs, options.similarity
+        )
         for seed in range(options.seeds)
     ]
     for name, first in found[0].items():
@@ -292,6 +294,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of each stage; the preset's if not given")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each variant")
     parser.add_argument("--variants", nargs="*", default=[], help="ablations")
+    parser.add_argument(
+        "--similarity", type=float, help="of regions that are alike, for `stages`; the preset's if not given"
+    )
     parser.add_argument("--targets", nargs="*", default=TARGETS, help="what the ablation predicts")
     options = parser.parse_args()
     if options.what in ("newyork", "stuttgart") and options.data is None:

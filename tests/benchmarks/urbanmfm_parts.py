@@ -54,7 +54,13 @@ def interval(values: np.ndarray) -> str:
 
 
 def held_out_losses(
-    preset: str, regions: Path, layers: Mapping[str, Path], cache: Path, seed: int, epochs: int | None
+    preset: str,
+    regions: Path,
+    layers: Mapping[str, Path],
+    cache: Path,
+    seed: int,
+    epochs: int | None,
+    similarity: float | None,
 ) -> dict[str, tuple[float, float, float, int]]:
     """For each stage the loss on held-out samples before it, after it, and after the last stage; and how many they are.
 
@@ -66,7 +72,9 @@ def held_out_losses(
     training = TrainingConfig(**{**made["training"], **{name: v for name, v in given.items() if v is not None}})
     city = CityInputs(**layers, regions=RegionSet.from_layer(regions))
     store = SampleStore(cache / "samples", {"purpose": "held out"})
-    prepared = method.prepare(make_config(method.config_class, made["model"]), city, store, CPU, Progress())
+    config = make_config(method.config_class, made["model"])
+    config = config if similarity is None else replace(config, similarity=similarity)
+    prepared = method.prepare(config, city, store, CPU, Progress())
     fold = make_folds(centres_m(city.require_regions()), folds=FOLDS, seed=seed).fold
     seen, held = (divided(prepared.samples, fold != 0, side) for side in (True, False))
     torch.manual_seed(seed)
