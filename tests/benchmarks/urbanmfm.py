@@ -47,7 +47,7 @@ PRESET = "urbanmfm-small"
 REGIONS = 400
 SCALES = [f"w/o {name} Scale" for name in ("Micro", "Local", "Macro", "Global")]
 TARGETS = ["log:population/km2", "land_use", "log:price"]
-# Share of the buildings with a point of interest whose points are made to say nothing.
+# Share of the buildings with a point of interest that are probed, and whose points are made to say nothing.
 HIDDEN = 0.3
 
 
@@ -108,48 +108,50 @@ def chosen(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def buildings(city: Path, work: Path, options: argparse.Namespace) -> None:
-    """F1 of a building's function, from the vector of a point of interest in it.
+    """F1 of the function of three buildings in ten, each from the vector of a point of interest in it.
 
-    Told: all points say what they are. Hidden: the points of three buildings in ten say "building: yes" and nothing else,
-    while training and while embedding, and only these buildings are probed; so what predicts their function is their
-    outline, their street view, and what is around. The functions of buildings are no tags and are read by nothing.
+    Hidden: all points in these buildings say "building: yes" and nothing else, while training and while embedding; so what
+    predicts their function is their outline, their street view, and what is around. Told: they say what they are. The
+    functions of buildings are no tags and are read by nothing.
     """
     shapes = gpd.read_file(city / "buildings.gpkg")
     pois = gpd.read_file(city / "pois.gpkg")
     inside = gpd.sjoin(pois, shapes[["building_id", "function", "geometry"]], predicate="within")
-    first = inside.drop_duplicates("building_id")
-    for told in (True, False):
+    names = inside["building_id"].drop_duplicates().sample(frac=HIDDEN, random_state=0)
+    inside = inside[inside["building_id"].isin(names)]
+    targets = inside.drop_duplicates("building_id")
+    rows = targets.index.to_numpy()
+    probes = Probes.of_classes("function", targets["function"].tolist(), places_m(targets))
+    for told in (False, True):
         layer = pois.copy()
-        targets = first
         if not told:
-            names = first["building_id"].sample(frac=HIDDEN, random_state=0)
-            targets = first[first["building_id"].isin(names)]
-            silent = inside.index[inside["building_id"].isin(names)]
-            layer.loc[silent, ["name", "category", "subcategory"]] = None
-            layer.loc[silent, "tags"] = "building=yes"
+            layer.loc[inside.index, ["name", "category", "subcategory"]] = None
+            layer.loc[inside.index, "tags"] = "building=yes"
         source = work / f"pois-{'told' if told else 'hidden'}.gpkg"
         layer.to_file(source)
-        rows = targets.index.to_numpy()
         given = {**layers(city), "pois": source}
-        xy = np.column_stack([targets.geometry.x, targets.geometry.y])
-        probes = Probes.of_classes("function", targets["function"].tolist(), xy)
         runs = []
         for seed in range(options.seeds):
             place = trained(f"buildings-{told}", seed, city / "regions.gpkg", given, work, options)
             vectors, row = embedded_places(place, given, work / "cache")
             runs.append(Features("UrbanMFM", vectors[at_rows(row, rows)].astype(float)))
-        own, near = text_around(layer, work / "cache", np.column_stack([pois.geometry.x, pois.geometry.y]))
+        own, near = text_around(layer, work / "cache", places_m(pois))
         outline = first_outline(shapes, targets["building_id"])
         floors = [
             *([Features("text of the point", own[rows], True)] if told else []),
             Features("text of the points around", near[rows], True),
-            Features("text of the point and around", np.hstack([own, near])[rows], True),
             Features("outline and area", outline, True),
         ]
         print(f"\n{len(rows):,} buildings, texts {'told' if told else 'hidden'}, macro F1, spatial blocks")
         between(probes, runs, floors)
-        runs = [Features("UrbanMFM and its own text", np.hstack([one.vectors, own[rows]])) for one in runs]
-        between(probes, runs, floors)
+        if told:
+            both = [Features("UrbanMFM and the text", np.hstack([one.vectors, own[rows]])) for one in runs]
+            between(probes, both, [Features("text of the point and around", np.hstack([own, near])[rows], True)])
+
+
+def places_m(points: gpd.GeoDataFrame) -> np.ndarray:
+    """Coordinates of points in a metric CRS."""
+    return np.column_stack([points.geometry.x, points.geometry.y])
 
 
 def first_outline(shapes: gpd.GeoDataFrame, wanted: pd.Series) -> np.ndarray:
