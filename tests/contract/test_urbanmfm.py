@@ -15,6 +15,7 @@ from tokenizers.trainers import WordLevelTrainer
 import urbanfm_core
 from urbanfm_core.errors import Cancelled, CheckpointError, ConfigError, EmptyInputError
 from urbanfm_core.inference.table import EmbeddingTable
+from urbanfm_core.models.text import LocalTextEncoder
 from urbanfm_core.models.urbanmfm.config import STAGES
 from urbanfm_core.models.urbanmfm.method import UrbanMfm
 from urbanfm_core.progress import Progress
@@ -100,6 +101,15 @@ def test_every_region_has_a_vector_and_its_coverage(vectors, work):
 def test_the_same_again_and_in_batches_of_another_size_is_the_same(given, layers, all_of_it, vectors):
     again = urbanfm_core.embed(checkpoint=all_of_it, batch_size=7, **layers, **given)
     np.testing.assert_allclose(again.vectors, vectors.vectors, atol=5e-5)
+
+
+def test_embedding_finds_the_texts_that_training_encoded(given, layers, all_of_it, vectors, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise AssertionError("a text was encoded again")
+
+    monkeypatch.setattr(LocalTextEncoder, "encode", refuse)
+    again = urbanfm_core.embed(checkpoint=all_of_it, **layers, **given)
+    np.testing.assert_array_equal(again.vectors, vectors.vectors)
 
 
 def test_bfloat16_changes_digits_only(given, layers, all_of_it, vectors):

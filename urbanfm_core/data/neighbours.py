@@ -54,6 +54,12 @@ class NeighbourLists:
         places = ranges(first, length)
         return NeighbourLists(starts_of(length), self.index[places], self.distance_m[places])
 
+    def where(self, keep: NDArray[np.bool_]) -> NeighbourLists:
+        """The lists without the entries, (E,), that are not to be kept."""
+        owner = np.repeat(np.arange(len(self)), self.counts())[keep]
+        starts = starts_of(np.bincount(owner, minlength=len(self)))
+        return NeighbourLists(starts, self.index[keep], self.distance_m[keep], self.notes)
+
     def ego_graphs(self, centres: NDArray[np.int64]) -> EgoGraphs:
         """Graphs of some centres with their lists as one disjoint graph (UrbanMFM, sections IV-B2 and IV-B4).
 

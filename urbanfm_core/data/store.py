@@ -37,6 +37,10 @@ class SampleStore:
         for folder in (self.path, *(found for found in self.path.rglob("*") if found.is_dir())):
             remove_leftovers(folder)
 
+    def beside(self, purpose: str, made_from: Mapping[str, Any]) -> SampleStore:
+        """A store of the same cache for what depends on less; it stays when this one is removed."""
+        return SampleStore(self.path.parent.parent / purpose, {"purpose": purpose, **made_from})
+
     def create(self) -> None:
         """Make the folder; `save` does it when there is something to keep, so that a run that fails early leaves none."""
         manifest = self.path / "manifest.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from urbanfm_core.data.neighbours import NEAREST_M, PointIndex
+from urbanfm_core.data.neighbours import NEAREST_M, NeighbourLists, PointIndex
 from urbanfm_core.errors import ConfigError, ShapeError
 
 
@@ -93,3 +93,10 @@ def test_ego_graphs_are_disjoint_stars() -> None:
     np.testing.assert_allclose(graphs.weight, expected * 2, rtol=1e-6)
     with pytest.raises(ShapeError, match="2 centres for 3"):
         index.near_rows(rows, 10, 5).ego_graphs(rows[:2])
+
+
+def test_lists_without_some_entries() -> None:
+    lists = NeighbourLists(np.array([0, 2, 2, 5]), np.array([7, 8, 7, 9, 8]), np.arange(5, dtype=np.float32), ["said"])
+    fewer = lists.where(lists.index != 8)
+    assert [fewer.of(row).tolist() for row in range(3)] == [[7], [], [7, 9]]
+    assert fewer.distance_m.tolist() == [0, 2, 3] and fewer.notes == ["said"]

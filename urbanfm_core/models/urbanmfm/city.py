@@ -178,6 +178,7 @@ def place_batch(
     device: torch.device,
     *,
     pictures: bool = True,
+    rng: np.random.Generator | None = None,
 ) -> dict[str, Tensor]:
     """What the network is given of N distinct places.
 
@@ -189,11 +190,14 @@ def place_batch(
         config: Reaches and bounds.
         device: Where the tensors go.
         pictures: Whether the pictures of street views are read; else `views` (K,) tells their rows.
+        rng: Chooses among more groups of street views than a training step takes; None takes all.
     """
     batch: dict[str, Any] = {"text": city.texts[torch.from_numpy(city.place_text[places])]}
     if city.groups is not None and city.group_index is not None:
         asking = np.flatnonzero(street)
         near = city.group_index.near(city.xy[places[asking]], config.street_reach_m, config.max_groups)
+        if rng is not None:
+            near = _of_some(near, config.step_groups, rng)
         place = np.repeat(asking, near.counts())
         used, group = np.unique(near.index, return_inverse=True)
         counts = np.diff(city.groups.starts)[used]
@@ -216,6 +220,12 @@ def place_batch(
         rows = city.polygon[places[place]]
         batch |= {"shapes": city.shapes.batch(rows), "area": city.area[rows], "shape_place": place}
     return to_device(batch, device)
+
+
+def _of_some(lists: NeighbourLists, most: int, rng: np.random.Generator) -> NeighbourLists:
+    """Lists with at most so many distinct rows, drawn at random."""
+    used = np.unique(lists.index)
+    return lists if len(used) <= most else lists.where(np.isin(lists.index, rng.choice(used, most, replace=False)))
 
 
 def graph_batch(graphs: EgoGraphs, unit_m: float, name: str) -> dict[str, Any]:

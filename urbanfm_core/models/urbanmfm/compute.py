@@ -75,25 +75,41 @@ class CityComputer:
         global stage was not trained, each region stands for itself.
 
         Returns:
-            (R, D), or (R, 2 D) where the fusion is 'concat' and regions were trained to show themselves in two ways; NaN
-            for a region that cannot show itself.
+            (R, D), or (R, N D) where the fusion puts N views of regions one after the other; NaN for a region that cannot
+            show itself.
         """
         city, config = self.city, self.config
         ways = [self._region_values(kind) for kind in config.kinds]
         can = kinds_of(city, config)
         shown = np.asarray(can.any(axis=1))
-        found = []
+        alone = []
         for way in range(len(ways)):
             # Its own way first, then the others in their order.
             order = [way, *(other for other in range(len(ways)) if other != way)]
             values = np.full((city.regions, config.width), np.nan, np.float32)
             for other in reversed(order):
                 values[can[:, other]] = ways[other][can[:, other]]
-            found.append(self._through_graphs(values, shown))
-        if config.fusion == "concat":
+            alone.append(values)
+        found = alone if self.model.around is None else [self._through_graphs(values, shown) for values in alone]
+        if config.fusion == "scales":
+            if self.model.around is not None:
+                found = [*found, *alone]
+            if self.model.local is not None and "micro" in config.kinds:
+                known = city.has("micro")[:, None]
+                local = self._means_of_places(self.places_in_context())
+                found.append(np.where(known, local, alone[config.kinds.index("micro")]))
+        if config.fusion != "average":
             return np.concatenate(found, axis=1)
         mean: NDArray[np.float32] = np.mean(found, axis=0, dtype=np.float32)
         return mean
+
+    def _means_of_places(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Means of the places (P, D) of each region, (R, D); NaN for one without any."""
+        region, place = self.city.region_places.take(np.arange(self.city.regions))
+        total = np.zeros((self.city.regions, vectors.shape[1]))
+        np.add.at(total, region, vectors[place])
+        counts = self.city.region_places.counts()[:, None]
+        return np.divide(total, counts, out=np.full_like(total, np.nan), where=counts > 0).astype(np.float32)
 
     def places(self, rows: NDArray[np.int64]) -> PlaceVectors:
         """Vectors of some places, each by itself."""
@@ -191,17 +207,13 @@ class CityComputer:
                 numbers = torch.from_numpy(city.features[has]).to(self.trained.device)
                 values[has] = _numbers(self.model.part("features")(numbers))
         else:
-            alone = "global" in config.stages
-            one = self.places(np.arange(len(city))).fused if alone else self.places_in_context()
-            region, place = city.region_places.take(np.arange(city.regions))
-            total = np.zeros((city.regions, config.width))
-            np.add.at(total, region, one[place])
-            values[has] = (total[has] / city.region_places.counts()[has, None]).astype(np.float32)
+            by_itself = config.fusion == "scales" or "global" in config.stages
+            values = self._means_of_places(
+                self.places(np.arange(len(city))).fused if by_itself else self.places_in_context()
+            )
         return values
 
     def _through_graphs(self, values: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.float32]:
-        if self.model.around is None:
-            return values
         adjacent = only(self.city.adjacent, shown)
         rows = np.flatnonzero(shown)
         found = np.full_like(values, np.nan)

@@ -17,7 +17,7 @@ KINDS = ("macro", "features", "micro")
 _WHOLE = {
     "width": 1, "heads": 1, "graph_hidden": 1, "image_size": 16, "polygon_size": 8, "text_tokens": 4, "text_dim": 0,
     "extra_dim": 0, "fusion_heads": 1, "max_neighbours": 1, "max_groups": 1, "max_road_pois": 2, "max_region_pois": 1,
-    "max_alike": 1, "cluster_points": 2,
+    "max_alike": 1, "cluster_points": 2, "epoch_samples": 0, "step_groups": 1,
 }  # fmt: skip
 _POSITIVE = ("temperature", "reach_m", "street_reach_m", "road_reach_m", "cluster_m")
 _SWITCHES = (
@@ -52,6 +52,10 @@ class UrbanMfmConfig:
         road_reach_m: How far a place may be from the road that it belongs to.
         max_neighbours, max_groups: Nearest neighbours of a place in its graph, and nearest groups of street views.
         max_road_pois, max_region_pois: Places drawn at random from a road, or a region, per step.
+        epoch_samples: Samples of a stage in an epoch, drawn at random, so that all stages take as many steps; 0 for each
+            sample once.
+        step_groups: Groups of street views that a step of the local or the global stage encodes; of more that are in
+            reach, random ones are left out.
         drop: Share of the neighbours that the positive graph lacks.
         swap: Share of the nodes of a positive graph that show themselves in another way, where they can.
         similarity: Least cosine of the distributions of points and roads of regions that are alike (eq. 21).
@@ -60,7 +64,9 @@ class UrbanMfmConfig:
         micro_scale, local_scale, macro_scale, global_scale: Which scales are learned (paper, table III).
         unified: Read points and their polygons alone, whatever else is given (paper, table IV).
         joint: All stages at once instead of one after another (paper, figure 4).
-        fusion: How both views of a region make its vector: their mean, or both one after the other.
+        fusion: How the views of a region make its vector: the mean of those through the global graph; these one after
+            the other ('concat'); or those of all scales one after the other ('scales'), that is the means of its places
+            as they are and in their local graphs, its picture, its features, and each through the global graph.
         text_dim, extra_dim: Widths of frozen text vectors and of the table of regions; filled in from the data.
         text_architecture, image_architecture: What rebuilds those networks without weights; filled in.
         sees: Inputs that the network was made for; filled in from the data.
@@ -92,6 +98,8 @@ class UrbanMfmConfig:
     max_groups: int = 4
     max_road_pois: int = 32
     max_region_pois: int = 16
+    epoch_samples: int = 0
+    step_groups: int = 256
     drop: float = 0.2
     swap: float = 0.5
     similarity: float = 0.95
@@ -104,7 +112,7 @@ class UrbanMfmConfig:
     global_scale: bool = True
     unified: bool = False
     joint: bool = False
-    fusion: Literal["average", "concat"] = "average"
+    fusion: Literal["average", "concat", "scales"] = "average"
     text_dim: int = 0
     extra_dim: int = 0
     text_architecture: Mapping[str, Any] = field(default_factory=dict)
@@ -120,7 +128,7 @@ class UrbanMfmConfig:
         checks.shares(self, ("drop", "swap", "similarity"))
         checks.switches(self, _SWITCHES)
         checks.texts(self, ("text_encoder", "text_model", "image_model"))
-        checks.choices(self, {"objective": ("rows", "stacked"), "fusion": ("average", "concat")})
+        checks.choices(self, {"objective": ("rows", "stacked"), "fusion": ("average", "concat", "scales")})
         if self.drop == 1:
             raise ConfigError("drop must be below 1, else no graph has a neighbour left.")
         checks.multiples(self, [("graph_hidden", "heads"), ("width", "fusion_heads")])

@@ -14,8 +14,8 @@ from urbanfm_core.models.backbones import pooled_features
 from urbanfm_core.models.trainable import empty_network
 from urbanfm_core.models.urbanmfm.config import UrbanMfmConfig
 
-# Pictures whose intermediate results are kept for the way back; those of more are computed again there.
-_PICTURES_KEPT = 512
+# Pixels of pictures whose intermediate results are kept for the way back; those of more are computed again there.
+_PIXELS_KEPT = {"cpu": 1 << 22, "cuda": 512 * 224**2, "mps": 1 << 22}
 
 
 class TextEncoder(nn.Module):
@@ -61,7 +61,7 @@ class PictureEncoder(nn.Module):
             alone = self._features(images)
             self.trunk.train()
             return alone
-        parts = -(-len(images) // _PICTURES_KEPT)
+        parts = -(-images[:, 0].numel() // _PIXELS_KEPT[images.device.type])
         if parts > 1 and torch.is_grad_enabled():
             # Made again on the way back, which moves the running statistics of batch normalisation a second time the same
             # way.
@@ -73,7 +73,9 @@ class PictureEncoder(nn.Module):
         return self._features(images)
 
     def _features(self, images: Tensor) -> Tensor:
-        projected: Tensor = self.project(pooled_features(self.trunk, images))
+        # Convolutions of few channels are half again as fast on a CPU where the channels of a pixel lie together.
+        beside = images.contiguous(memory_format=torch.channels_last)
+        projected: Tensor = self.project(pooled_features(self.trunk, beside))
         return projected
 
 

@@ -90,7 +90,7 @@ class CityReader:
         texts: list[str] = []
         if "pois" in sees:
             found, texts = self._places(found, regions, crs, sees, progress.part(0.4, 0.7))
-        vectors, row = self._texts([*texts, *said], progress.part(0.7, 1.0))
+        vectors, row = self._texts(texts, said, progress.part(0.7, 1.0))
         found = replace(found, texts=vectors, place_text=row[: len(texts)])
         if found.scenes is not None:
             found = replace(found, scenes=replace(found.scenes, index=row[len(texts) :][found.scenes.index]))
@@ -235,12 +235,22 @@ class CityReader:
         self.notes += [*places.notes, *([] if lines is None else lines.notes), *alike.notes]
         return Lists(alike.starts, alike.index)
 
-    def _texts(self, texts: list[str], progress: Progress) -> tuple[Tensor, NDArray[np.int64]]:
+    def _texts(self, of_places: list[str], said: list[str], progress: Progress) -> tuple[Tensor, NDArray[np.int64]]:
+        """Vectors or tokens of texts, and the row of each text in them, those of places first."""
+        texts = [*of_places, *said]
         if not texts or self.words is None:
             return torch.zeros(0, self.config.text_dim), np.empty(0, np.int64)
         if isinstance(self.words, TagTokenizer):
             tokens, row, notes = self.words.encode(texts, self.config.text_tokens)
             self.notes += notes
             return torch.from_numpy(tokens), row
-        vectors, row = stored_text_vectors(self.words, texts, self.store, progress)
-        return torch.from_numpy(np.array(vectors)), row
+        # Kept apart from what depends on weights and layers, and what places say from what captions say: so embedding
+        # finds what training encoded.
+        store = self.store.beside("texts", {"encoder": self.words.identity})
+        vectors, rows, count = [], [], 0
+        for number, some in enumerate(part for part in (of_places, said) if part):
+            found, row = stored_text_vectors(self.words, some, store, progress.part(number / 2, (number + 1) / 2))
+            vectors.append(torch.from_numpy(np.array(found)))
+            rows.append(row + count)
+            count += len(found)
+        return torch.cat(vectors), np.concatenate(rows)

@@ -113,7 +113,7 @@ class UrbanMfm(Method):
                 "Give points of interest, or imagery with points or a table of features.",
             )
         config = replace(config, stages=[stage.stage for stage in stages])
-        samples = JointSamples([replace(stage, config=config) for stage in stages])
+        samples = JointSamples([replace(stage, config=config) for stage in stages], config.epoch_samples)
         preprocessing = {
             **({"text_encoder": identity} if isinstance(words, TextEncoder) else {}),
             **({"tokenizer": {"files": words.to_files()}} if isinstance(words, TagTokenizer) else {}),
@@ -129,7 +129,7 @@ class UrbanMfm(Method):
         if config.joint or not isinstance(samples, JointSamples):
             return [Phase("", samples)]
         return [
-            Phase(stage.stage, JointSamples([stage]), tuple(trained_parts(config, stage.stage)))
+            Phase(stage.stage, replace(samples, stages=[stage]), tuple(trained_parts(config, stage.stage)))
             for stage in samples.stages
         ]
 

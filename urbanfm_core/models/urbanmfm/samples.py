@@ -149,7 +149,7 @@ class LocalSamples(StageSamples):
         swapped = (rng.random(len(places)) < config.swap) & (polygon | street)
         as_polygon = swapped & polygon & (~street | (rng.random(len(places)) < 0.5))
         return {
-            **place_batch(city, places, swapped & ~as_polygon, as_polygon, config, self.device),
+            **place_batch(city, places, swapped & ~as_polygon, as_polygon, config, self.device, rng=rng),
             **graph_batch(graphs, PLACE_UNIT_M, ""),
             **graph_batch(fewer, PLACE_UNIT_M, "positive_"),
             "node": node,
@@ -238,32 +238,35 @@ class GlobalSamples(StageSamples):
             places, place = np.unique(member, return_inverse=True)
             everything = np.ones(len(places), bool)
             street = everything if self.street is None else self.street[places]
-            drawn |= place_batch(city, places, street, everything, config, self.device)
+            drawn |= place_batch(city, places, street, everything, config, self.device, rng=rng)
             drawn |= {"member": place, "member_region": asking[owner]}
         return drawn
 
 
 @dataclass(frozen=True)
 class JointSamples:
-    """All stages at once (paper, figure 4): a batch of each; shorter stages begin anew.
+    """A batch of one stage, or of all at once (paper, figure 4); shorter stages begin anew.
 
     Attributes:
         stages: Their samples.
+        epoch_samples: Samples of an epoch, of which each batch draws its own at random; 0 for every sample once.
     """
 
     stages: Sequence[StageSamples]
+    epoch_samples: int = 0
 
     def __len__(self) -> int:
-        return max(len(stage) for stage in self.stages)
+        return self.epoch_samples or max(len(stage) for stage in self.stages)
 
     def to(self, device: torch.device) -> JointSamples:
-        return JointSamples([stage.to(device) for stage in self.stages])
+        return replace(self, stages=[stage.to(device) for stage in self.stages])
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
         drawn: dict[str, Tensor] = {}
         for stage in self.stages:
             # A sample twice in a batch would be its own negative.
-            drawn |= stage.batch((indices % len(stage)).unique())
+            some = torch.randperm(len(stage))[: len(indices)] if self.epoch_samples else (indices % len(stage)).unique()
+            drawn |= stage.batch(some)
         return drawn
 
 
@@ -274,15 +277,9 @@ def kinds_of(city: MfmCity, config: UrbanMfmConfig) -> NDArray[np.bool_]:
 
 def without_some(lists: NeighbourLists, share: float, rng: np.random.Generator) -> NeighbourLists:
     """Lists that lack a random share of their rows."""
-    return _kept(lists, rng.random(len(lists.index)) >= share)
+    return lists.where(rng.random(len(lists.index)) >= share)
 
 
 def only(lists: NeighbourLists, allowed: NDArray[np.bool_]) -> NeighbourLists:
     """Lists without the rows that are not allowed, (R,) bool."""
-    return _kept(lists, allowed[lists.index])
-
-
-def _kept(lists: NeighbourLists, keep: NDArray[np.bool_]) -> NeighbourLists:
-    owner = np.repeat(np.arange(len(lists)), lists.counts())[keep]
-    starts = starts_of(np.bincount(owner, minlength=len(lists)))
-    return NeighbourLists(starts, lists.index[keep], lists.distance_m[keep], lists.notes)
+    return lists.where(allowed[lists.index])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from core.models.urbanmfm.fakes import PLACES, REGIONS, city, config
+from core.models.urbanmfm.fakes import GROUPS, PLACES, REGIONS, city, config
 
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
@@ -64,7 +64,7 @@ def test_each_parameter_of_a_stage_and_no_other_gets_a_gradient(stage, objective
         assert moved == trained, name
 
 
-@pytest.mark.parametrize("fusion, width", [("average", 8), ("concat", 24)])
+@pytest.mark.parametrize("fusion, width", [("average", 8), ("concat", 24), ("scales", 56)])
 def test_regions_that_lack_something_show_themselves_by_the_rest(tmp_path, fusion, width):
     settings = config(fusion=fusion)
     lonely = city(sky=None, features=np.full((REGIONS, 3), np.nan, np.float32))
@@ -175,6 +175,30 @@ def test_rows_of_lists_are_drawn_anew_and_within_bounds():
     assert place.tolist() == [0, 0, 1] and set(rows[:2]) <= {1, 2, 3, 4} and rows[2] == 0
     seen = {tuple(sorted(lists.take(np.array([2]), 2, np.random.default_rng(seed))[1])) for seed in range(30)}
     assert len(seen) == 6
+
+
+def test_an_epoch_of_chosen_length_draws_places_at_random_and_none_twice():
+    samples = JointSamples([LocalSamples.of(city(), config())], epoch_samples=1000)
+    assert len(samples) == 1000
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        batch = samples.batch(torch.arange(4) + 500)
+        assert len(torch.unique(batch["local/graph"])) == 4
+        seen.add(tuple(batch["local/text"].sum(1).tolist()))
+    assert len(seen) == 20
+    assert len(torch.unique(samples.batch(torch.arange(1000))["local/graph"])) == PLACES
+
+
+@pytest.mark.parametrize("stage", ["local", "global"])
+def test_a_step_encodes_some_groups_of_street_views_only(stage):
+    for most, groups in ((2, 2), (100, GROUPS)):
+        settings = config(step_groups=most, swap=1.0, street_reach_m=2000.0, max_groups=GROUPS)
+        batch = draw(KINDS[stage].of(city(), settings))
+        assert int(batch[f"{stage}/view_group"].max()) + 1 == groups
+        assert len(batch[f"{stage}/pictures"]) == 4 * groups
+        loss = stage_losses(network(settings).train(), batch, settings)["loss"]
+        assert torch.isfinite(loss)
 
 
 def test_only_regions_with_a_picture_are_partners():
