@@ -59,6 +59,7 @@ _HOMES: dict[str, Any] = {
 METERS = _scoped("Qgis.DistanceUnit.Meters", "QgsUnitTypes.DistanceUnit.DistanceMeters")
 ADVANCED = _scoped("Qgis.ProcessingParameterFlag.Advanced", "QgsProcessingParameterDefinition.Flag.FlagAdvanced")
 OPTIONAL = _scoped("Qgis.ProcessingParameterFlag.Optional", "QgsProcessingParameterDefinition.Flag.FlagOptional")
+OPTIONAL = _scoped("Qgis.ProcessingParameterFlag.Optional", "QgsProcessingParameterDefinition.Flag.FlagOptional")
 ANY_VECTOR = _scoped("Qgis.ProcessingSourceType.Vector", "QgsProcessing.SourceType.TypeVector")
 ANY_GEOMETRY = _scoped("Qgis.ProcessingSourceType.VectorAnyGeometry", "QgsProcessing.SourceType.TypeVectorAnyGeometry")
 POLYGONS = _scoped("Qgis.ProcessingSourceType.VectorPolygon", "QgsProcessing.SourceType.TypeVectorPolygon")

@@ -62,7 +62,8 @@ def define(parameter: Parameter, by_default: bool = False) -> QgsProcessingParam
         help_text = f"{help_text} [{parameter.unit}]"
     definition.setHelp(help_text)
     if parameter.advanced:
-        definition.setFlags(definition.flags() | compat.ADVANCED)
+        # Optional too: a saved model need not know a parameter that a later version brings.
+        definition.setFlags(definition.flags() | compat.ADVANCED | compat.OPTIONAL)
     return definition
 
 

@@ -129,6 +129,22 @@ def test_the_example_models_are_valid_and_chain(
     assert Path(chained).suffix == ".gpkg"
 
 
+def test_a_model_that_was_saved_before_an_advanced_parameter_came_stays_valid(tmp_path: Path) -> None:
+    plugin = classFactory(None)
+    plugin.initProcessing()
+    text = (ROOT / "resources" / "models" / MODELS[1]).read_text()
+    older = re.sub(
+        r' *<Option [^>]*"(ROAD_SNAP|CONTIGUITY|QUANTIZATION)".*?\n        </Option>\n', "", text, flags=re.S
+    )
+    assert len(re.findall("ROAD_SNAP|CONTIGUITY|QUANTIZATION", text)) > 2 and "ROAD_SNAP" not in older
+    (tmp_path / "older.model3").write_text(older)
+    model = QgsProcessingModelAlgorithm()
+    read = model.fromFile(str(tmp_path / "older.model3"))
+    valid = model.validate()
+    plugin.unload()
+    assert read and valid == (True, [])
+
+
 def test_the_model_of_the_whole_chain_gives_one_table_to_all_analyses(
     fake: Fake, regions: Any, raster: str, checkpoint: str, context: Any
 ) -> None:
