@@ -28,7 +28,7 @@ def make_accelerator(device: torch.device) -> Accelerator:
         accelerator.state.device = device
     if accelerator.num_processes > 1:
         # Left to the end of the interpreter, the threads of the process group may abort it.
-        atexit.register(_leave_process_group)
+        atexit.register(_leave_process_group, accelerator)
     return accelerator
 
 
@@ -47,7 +47,9 @@ def require_one_process(method: Method) -> None:
         )
 
 
-def _leave_process_group() -> None:
+def _leave_process_group(accelerator: Accelerator) -> None:
+    # Its copy of the network holds on to the group, whose threads end with the last that does.
+    accelerator.free_memory()
     if dist.is_initialized():
         dist.destroy_process_group()
 
