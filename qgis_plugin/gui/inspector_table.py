@@ -1,14 +1,15 @@
-"""The vectors and numbers of a whole layer in memory, for the most similar regions and a region's place among all.
-
-NumPy comes with QGIS, whose raster tools need it. It is imported when a layer is first read, so that a QGIS without it
-loses the comparison of regions and nothing else.
-"""
+"""The vectors and numbers of a whole layer in memory, for the most similar regions and a region's place among all."""
 
 from __future__ import annotations
 
+import heapq
 import json
+import math
 import time
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from operator import mul
 from typing import Any, Optional
 
 from qgis.core import QgsFeature, QgsFeatureRequest, QgsVectorLayer
@@ -17,8 +18,8 @@ from .. import compat
 from ..i18n import tr
 from .inspector_fields import Roles, number, plain
 
-# Numbers that are kept, four bytes each: 200 MB.
-MOST_NUMBERS = 50_000_000
+# Numbers that are kept, four bytes each. All of them are multiplied at each click, while the window waits.
+MOST_NUMBERS = 10_000_000
 MOST_REGIONS = 500_000
 _CLOCK_EVERY = 64
 
@@ -35,18 +36,14 @@ class LayerTable:
         odd: Regions whose vector cannot be read, or is not as long as the first one.
     """
 
-    def __init__(self, ids: list[int], vectors: list[Any], numbers: dict[str, Any], without: int, odd: int) -> None:
-        import numpy as np
-
-        self._np = np
+    def __init__(
+        self, ids: list[int], vectors: list[array[float]], numbers: dict[str, list[float]], without: int, odd: int
+    ) -> None:
         self.without, self.odd = without, odd
         self._row = {feature_id: row for row, feature_id in enumerate(ids)}
-        self._ids = np.asarray(ids, np.int64)
-        matrix = np.stack(vectors) if vectors else np.empty((0, 0), np.float32)
-        length = np.linalg.norm(matrix, axis=1, keepdims=True)
-        self._unit = np.divide(matrix, length, out=np.zeros_like(matrix), where=length > 0)
-        columns = {name: np.asarray(values, np.float64) for name, values in numbers.items()}
-        self._sorted = {name: np.sort(values[np.isfinite(values)]) for name, values in columns.items()}
+        self._ids = ids
+        self._units = [_unit(vector) for vector in vectors]
+        self._sorted = {name: sorted(filter(math.isfinite, values)) for name, values in numbers.items()}
 
     def __contains__(self, feature_id: int) -> bool:
         return feature_id in self._row
@@ -56,26 +53,20 @@ class LayerTable:
 
     def nearest(self, feature_id: int, count: int) -> list[tuple[int, float]]:
         """The most similar other regions: feature ids and cosines, the best first; none without a vector."""
-        np = self._np
         row = self._row.get(feature_id)
         if row is None:
             return []
-        cosines = self._unit @ self._unit[row]
-        cosines[row] = -np.inf
-        count = min(count, len(cosines) - 1)
-        best = np.argpartition(-cosines, count)[:count] if count < len(cosines) - 1 else np.arange(len(cosines))
-        best = best[best != row]
+        own = self._units[row]
         # Equally similar ones in the order of the layer, so that a list is the same every time.
-        best = best[np.lexsort((best, -cosines[best]))][:count]
-        return [(int(self._ids[place]), float(np.clip(cosines[place], -1, 1))) for place in best]
+        ranked = ((-sum(map(mul, own, unit)), place) for place, unit in enumerate(self._units) if place != row)
+        return [(self._ids[place], max(-1.0, min(1.0, -less))) for less, place in heapq.nsmallest(count, ranked)]
 
     def below(self, field: str, value: float) -> Optional[float]:
         """Share of the regions with a lower value, in [0, 1]; those with the same value count half."""
         values = self._sorted.get(field)
         if values is None or len(values) < 2:
             return None
-        low, high = self._np.searchsorted(values, value, "left"), self._np.searchsorted(values, value, "right")
-        return float((low + high) / 2 / len(values))
+        return (bisect_left(values, value) + bisect_right(values, value)) / 2 / len(values)
 
 
 class TableReader:
@@ -86,14 +77,10 @@ class TableReader:
         roles: Of its fields.
 
     Raises:
-        TableError: the layer is too large, or this QGIS has no NumPy.
+        TableError: the layer is too large.
     """
 
     def __init__(self, layer: QgsVectorLayer, roles: Roles) -> None:
-        try:
-            import numpy  # noqa: F401
-        except ImportError as error:
-            raise TableError(tr("Comparing regions needs NumPy, which this QGIS does not have.")) from error
         self._total = max(layer.featureCount(), 0)
         if self._total > MOST_REGIONS or self._total * len(roles.vector_columns) > MOST_NUMBERS:
             raise TableError(_too_large(self._total))
@@ -106,7 +93,7 @@ class TableReader:
         request.setSubsetOfAttributes(wanted, layer.fields())
         self._features: Iterator[QgsFeature] = layer.getFeatures(request)
         self._ids: list[int] = []
-        self._vectors: list[Any] = []
+        self._vectors: list[array[float]] = []
         self._seen = self._without = self._odd = 0
         self.table: Optional[LayerTable] = None
 
@@ -152,10 +139,8 @@ class TableReader:
         self._ids.append(feature.id())
         self._vectors.append(vector)
 
-    def _vector(self, feature: QgsFeature) -> tuple[Any, bool]:
+    def _vector(self, feature: QgsFeature) -> tuple[Optional[array[float]], bool]:
         """The vector, and whether the region has one at all."""
-        import numpy as np
-
         values: Any
         if self._roles.vector_columns:
             values = [plain(feature[name]) for name in self._roles.vector_columns]
@@ -170,12 +155,18 @@ class TableReader:
             except ValueError:
                 return None, True
         try:
-            vector = np.asarray(values, np.float32)
-        except (ValueError, TypeError):
+            vector = array("f", values)
+        except (TypeError, OverflowError):
             return None, True
-        width = len(self._vectors[0]) if self._vectors else vector.size
-        fine = vector.ndim == 1 and vector.size == width > 0 and bool(np.isfinite(vector).all())
+        width = len(self._vectors[0]) if self._vectors else len(vector)
+        fine = len(vector) == width > 0 and all(map(math.isfinite, vector))
         return (vector if fine else None), True
+
+
+def _unit(vector: array[float]) -> array[float]:
+    """The vector at length 1; one of zeros stays as it is."""
+    length = math.hypot(*vector)
+    return array("f", [value / length for value in vector]) if length else vector
 
 
 def _too_large(regions: int) -> str:

@@ -204,10 +204,6 @@
    <translation>Verglichen mit</translation>
   </message>
   <message>
-   <source>Comparing regions needs NumPy, which this QGIS does not have.</source>
-   <translation>Regionen zu vergleichen braucht NumPy, das diesem QGIS fehlt.</translation>
-  </message>
-  <message>
    <source>Comparisons with a floor that no embedding wins</source>
    <translation>Vergleiche mit einem einfachen Merkmal, das kein Embedding schlägt</translation>
   </message>

@@ -104,11 +104,9 @@ def test_core_never_imports_qgis_and_low_layers_never_torch(path):
 @pytest.mark.parametrize("path", sorted(PLUGIN.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_plugin_imports_only_qgis_itself_and_the_standard_library(path):
     allowed = set(sys.stdlib_module_names) | {"qgis", "processing", "console"}
-    for name, at_load in imports(path):
+    for name, _ in imports(path):
         top = name.split(".")[0]
-        # QGIS brings NumPy; one file asks for it, when regions are compared.
-        compares = path.name == "inspector_table.py" and top == "numpy" and not at_load
-        assert name.startswith(".") or top in allowed or compares, f"{path.relative_to(ROOT)} imports {name}"
+        assert name.startswith(".") or top in allowed, f"{path.relative_to(ROOT)} imports {name}"
 
 
 def test_importing_the_library_is_light():

@@ -146,10 +146,8 @@ def test_the_plugin_imports_qgis_the_standard_library_and_itself_only() -> None:
                 names = [node.module or ""]
             for name in names:
                 top = name.split(".")[0]
-                # QGIS brings NumPy; one file asks for it, and only when regions are compared.
-                compares = path.name == "inspector_table.py" and top == "numpy"
                 inside_worker = path.name == "bootstrap.py" and top == "urbanfm_core"
-                if top != "qgis" and top not in sys.stdlib_module_names and not inside_worker and not compares:
+                if top != "qgis" and top not in sys.stdlib_module_names and not inside_worker:
                     foreign.append(f"{path.name}: {name}")
                 if top in ("PyQt5", "PyQt6"):
                     foreign.append(f"{path.name}: {name}")

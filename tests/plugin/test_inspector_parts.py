@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 from pathlib import Path
 from typing import Any
@@ -140,20 +139,6 @@ def test_a_layer_that_is_too_large_is_refused_with_the_way_out(monkeypatch: pyte
     monkeypatch.setattr(inspector_table, "MOST_NUMBERS", 8)
     with pytest.raises(TableError, match="10 regions"):
         TableReader(layer, roles(layer)).step(60)
-
-
-def test_without_numpy_only_the_comparison_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *arguments: Any, **named: Any) -> Any:
-        if name == "numpy":
-            raise ImportError(name)
-        return real(name, *arguments, **named)
-
-    layer = layer_of({"price": NUMBER}, [[1.0]])
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(TableError, match="NumPy"):
-        TableReader(layer, roles(layer))
 
 
 def points_of(places: list[tuple[float, float, Any]], crs: str = "EPSG:32630") -> QgsVectorLayer:
