@@ -149,7 +149,9 @@ def _network(inputs: Path) -> Callable[[], None]:
 
 def _read_write(setting: Setting, dtype: str, compress: str) -> None:
     """Read the raster once and write one of the output's size, format and compression once, in its blocks."""
-    from urbanfm_core.geo.raster import RasterWriter, inspect_raster, plan_output
+    from urbanfm_core.geo.raster import inspect_raster
+    from urbanfm_core.geo.raster_writer import RasterWriter
+    from urbanfm_core.geo.strips import plan_output
 
     info = inspect_raster(setting.inputs / "in.tif")
     windows = [part for _, parts in plan_output(info) for part in parts]

@@ -16,8 +16,9 @@ import numpy as np
 from rasterio.windows import Window
 
 from urbanfm_core.errors import ShapeError
-from urbanfm_core.geo.raster import STRIP_BYTES, RasterInfo, plan_strips
+from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.geo.streaming import Stored, StoredPixels, read_ahead
+from urbanfm_core.geo.strips import STRIP_BYTES, plan_strips
 from urbanfm_core.progress import Meter, Progress
 
 # Strips in memory at a time: two that crops are cut from, one being read.

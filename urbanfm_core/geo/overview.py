@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from urbanfm_core.geo.raster import RasterReader, plan_strips
+from urbanfm_core.geo.raster import RasterReader
+from urbanfm_core.geo.strips import plan_strips
 
 
 def read_overview(reader: RasterReader, side_px: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""N-band rasters: what a file is, how to read it by blocks, how to write one that appears whole.
+"""N-band rasters: what a file is, and how to read it.
 
 Everything here speaks *north-up* pixel coordinates: row 0 is the northern edge, whatever the file stores. Public
 AlphaEarth tiles lie south-up; the reader turns windows and arrays over, so nothing downstream has to know.
@@ -6,17 +6,13 @@ AlphaEarth tiles lie south-up; the reader turns windows and arrays over, so noth
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -28,22 +24,15 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from urbanfm_core.errors import ConfigError, InputError, OutputError, ShapeError
-from urbanfm_core.files import atomic_path
+from urbanfm_core.errors import InputError, ShapeError
 from urbanfm_core.geo.crs import SCALE_TOLERANCE, require_crs, transform_xy
+from urbanfm_core.geo.strips import plan_strips
 
 CACHE_MB = 32
-STRIP_BYTES = 48 << 20
-# Side of the blocks that are written: 128 bands of floats make 32 MiB of them.
-BLOCK_PX = 256
-_WHOLE_BLOCK_BYTES = 4 * STRIP_BYTES
 _SERVICES = {"WMS", "WMTS", "WCS", "OGCAPI", "EEDAI", "PLMOSAIC", "DAAS"}
 # A description in XML, a plain address, or what QGIS keeps of a service ("type=xyz&url=https://...").
 _ADDRESS = re.compile(r"\s*<|https?://|wms:|contextualwmslegend|([^/]*&)?(url|type)=", re.IGNORECASE)
 QUANTIZATION_TAG = "QUANTIZATION"
-_BLOCK_TAGS = ("BLOCK_OFFSET", "BLOCK_SIZE")
-_COMPRESSIONS = ("zstd", "deflate", "none")
-_DTYPES = ("float32", "float16", "int8", "uint8")
 
 
 @contextmanager
@@ -259,62 +248,6 @@ def _source_blocks(dataset: Any, transform: Affine) -> tuple[tuple[int, int], tu
     return None
 
 
-def plan_strips(info: RasterInfo, window: Window | None = None, memory_bytes: int = STRIP_BYTES) -> list[Window]:
-    """Windows of whole blocks that cover a raster, each block in exactly one, in reading order.
-
-    A window holds as many blocks as fit the memory, and at least one. A single block above four times the memory
-    is cut by rows all the same: then it is decoded more than once, and memory stays bounded.
-
-    Args:
-        info: The raster.
-        window: Part to cover; the whole raster if None. Blocks are cut at its edges.
-        memory_bytes: Bytes of one window as stored, all bands.
-    """
-    window = window or info.window
-    rows = _edges(window.row_off, window.height, info.block_shape[0], info.block_offset[0])
-    columns = _edges(window.col_off, window.width, info.block_shape[1], info.block_offset[1])
-    row_bytes = info.pixel_bytes * min(info.block_shape[0], window.height)
-    per_row = max(1, int(memory_bytes // max(1, row_bytes * min(info.block_shape[1], window.width))))
-    columns = _grouped(columns, per_row)
-    if len(columns) == 2:
-        rows = _grouped(rows, max(1, int(memory_bytes // max(1, row_bytes * window.width))))
-    widest = max(np.diff(columns), default=1)
-    tallest = max(1, int(_WHOLE_BLOCK_BYTES // (widest * info.pixel_bytes)))
-    rows = [start for a, b in pairwise(rows) for start in range(a, b, tallest)] + rows[-1:]
-    return [
-        Window(left, top, right - left, bottom - top)
-        for top, bottom in pairwise(rows)
-        for left, right in pairwise(columns)
-    ]
-
-
-def _edges(start: float, length: float, block: int, offset: int) -> list[int]:
-    start, stop = int(start), int(start + length)
-    first = start + (offset - start) % block
-    return sorted({start, *range(first, stop, block), stop})
-
-
-def _grouped(edges: list[int], size: int) -> list[int]:
-    return [*edges[:-1:size], edges[-1]]
-
-
-def plan_output(info: RasterInfo, memory_bytes: int = STRIP_BYTES) -> Iterator[tuple[Window, list[Window]]]:
-    """Windows to read from a raster, each with the windows to write in turn onto the same grid.
-
-    As far as the blocks of both files allow it, each stored block is read once and each written block is whole.
-
-    Args:
-        info: The raster that is read.
-        memory_bytes: Bytes of one read window as stored, all bands.
-    """
-    rows, columns = (-(-size // BLOCK_PX) * BLOCK_PX if BLOCK_PX % size == 0 else size for size in info.block_shape)
-    for window in plan_strips(replace(info, block_shape=(rows, columns)), memory_bytes=memory_bytes):
-        parts = plan_strips(
-            replace(info, block_shape=(BLOCK_PX, BLOCK_PX), block_offset=(0, 0)), window, memory_bytes=1
-        )
-        yield window, parts
-
-
 class RasterReader:
     """Reads windows of one raster; safe to share between threads, since each gets a GDAL handle of its own.
 
@@ -440,168 +373,3 @@ def _can_hold(dtype: np.dtype, value: float) -> bool:
         return math.isfinite(value)
     limits = np.iinfo(dtype)
     return math.isfinite(value) and limits.min <= value <= limits.max and float(value).is_integer()
-
-
-def check_written(path: Path) -> None:
-    """Check that a GeoTIFF is on the disk to its end: on a full disk GDAL closes a file as if nothing had happened.
-
-    Raises:
-        OSError: a block of the first or the last row of blocks, one of which is written last, is missing or cut short.
-    """
-    end = path.stat().st_size
-    with rasterio.open(path) as dataset:
-        rows, columns = dataset.block_shapes[0]
-        last, across = (dataset.height - 1) // rows, (dataset.width - 1) // columns + 1
-        for band in dataset.indexes:
-            for block in (f"{column}_{row}" for row in {0, last} for column in range(across)):
-                where = [dataset.get_tag_item(f"{name}_{block}", "TIFF", bidx=band) for name in _BLOCK_TAGS]
-                if None in where or sum(int(value) for value in where) > end:
-                    raise OSError(errno.ENOSPC, f"{path.name} is not whole: {os.strerror(errno.ENOSPC)}")
-
-
-def copy_as_cog(source: Path, target: Path, profile: dict[str, Any]) -> None:
-    """Copy a GeoTIFF into a Cloud-Optimized one, with overviews.
-
-    Args:
-        source: GeoTIFF.
-        target: File to make.
-        profile: How the source was written.
-    """
-    options: dict[str, Any] = {
-        "compress": profile.get("compress", "none"),
-        "blocksize": BLOCK_PX,
-        "bigtiff": "IF_SAFER",
-        "num_threads": "ALL_CPUS",
-        "overview_resampling": "average" if profile["dtype"].startswith("float") else "nearest",
-    }
-    if "compress" in profile:
-        options |= {"level": 1, "predictor": "floating_point" if profile["predictor"] == 3 else "standard"}
-    if "nbits" in profile:
-        options["nbits"] = profile["nbits"]
-    rasterio.shutil.copy(source, target, driver="COG", **options)
-
-
-class RasterWriter:
-    """Writes a tiled, compressed, north-up GeoTIFF on the grid of another raster; it appears whole or not at all.
-
-    Use as a context manager: leaving it well renames the file, an exception removes it.
-
-    Args:
-        path: File to make.
-        grid: Raster whose width, height, transform and CRS are taken.
-        count: Bands.
-        dtype: float32, float16 (kept as float32 with 16 stored bits, which any GDAL reads), int8 or uint8.
-        nodata: Missing-value marker.
-        compress: zstd, deflate or none. Whole numbers get the horizontal predictor, float32 the floating-point one.
-        descriptions: Name of each band.
-        tags: Metadata items of the file.
-        scale: Factor from stored to meant values, written to every band.
-        cog: Whether the file becomes a Cloud-Optimized GeoTIFF, with overviews: it is written twice. In these, numbers are
-            means of pixels, and codes those of the nearest pixel, since a mean of codes means nothing.
-    Raises:
-        ConfigError: a dtype or compression that cannot be written here.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        grid: RasterInfo,
-        count: int,
-        *,
-        dtype: str = "float32",
-        nodata: float | None = None,
-        compress: str = "zstd",
-        descriptions: Sequence[str] | None = None,
-        tags: dict[str, str] | None = None,
-        scale: float = 1.0,
-        cog: bool = False,
-    ) -> None:
-        if dtype not in _DTYPES or compress not in _COMPRESSIONS:
-            raise ConfigError(
-                f"Raster {path}: cannot write {dtype} with compression {compress}.",
-                f"Choose a type of {', '.join(_DTYPES)} and a compression of {', '.join(_COMPRESSIONS)}.",
-            )
-        if descriptions is not None and len(descriptions) != count:
-            raise ShapeError(f"Raster {path}: {count} bands, but {len(descriptions)} band names.")
-        self.path, self.count, self.dtype = Path(path), count, dtype
-        self._grid, self._descriptions, self._tags, self._scale = grid, descriptions, tags or {}, scale
-        self._profile: dict[str, Any] = {
-            "driver": "GTiff",
-            "width": grid.width,
-            "height": grid.height,
-            "count": count,
-            "dtype": "float32" if dtype == "float16" else dtype,
-            "crs": rasterio.crs.CRS.from_wkt(grid.crs.to_wkt()),
-            "transform": grid.transform,
-            "nodata": nodata,
-            "tiled": True,
-            "blockxsize": BLOCK_PX,
-            "blockysize": BLOCK_PX,
-            "interleave": "band",
-            "BIGTIFF": "IF_SAFER",
-            "NUM_THREADS": "ALL_CPUS",
-        }
-        if dtype == "float16":
-            self._profile["nbits"] = 16
-        if compress != "none":
-            self._profile |= {"compress": compress, "predictor": 3 if dtype.startswith("float") else 2}
-            # Higher levels cost twice the time and save one per cent of an embedding.
-            self._profile |= {"zstd_level": 1} if compress == "zstd" else {"zlevel": 1}
-        self._cog = cog
-        self._dataset: Any = None
-
-    def __enter__(self) -> RasterWriter:
-        self._env = gdal_env()
-        self._env.__enter__()
-        self._target = atomic_path(self.path)
-        self._temporary = self._target.__enter__()
-        # A file whose name begins like the temporary one is removed with it.
-        self._written = Path(f"{self._temporary}.plain.tif") if self._cog else self._temporary
-        try:
-            self._dataset = rasterio.open(self._written, "w", **self._profile)
-        except (RasterioError, OSError) as error:
-            self._target.__exit__(type(error), error, error.__traceback__)
-            self._env.__exit__(None, None, None)
-            raise OutputError(f"Raster {self.path}: cannot be created ({error}).", "Is the disk full?") from error
-        return self
-
-    def write(self, array: np.ndarray, window: Window) -> None:
-        """Write one window.
-
-        Args:
-            array: (D, h, w), row 0 in the north; cast to the file's type.
-            window: North-up pixels. Whole blocks of BLOCK_PX are compressed once; parts of one, again and again.
-        Raises:
-            OutputError: the disk refused.
-        """
-        shape = (self.count, int(window.height), int(window.width))
-        if array.shape != shape:
-            raise ShapeError(f"Raster {self.path}: window {window} takes an array {shape}, got {array.shape}.")
-        try:
-            # To half floats and back: GDAL would cut the last bits off, NumPy rounds them.
-            stored = array.astype(self.dtype, copy=False).astype(self._profile["dtype"], copy=False)
-            self._dataset.write(stored, window=window)
-        except (RasterioError, OSError) as error:
-            raise OutputError(f"Raster {self.path}: cannot be written ({error}).", "Is the disk full?") from error
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._dataset.descriptions = tuple(self._descriptions or [""] * self.count)
-                if self._scale != 1.0:
-                    self._dataset.scales = (self._scale,) * self.count
-                self._dataset.update_tags(**self._tags)
-            self._dataset.close()
-            if kind is None:
-                check_written(self._written)
-                if self._cog:
-                    copy_as_cog(self._written, self._temporary, self._profile)
-        except (RasterioError, OSError) as failure:
-            self._target.__exit__(type(failure), failure, failure.__traceback__)
-            raise OutputError(f"Raster {self.path}: cannot be finished ({failure}).", "Is the disk full?") from failure
-        else:
-            self._target.__exit__(kind, error, trace)
-        finally:
-            self._env.__exit__(None, None, None)

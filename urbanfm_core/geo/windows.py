@@ -21,8 +21,9 @@ from scipy.sparse import csr_array
 from urbanfm_core.errors import ConfigError, ShapeError
 from urbanfm_core.geo.crs import require_crs, transform_xy
 from urbanfm_core.geo.footprints import repeat_ranges
-from urbanfm_core.geo.raster import STRIP_BYTES, RasterInfo, metres_per_pixel, plan_strips
+from urbanfm_core.geo.raster import RasterInfo, metres_per_pixel
 from urbanfm_core.geo.streaming import PixelSource, available_cores, in_order, padded_rows, read_ahead
+from urbanfm_core.geo.strips import STRIP_BYTES, plan_strips
 from urbanfm_core.progress import Meter, Progress
 
 _TILE_ROWS, _TILE_COLUMNS = 128, 128

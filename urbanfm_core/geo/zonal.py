@@ -19,8 +19,9 @@ from scipy.sparse import csr_array
 from urbanfm_core.errors import ConfigError, NoOverlapError, ShapeError
 from urbanfm_core.geo.crs import require_crs
 from urbanfm_core.geo.footprints import Footprints, Rule, Runs, repeat_ranges
-from urbanfm_core.geo.raster import STRIP_BYTES, RasterInfo, plan_strips
+from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.geo.streaming import PixelSource, available_cores, in_order, read_ahead, row_chunks
+from urbanfm_core.geo.strips import STRIP_BYTES, plan_strips
 from urbanfm_core.progress import Meter, Progress
 
 PixelFunction = Callable[[np.ndarray], np.ndarray]

@@ -22,7 +22,9 @@ from rasterio.windows import Window
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.geo.raster import BLOCK_PX, RasterInfo, RasterWriter
+from urbanfm_core.geo.raster import RasterInfo
+from urbanfm_core.geo.raster_writer import RasterWriter
+from urbanfm_core.geo.strips import BLOCK_PX
 from urbanfm_core.models.attention import RegionAttention
 from urbanfm_core.progress import Progress
 

@@ -19,8 +19,10 @@ from rasterio.windows import Window
 from urbanfm_core.data.embedding_raster import ALPHAEARTH_NODATA, ALPHAEARTH_TAGS, EmbeddingRaster, quantize_alphaearth
 from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.geo.crs import transform_geometry
-from urbanfm_core.geo.raster import BLOCK_PX, RasterInfo, RasterWriter, plan_output
+from urbanfm_core.geo.raster import RasterInfo
+from urbanfm_core.geo.raster_writer import RasterWriter
 from urbanfm_core.geo.streaming import available_cores, padded_rows, read_ahead, row_chunks
+from urbanfm_core.geo.strips import BLOCK_PX, plan_output
 from urbanfm_core.inference.table import EmbeddingTable
 from urbanfm_core.models.method import PixelFunction
 from urbanfm_core.progress import Meter, Progress

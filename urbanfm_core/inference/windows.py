@@ -25,7 +25,9 @@ from urbanfm_core.data.image_store import PARTITION_BYTES, store_stretch
 from urbanfm_core.data.imagery import Imagery
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError, EmptyInputError
-from urbanfm_core.geo.raster import BLOCK_PX, RasterInfo, RasterWriter, plan_output
+from urbanfm_core.geo.raster import RasterInfo
+from urbanfm_core.geo.raster_writer import RasterWriter
+from urbanfm_core.geo.strips import BLOCK_PX, plan_output
 from urbanfm_core.models.method import WindowFunction
 from urbanfm_core.progress import Meter, Progress
 

@@ -81,7 +81,7 @@ def plan_raster(stage: Any, made: Plan, progress: Progress) -> None:
 def _time_pixels(city: Any, function: Callable[[np.ndarray], np.ndarray], regions: Any) -> float:
     """One strip read, decoded and projected; scaled to the pixels that the regions' bounds hold."""
     from urbanfm_core.geo.crs import transform_geometry
-    from urbanfm_core.geo.raster import plan_strips
+    from urbanfm_core.geo.strips import plan_strips
 
     with city.open_embedding_raster() as raster:
         info = raster.info

@@ -18,7 +18,8 @@ from rasterio.windows import Window
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import InputError, NoOverlapError
 from urbanfm_core.geo.crs import layer_bounds, metric_crs, transform_geometry, transform_xy
-from urbanfm_core.geo.raster import BLOCK_PX, RasterInfo, plan_output, plan_strips
+from urbanfm_core.geo.raster import RasterInfo
+from urbanfm_core.geo.strips import BLOCK_PX, plan_output, plan_strips
 from urbanfm_core.geo.windows import Disk, Square, window_means
 from urbanfm_core.geo.zonal import zonal_mean
 

@@ -13,17 +13,10 @@ from affine import Affine
 from rasterio.windows import Window
 
 from urbanfm_core.errors import ConfigError, CRSError, InputError, ShapeError
-from urbanfm_core.geo import raster as raster_module
-from urbanfm_core.geo.raster import (
-    BLOCK_PX,
-    RasterReader,
-    RasterWriter,
-    inspect_raster,
-    metres_per_pixel,
-    nodata_array,
-    plan_output,
-    plan_strips,
-)
+from urbanfm_core.geo import strips as strips_module
+from urbanfm_core.geo.raster import RasterReader, inspect_raster, metres_per_pixel, nodata_array
+from urbanfm_core.geo.raster_writer import RasterWriter
+from urbanfm_core.geo.strips import BLOCK_PX, plan_output, plan_strips
 
 Write = Callable[..., Path]
 
@@ -84,7 +77,7 @@ def test_strips_hold_each_block_once(
 def test_a_huge_block_is_cut_to_bound_memory(
     write_raster: Write, values: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(raster_module, "_WHOLE_BLOCK_BYTES", 3 * 50 * 10)
+    monkeypatch.setattr(strips_module, "_WHOLE_BLOCK_BYTES", 3 * 50 * 10)
     info = inspect_raster(write_raster(values, blockysize=40))
     strips = plan_strips(info, memory_bytes=1)
     assert [(strip.row_off, strip.height) for strip in strips] == [(0, 10), (10, 10), (20, 10), (30, 10)]

@@ -31,7 +31,7 @@ from urbanfm_core.data.samplecity.imagery import Painter
 from urbanfm_core.data.samplecity.streets import CLASSES, CRS, ORIGIN_M, REGION_BLOCKS, Layout, street_name
 from urbanfm_core.errors import ConfigError, OutputError
 from urbanfm_core.files import atomic_path
-from urbanfm_core.geo.raster import check_written
+from urbanfm_core.geo.raster_writer import check_written
 from urbanfm_core.geo.vector import gdal_path
 from urbanfm_core.progress import Progress
 
