@@ -27,7 +27,7 @@ class Parameter:
         name: Lower-case name; the QGIS id is `key`.
         kind: Which input widget it needs, such as polygons, raster, field, choice.
         unit: Unit of a number, such as m; else empty.
-        of: Name of the parameter whose layer a field belongs to.
+        of: Names of the parameters whose layers its fields belong to: those of the first that is given.
         output: Whether it names something to write.
         default: Value when nothing is given; None if there is none.
         above: Exclusive lower limit.
@@ -38,7 +38,7 @@ class Parameter:
     label: str
     kind: str
     unit: str
-    of: str
+    of: tuple[str, ...]
     advanced: bool
     output: bool
     required: bool
@@ -119,5 +119,6 @@ def _stage(name: str, item: dict[str, Any]) -> Stage:
     for entry in item["parameters"]:
         known = {key: entry[key] for key in Parameter.__dataclass_fields__ if key in entry}
         known["choices"] = tuple(entry.get("choices", ()))
+        known["of"] = tuple(entry["of"].split())
         parameters[entry["name"]] = Parameter(**known)
     return Stage(name, item["summary"], item["description"], parameters)

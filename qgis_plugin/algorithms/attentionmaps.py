@@ -7,11 +7,9 @@ from typing import Any
 from qgis.core import QgsProcessingFeedback
 
 from ..contract import Parameter
-from ..i18n import tr
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import EXPLAIN
-from .values import given
 
 
 class AttentionMaps(UrbanFMAlgorithm):
@@ -34,11 +32,6 @@ class AttentionMaps(UrbanFMAlgorithm):
 
     def sink_source(self, p: Parameter, parameters: dict[str, Any]) -> str:
         return "pois" if p.name == "pois_out" else "regions"
-
-    def check_together(self, parameters: dict[str, Any]) -> str:
-        if given(parameters, "POIS") and given(parameters, "IMAGERY"):
-            return ""
-        return tr("Give points of interest and imagery: attention goes from one to the other.")
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
         feedback.pushInfo(str(outcome.result.get("said") or ""))

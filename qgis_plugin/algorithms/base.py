@@ -18,6 +18,7 @@ from qgis.core import (
     QgsProcessingOutputLayerDefinition,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
+    QgsVectorLayer,
 )
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QIcon
@@ -147,8 +148,9 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
             self.addOutput(QgsProcessingOutputString(key, tr(label)))
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:
-        # QGIS's own check would refuse a file that only the worker can read.
-        shown = {key: value for key, value in parameters.items() if not self._is_worker_file(parameters, key)}
+        # QGIS's own check would refuse a file that only the worker can read: it is shown an empty layer instead.
+        layer = QgsVectorLayer("NoGeometry", "", "memory")
+        shown = {key: layer if self._is_worker_file(parameters, key) else value for key, value in parameters.items()}
         fine, message = super().checkParameterValues(shown, context)
         if not fine:
             return False, message

@@ -35,8 +35,6 @@ class ClusterRegions(UrbanFMAlgorithm):
     }
 
     def check_together(self, parameters: dict[str, Any]) -> str:
-        if not given(parameters, "EMBEDDINGS"):
-            return tr("Give region embeddings to cluster.")
         dense = parameters.get("ALGORITHM") in ("hdbscan", 1)
         if dense and given(parameters, "CLUSTERS"):
             return tr(

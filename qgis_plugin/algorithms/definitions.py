@@ -39,6 +39,10 @@ FILE_FILTERS = {
     "descriptions_out": "CSV (*.csv);;Parquet (*.parquet)",
     "checkpoint": "PyTorch (*.pth *.pt);;* (*)",
 }
+# By unit, how many decimals a dialog shows; QGIS's six otherwise.
+DECIMALS = {"m": 2, "%": 1, "inhabitants per km2": 0}
+# By name, since there are no widgets where there is no window.
+FIELD_TEXT = f"{__name__.partition('.')[0]}.gui.field_text.FieldText"
 
 
 def define(parameter: Parameter, by_default: bool = False) -> QgsProcessingParameterDefinition:
@@ -85,7 +89,7 @@ def _raster(p: Parameter) -> QgsProcessingParameterDefinition:
 
 def _field(p: Parameter) -> QgsProcessingParameterDefinition:
     return QgsProcessingParameterField(
-        p.key, tr(p.label), p.default, parentLayerParameterName=p.of.upper(), optional=not p.required
+        p.key, tr(p.label), p.default, parentLayerParameterName=p.of[0].upper(), optional=not p.required
     )
 
 
@@ -103,12 +107,21 @@ def _folder(p: Parameter) -> QgsProcessingParameterDefinition:
 
 
 def _text(p: Parameter) -> QgsProcessingParameterDefinition:
-    return QgsProcessingParameterString(p.key, tr(p.label), p.default, optional=not p.required)
+    return _with_fields(p, QgsProcessingParameterString(p.key, tr(p.label), p.default, optional=not p.required))
 
 
 def _list(p: Parameter) -> QgsProcessingParameterDefinition:
     default = "\n".join(map(str, p.default or ()))
-    return QgsProcessingParameterString(p.key, tr(p.label), default, multiLine=True, optional=True)
+    text = QgsProcessingParameterString(p.key, tr(p.label), default, multiLine=True, optional=True)
+    return _with_fields(p, text)
+
+
+def _with_fields(p: Parameter, text: QgsProcessingParameterString) -> QgsProcessingParameterString:
+    """A text that is made from fields gets a widget that offers them."""
+    if p.of:
+        layers = tuple(name.upper() for name in p.of)
+        text.setMetadata({"widget_wrapper": {"class": FIELD_TEXT, "layers": layers, "several": p.kind == "list"}})
+    return text
 
 
 def _crs(p: Parameter) -> QgsProcessingParameterDefinition:
@@ -136,20 +149,22 @@ def _number(number_type: Any) -> Callable[[Parameter], QgsProcessingParameterDef
         if p.unit == "m":
             distance = QgsProcessingParameterDistance(p.key, tr(p.label), p.default, "", optional)
             distance.setDefaultUnit(compat.METERS)
-            _limit(distance, lowest, p.maximum)
+            _show(distance, lowest, p)
             return distance
         number = QgsProcessingParameterNumber(p.key, tr(p.label), number_type, p.default, optional)
-        _limit(number, lowest, p.maximum)
+        _show(number, lowest, p)
         return number
 
     return make
 
 
-def _limit(number: QgsProcessingParameterNumber, lowest: Optional[float], highest: Optional[float]) -> None:
+def _show(number: QgsProcessingParameterNumber, lowest: Optional[float], p: Parameter) -> None:
     if lowest is not None:
         number.setMinimum(lowest)
-    if highest is not None:
-        number.setMaximum(highest)
+    if p.maximum is not None:
+        number.setMaximum(p.maximum)
+    if p.unit in DECIMALS:
+        number.setMetadata({"widget_wrapper": {"decimals": DECIMALS[p.unit]}})
 
 
 def _sink(geometry: Any) -> Callable[[Parameter], QgsProcessingParameterDefinition]:

@@ -10,7 +10,6 @@ from ..i18n import tr
 from ..runtime.runner import Outcome
 from .base import UrbanFMAlgorithm
 from .groups import EMBEDDINGS
-from .values import given
 
 
 class EmbedPois(UrbanFMAlgorithm):
@@ -32,9 +31,6 @@ class EmbedPois(UrbanFMAlgorithm):
         "UNCOVERED": ("uncovered", "Points without a vector"),
     }
     TEXTS = {"MODEL": ("model", "Model")}
-
-    def check_together(self, parameters: dict[str, Any]) -> str:
-        return "" if given(parameters, "POIS") else tr("Give the points of interest, or the buildings, to embed.")
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
         said = outcome.result

@@ -22,7 +22,19 @@ class EmbedRegions(UrbanFMAlgorithm):
     STAGE = "embed"
     TITLE = "Embed regions"
     GROUP = EMBEDDINGS
-    TAGS = ("aether", "refound", "alphaearth", "poi", "foundation model", "vector", "zones", "neighbourhoods")
+    TAGS = (
+        "aether",
+        "refound",
+        "urbanclip",
+        "urbanln",
+        "urbanmfm",
+        "alphaearth",
+        "poi",
+        "foundation model",
+        "vector",
+        "zones",
+        "neighbourhoods",
+    )
     FIRST = ("regions", "pois", "embedding_raster", "imagery", "checkpoint", "preset", "epochs", "region_id")
     BY_DEFAULT = ("out", "report")
     SINK_SOURCES = ("regions",)

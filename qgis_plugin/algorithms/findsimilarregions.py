@@ -36,8 +36,6 @@ class FindSimilarRegions(UrbanFMAlgorithm):
     TEXTS = {"BEST": ("", "Most similar region"), "MEDOID": ("medoid", "Most typical of the chosen regions")}
 
     def check_together(self, parameters: dict[str, Any]) -> str:
-        if not given(parameters, "EMBEDDINGS"):
-            return tr("Give the embeddings of the regions to choose from.")
         if given(parameters, "CHOSEN") or given(parameters, "IDS"):
             return ""
         return tr(

@@ -37,4 +37,4 @@ class ImportCheckpoint(SummarisingAlgorithm):
     STAGE = "importcheckpoint"
     TITLE = "Import checkpoint"
     GROUP = MODELS
-    TAGS = ("aether", "weights", "pth", "pytorch", "pretrained")
+    TAGS = ("aether", "refound", "urbanclip", "urbanln", "weights", "pth", "pytorch", "pretrained")

@@ -21,7 +21,7 @@ class TrainModel(UrbanFMAlgorithm):
     STAGE = "train"
     TITLE = "Train model"
     GROUP = MODELS
-    TAGS = ("aether", "refound", "training", "checkpoint", "learn")
+    TAGS = ("aether", "refound", "urbanclip", "urbanln", "urbanmfm", "training", "checkpoint", "learn")
     FIRST = ("preset", "pois", "embedding_raster", "imagery", "regions", "epochs")
     BY_DEFAULT = ("report",)
     NUMBERS = {

@@ -152,8 +152,16 @@
    <translation>Python-Interpreter wählen</translation>
   </message>
   <message>
+   <source>Choose a field of the layer</source>
+   <translation>Ein Feld des Layers wählen</translation>
+  </message>
+  <message>
    <source>Choose a folder</source>
    <translation>Ordner wählen</translation>
+  </message>
+  <message>
+   <source>Choose a layer first</source>
+   <translation>Wählen Sie zuerst einen Layer</translation>
   </message>
   <message>
    <source>Choose a layer of points under Sources to count them here.</source>
@@ -324,6 +332,10 @@
    <translation>Feld der Kategorie</translation>
   </message>
   <message>
+   <source>Fields</source>
+   <translation>Felder</translation>
+  </message>
+  <message>
    <source>Fields to describe by</source>
    <translation>Felder zum Beschreiben</translation>
   </message>
@@ -380,14 +392,6 @@
    <translation>Geben Sie eines an, woher die Beschreibungen kommen: einen Checkpoint, ein Beschreibungsmodell oder eine Datei mit Beschreibungen.</translation>
   </message>
   <message>
-   <source>Give points of interest and imagery: attention goes from one to the other.</source>
-   <translation>Geben Sie POIs und Bilddaten an: Die Aufmerksamkeit geht von den einen zu den anderen.</translation>
-  </message>
-  <message>
-   <source>Give region embeddings to cluster.</source>
-   <translation>Geben Sie die Embeddings der Regionen an, die gruppiert werden sollen.</translation>
-  </message>
-  <message>
    <source>Give region embeddings to predict from.</source>
    <translation>Geben Sie die Embeddings der Regionen an, aus denen vorhergesagt wird.</translation>
   </message>
@@ -398,14 +402,6 @@
   <message>
    <source>Give regions, or a raster or points to lay a grid of regions over.</source>
    <translation>Geben Sie Regionen an, oder ein Raster oder Punkte, über die ein Gitter von Regionen gelegt wird.</translation>
-  </message>
-  <message>
-   <source>Give the embeddings of the regions to choose from.</source>
-   <translation>Geben Sie die Embeddings der Regionen an, aus denen gewählt wird.</translation>
-  </message>
-  <message>
-   <source>Give the points of interest, or the buildings, to embed.</source>
-   <translation>Geben Sie die Points of Interest oder die Gebäude an, die eingebettet werden sollen.</translation>
   </message>
   <message>
    <source>Give the raster to embed: an embedding raster, or imagery for a model of pictures.</source>
@@ -966,8 +962,8 @@ It takes about {:.0f} GB there, and some minutes. An environment that is there i
 Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, die dort liegt, wird ersetzt. Fortfahren?</translation>
   </message>
   <message>
-   <source>Settled from</source>
-   <translation>Besiedelt ab</translation>
+   <source>Settled regions from</source>
+   <translation>Besiedelte Regionen ab</translation>
   </message>
   <message>
    <source>Setup</source>
@@ -1581,6 +1577,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>'kmeans': jede Region in einem von mehreren runden Clustern. 'hdbscan': dichte Gruppen beliebiger Form, die Regionen dazwischen in keiner.</translation>
   </message>
   <message>
+   <source>A point layer, or a table with longitude and latitude, with a column that names the picture file of each point. Panoramas, twice as wide as high, are cut into four views.</source>
+   <translation>Ein Punktlayer, oder eine Tabelle mit Länge und Breite, mit einer Spalte, die die Bilddatei jedes Punktes nennt. Panoramen, doppelt so breit wie hoch, werden in vier Ansichten geschnitten.</translation>
+  </message>
+  <message>
    <source>A simple model (a probe) learns the field from the regions that have it. Whole blocks of neighbouring regions are held out in turn, so that scores, residuals and intervals are those of places that the model has not seen. Regions whose vector is unlike all that it learned from are marked. With the head 'finetune', a trained ReFound or UrbanCLIP goes on learning, from the layers that it sees; a model fine-tuned before predicts for other regions.</source>
    <translation>Ein einfaches Modell (Prüfmodell) lernt das Feld aus den Regionen, die es haben. Ganze Blöcke benachbarter Regionen werden der Reihe nach zurückgehalten, damit Bewertungen, Residuen und Intervalle die von Orten sind, die das Modell nicht gesehen hat. Regionen, deren Vektor allem Gelernten unähnlich ist, werden markiert. Mit dem Kopf 'finetune' lernt ein trainiertes ReFound oder UrbanCLIP weiter, aus den Layern, die es sieht; ein früher feinabgestimmtes Modell sagt für andere Regionen voraus.</translation>
   </message>
@@ -1589,12 +1589,20 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Den Vektor auch als eine Spalte je Dimension schreiben: emb_000, emb_001 und so weiter.</translation>
   </message>
   <message>
+   <source>Any line layer, in OpenStreetMap's scheme or not. Lines are connected where they meet on one level.</source>
+   <translation>Ein Linienlayer, im Schema von OpenStreetMap oder nicht. Linien werden verbunden, wo sie sich auf einer Ebene treffen.</translation>
+  </message>
+  <message>
+   <source>Any point layer, or a CSV or Parquet table with longitude and latitude. A polygon or line counts as a point inside it.</source>
+   <translation>Ein Punktlayer, oder eine CSV- oder Parquet-Tabelle mit Länge und Breite. Ein Polygon oder eine Linie zählt als ein Punkt darin.</translation>
+  </message>
+  <message>
    <source>Area to cover instead, as xmin,ymin,xmax,ymax.</source>
    <translation>Stattdessen abzudeckende Fläche, als xmin,ymin,xmax,ymax.</translation>
   </message>
   <message>
-   <source>Captions of pictures: a Parquet, JSON or CSV file, or a layer, with one or many per picture. A layer of regions with a column of text counts as one caption for the picture from above of each region.</source>
-   <translation>Beschreibungen von Bildern: eine Parquet-, JSON- oder CSV-Datei oder ein Layer, mit einer oder mehreren je Bild. Ein Layer von Regionen mit einer Textspalte gilt als eine Beschreibung des Bildes jeder Region von oben.</translation>
+   <source>Captions of pictures: a Parquet, JSON or CSV file, or a layer, with one or many per picture. A layer of regions with a column of text counts as one caption for the imagery of each region.</source>
+   <translation>Beschreibungen von Bildern: eine Parquet-, JSON- oder CSV-Datei oder ein Layer, mit einer oder mehreren je Bild. Ein Layer von Regionen mit einer Textspalte gilt als eine Beschreibung des Luft- oder Satellitenbildes jeder Region.</translation>
   </message>
   <message>
    <source>Categories or subcategories of the points that are looked at, such as bar. All points when nothing is chosen.</source>
@@ -1673,6 +1681,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Koordinatenbezugssystem von x und y einer Tabelle, wie EPSG:4326, das ohne Angabe genommen wird.</translation>
   </message>
   <message>
+   <source>Density from which a region counts as settled. Targets that count inhabitants, or are their density, are also scored for settled regions alone; 0 for not.</source>
+   <translation>Dichte, ab der eine Region als besiedelt gilt. Zielgrößen, die Einwohner zählen oder deren Dichte sind, werden auch für besiedelte Regionen allein bewertet; 0 für nicht.</translation>
+  </message>
+  <message>
    <source>Distance between windows over imagery, and side of the output's pixels; at most the side of a window. Half of it when not given, so that neighbours overlap by half. Half the stride takes four times as long.</source>
    <translation>Abstand der Fenster über den Bilddaten und Seite der Pixel der Ausgabe; höchstens die Seite eines Fensters. Ohne Angabe deren Hälfte, sodass sich Nachbarn zur Hälfte überlappen. Der halbe Abstand dauert viermal so lange.</translation>
   </message>
@@ -1685,8 +1697,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Embeddings einer anderen Stadt, vom selben Modell: Stattdessen werden deren Regionen geordnet.</translation>
   </message>
   <message>
-   <source>Embeddings to evaluate: what 'embed' wrote, or any table with an id and columns of numbers. Several are compared; name=path gives one a name. Without any, the floors are scored alone.</source>
-   <translation>Embeddings, die bewertet werden: was 'embed' geschrieben hat, oder eine Tabelle mit einer Kennung und Zahlenspalten. Mehrere werden verglichen; Name=Pfad gibt einem einen Namen. Ohne Angabe werden nur die Vergleichsmerkmale bewertet.</translation>
+   <source>Embeddings to evaluate: those of UrbanFM, or any table with an id and columns of numbers. On the command line several are compared, and name=path gives one a name. Without any, the floors are scored alone.</source>
+   <translation>Embeddings, die bewertet werden: die von UrbanFM, oder eine Tabelle mit einer Kennung und Zahlenspalten. Auf der Kommandozeile werden mehrere verglichen, und Name=Pfad gibt einem einen Namen. Ohne Angabe werden nur die Vergleichsmerkmale bewertet.</translation>
   </message>
   <message>
    <source>Ends of roads that lie so near to each other, or to another road, meet there.</source>
@@ -1699,6 +1711,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>Fields of the regions that describe the clusters: numbers by their mean, texts by how often each value occurs. All fields of numbers when not given.</source>
    <translation>Felder der Regionen, die die Cluster beschreiben: Zahlen mit ihrem Mittel, Texte mit der Häufigkeit jedes Wertes. Ohne Angabe alle Zahlenfelder.</translation>
+  </message>
+  <message>
+   <source>Files of more embeddings to compare with, each a path, or name=path to give it a name.</source>
+   <translation>Dateien weiterer Embeddings zum Vergleich, jede ein Pfad, oder Name=Pfad, um ihr einen Namen zu geben.</translation>
   </message>
   <message>
    <source>Find the regions that are most like chosen ones, in their city or in another.</source>
@@ -1821,8 +1837,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Wie gespeicherte ganze Zahlen zu Zahlenwerten werden. 'auto' erkennt die int8-Dateien von AlphaEarth; 'none' nimmt Maßstab und Versatz der Datei selbst.</translation>
   </message>
   <message>
-   <source>Ids of the chosen regions.</source>
-   <translation>Kennungen der gewählten Regionen.</translation>
+   <source>Ids of chosen regions, one a line in a dialog. With a layer too, the regions of both are chosen.</source>
+   <translation>Kennungen gewählter Regionen, im Dialog eine je Zeile. Ist auch ein Layer angegeben, sind die Regionen von beiden gewählt.</translation>
   </message>
   <message>
    <source>In the last layer of a model that reads points and imagery together, the names of the chosen points attend to patches of their region's picture. The attention is written as a raster, to the points, to the regions, and as a page with pictures. The more of it falls on the patch that a point stands on, the better text and picture are aligned; the share is reported beside that of attention spread evenly.</source>
@@ -1889,8 +1905,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Quadratische oder sechseckige Regionen gleicher Größe erzeugen.</translation>
   </message>
   <message>
-   <source>Method and size: aether (as published), aether-small (a laptop, minutes), aether-tiny (a test, seconds), or a JSON file of your own in the form of those in resources/presets.</source>
-   <translation>Methode und Größe: aether (wie veröffentlicht), aether-small (ein Laptop, Minuten), aether-tiny (ein Versuch, Sekunden), oder eine eigene JSON-Datei in der Form derer in resources/presets.</translation>
+   <source>Method and size. AETHER learns from points of interest and an embedding raster; ReFound from points, imagery or both; UrbanCLIP from imagery and captions; UrbanLN from imagery or street views, and captions; UrbanMFM from points, roads, buildings, imagery and street views, as many as there are. '-tiny' shows in seconds whether the layers fit together, '-small' is for a laptop, and the plain name is the method as published. Or a JSON file of your own, in the form of those in resources/presets.</source>
+   <translation>Methode und Größe. AETHER lernt aus POIs und einem Embedding-Raster; ReFound aus POIs, Bilddaten oder beidem; UrbanCLIP aus Bilddaten und Beschreibungen; UrbanLN aus Bilddaten oder Straßenbildern, und Beschreibungen; UrbanMFM aus POIs, Straßen, Gebäuden, Bilddaten und Straßenbildern, so vielen wie da sind. '-tiny' zeigt in Sekunden, ob die Layer zusammenpassen, '-small' ist für einen Laptop, und der Name allein ist die Methode wie veröffentlicht. Oder eine eigene JSON-Datei in der Form derer in resources/presets.</translation>
   </message>
   <message>
    <source>Method that the weights belong to.</source>
@@ -1903,10 +1919,6 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>More about the regions, such as flows of people: a table or layer with the ids of the regions and columns of numbers, or of lists of numbers.</source>
    <translation>Mehr über die Regionen, wie Ströme von Menschen: eine Tabelle oder ein Layer mit den Kennungen der Regionen und Spalten von Zahlen oder von Listen von Zahlen.</translation>
-  </message>
-  <message>
-   <source>More embeddings to compare with, each a path or name=path.</source>
-   <translation>Weitere Embeddings zum Vergleich, jedes ein Pfad oder Name=Pfad.</translation>
   </message>
   <message>
    <source>Most requests a minute to an endpoint. No limit when not given.</source>
@@ -1937,14 +1949,6 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Zahl der Cluster von K-Means. Ohne Angabe die mit der besten mittleren Silhouette.</translation>
   </message>
   <message>
-   <source>Number of different splits.</source>
-   <translation>Zahl verschiedener Aufteilungen.</translation>
-  </message>
-  <message>
-   <source>Number of folds.</source>
-   <translation>Zahl der Teile.</translation>
-  </message>
-  <message>
    <source>Number of folds. When not given, one for each block, which makes the narrowest intervals, of a linear model of a number; else 5, for the sake of time.</source>
    <translation>Zahl der Teile. Ohne Angabe bei einem linearen Modell einer Zahl einer je Block, was die schmalsten Intervalle gibt; sonst 5, der Zeit wegen.</translation>
   </message>
@@ -1953,16 +1957,24 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Zahl der ähnlichsten Regionen in der Liste.</translation>
   </message>
   <message>
-   <source>Number of spatial blocks.</source>
-   <translation>Zahl räumlicher Blöcke.</translation>
+   <source>Number of parts that the blocks are dealt to; each part is predicted by probes trained on the others.</source>
+   <translation>Zahl der Teile, auf die die Blöcke verteilt werden; jeder Teil wird von Sonden vorhergesagt, die auf den anderen trainiert sind.</translation>
+  </message>
+  <message>
+   <source>Number of random splits into folds. Scores are the mean over them, with an interval.</source>
+   <translation>Zahl zufälliger Aufteilungen. Die Werte sind das Mittel darüber, mit einem Intervall.</translation>
+  </message>
+  <message>
+   <source>Number of spatial blocks: groups of neighbouring regions, each held out as a whole.</source>
+   <translation>Zahl räumlicher Blöcke: Gruppen benachbarter Regionen, die jeweils im Ganzen zurückgehalten werden.</translation>
   </message>
   <message>
    <source>Numbers of the red, green and blue band, from 1, such as 4 3 2. The first three when not given.</source>
    <translation>Nummern des roten, grünen und blauen Bandes, ab 1, wie 4 3 2. Ohne Angabe die ersten drei.</translation>
   </message>
   <message>
-   <source>Of AETHER: text encoder that the weights were trained with, needed for search by text. See 'train'.</source>
-   <translation>Bei AETHER: Text-Encoder, mit dem die Gewichte trainiert wurden, nötig für die Suche mit Text. Siehe 'train'.</translation>
+   <source>Of AETHER: text encoder that the weights were trained with, needed for search by text. Named as for training.</source>
+   <translation>Bei AETHER: Text-Encoder, mit dem die Gewichte trainiert wurden, nötig für die Suche mit Text. Benannt wie beim Training.</translation>
   </message>
   <message>
    <source>Of ReFound: attention heads, which the weights do not tell; of width 64, as published, when not given.</source>
@@ -1989,8 +2001,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Bei allen außer AETHER: Tokenizer, mit dem die Gewichte trainiert wurden, ein Hugging-Face-Ordner oder eine Kennung. Ohne Angabe wie veröffentlicht: bert-base-chinese bei ReFound, der von CLIP bei UrbanCLIP, und bei UrbanLN der des CLIP selbst.</translation>
   </message>
   <message>
-   <source>Outlines of points of interest, such as buildings: a polygon layer. Shapes and areas are read, and the tags of OpenStreetMap; other columns are not.</source>
-   <translation>Umrisse von POIs, wie Gebäude: ein Polygonlayer. Gelesen werden Formen und Flächen und die Tags von OpenStreetMap, andere Spalten nicht.</translation>
+   <source>Outlines of buildings or other places: a polygon layer. Shapes and areas are read, and the tags of OpenStreetMap; other columns are not.</source>
+   <translation>Umrisse von Gebäuden oder anderen Orten: ein Polygonlayer. Gelesen werden Formen und Flächen und die Tags von OpenStreetMap, andere Spalten nicht.</translation>
   </message>
   <message>
    <source>PNG map to write: points coloured by the first three principal components.</source>
@@ -2009,20 +2021,12 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Durchgänge durch die Beispiele. Ohne Angabe die der Voreinstellung.</translation>
   </message>
   <message>
-   <source>Picture from above: a raster with red, green and blue bands, in any coordinate reference system.</source>
-   <translation>Bild von oben: ein Raster mit rotem, grünem und blauem Band, in beliebigem Koordinatenbezugssystem.</translation>
-  </message>
-  <message>
-   <source>Points of interest: any point layer, or a CSV or Parquet table with longitude and latitude. Polygons and lines count as a point inside them.</source>
-   <translation>Points of Interest: ein Punktlayer, oder eine CSV- oder Parquet-Tabelle mit Länge und Breite. Polygone und Linien zählen als ein Punkt in ihnen.</translation>
-  </message>
-  <message>
    <source>Points that are looked at, as a layer of some of the points of interest: they are found again by place and name. In QGIS choose the same layer and 'selected features only', or a filter.</source>
    <translation>Punkte, die betrachtet werden, als Layer einiger der POIs: Sie werden nach Ort und Namen wiedergefunden. Wählen Sie in QGIS denselben Layer und 'nur gewählte Objekte', oder einen Filter.</translation>
   </message>
   <message>
-   <source>Polygons that receive an embedding each. Without them a grid over the raster is made, or over the points.</source>
-   <translation>Polygone, die je ein Embedding bekommen. Ohne sie wird ein Gitter über dem Raster oder über den Punkten angelegt.</translation>
+   <source>Points whose attention is shown, of the kind that the model was trained on: a point layer, or a CSV or Parquet table with longitude and latitude. A polygon or line counts as a point inside it.</source>
+   <translation>Punkte, deren Aufmerksamkeit gezeigt wird, von der Art, auf der das Modell trainiert wurde: ein Punktlayer, oder eine CSV- oder Parquet-Tabelle mit Länge und Breite. Ein Polygon oder eine Linie zählt als ein Punkt darin.</translation>
   </message>
   <message>
    <source>Polygons that the clusters are drawn on and described by. Without them, the layer of the embeddings.</source>
@@ -2065,16 +2069,16 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>ReFound oder UrbanCLIP zum Feinabstimmen; oder eines, das hier feinabgestimmt wurde und ohne Lernen vorhersagt.</translation>
   </message>
   <message>
-   <source>Region embeddings written by 'embed', in any of its formats.</source>
-   <translation>Embeddings der Regionen, die 'embed' geschrieben hat, in jedem seiner Formate.</translation>
+   <source>Region embeddings that the checkpoint made, in any format that UrbanFM writes.</source>
+   <translation>Embeddings der Regionen, die mit diesem Checkpoint berechnet wurden, in jedem Format, das UrbanFM schreibt.</translation>
+  </message>
+  <message>
+   <source>Region polygons. Without them a grid is laid over the raster, or over the points.</source>
+   <translation>Polygone der Regionen. Ohne sie wird ein Gitter über das Raster oder über die Punkte gelegt.</translation>
   </message>
   <message>
    <source>Regions shown in the report, drawn at random.</source>
    <translation>Regionen, die der Bericht zeigt, zufällig gezogen.</translation>
-  </message>
-  <message>
-   <source>Roads: any line layer, in OpenStreetMap's scheme or not. Lines are cut where they meet on one level.</source>
-   <translation>Straßen: ein Linienlayer, im Schema von OpenStreetMap oder nicht. Linien werden geschnitten, wo sie sich auf einer Ebene treffen.</translation>
   </message>
   <message>
    <source>Rows of the points that are looked at, in their layer or table, counted from 0.</source>
@@ -2083,6 +2087,14 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>Samples (when training) or pixels (when embedding) computed at once. The preset's, or 65536 pixels, when not given.</source>
    <translation>Beispiele (beim Training) oder Pixel (beim Einbetten), die auf einmal gerechnet werden. Ohne Angabe wie in der Voreinstellung, oder 65536 Pixel.</translation>
+  </message>
+  <message>
+   <source>Satellite or aerial imagery that they look at: a raster with red, green and blue bands, in any coordinate reference system.</source>
+   <translation>Luft- oder Satellitenbild, das sie ansehen: ein Raster mit rotem, grünem und blauem Band, in beliebigem Koordinatenbezugssystem.</translation>
+  </message>
+  <message>
+   <source>Satellite or aerial imagery: a raster with red, green and blue bands, in any coordinate reference system.</source>
+   <translation>Luft- oder Satellitenbild: ein Raster mit rotem, grünem und blauem Band, in beliebigem Koordinatenbezugssystem.</translation>
   </message>
   <message>
    <source>Say what a checkpoint is, what it needs and what it gives.</source>
@@ -2105,8 +2117,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Form der Gitterzellen.</translation>
   </message>
   <message>
-   <source>Share of regions whose number its interval is to hold.</source>
-   <translation>Anteil der Regionen, deren Zahl in ihrem Intervall liegen soll.</translation>
+   <source>Share of regions whose true value the interval is to contain.</source>
+   <translation>Anteil der Regionen, deren wahrer Wert in ihrem Intervall liegen soll.</translation>
   </message>
   <message>
    <source>Shares of the labels that probes learn from, such as 1, 0.5 and 0.1; more than one give a curve. All labels are always scored.</source>
@@ -2161,12 +2173,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Schrittweite des Optimierers. Ohne Angabe die der Voreinstellung.</translation>
   </message>
   <message>
-   <source>Street views: a point layer, or a table with longitude and latitude, with a column that names the picture file of each point. Panoramas, twice as wide as high, are cut into four views.</source>
-   <translation>Straßenbilder: ein Punktlayer, oder eine Tabelle mit Länge und Breite, mit einer Spalte, die die Bilddatei jedes Punktes nennt. Panoramen, doppelt so breit wie hoch, werden in vier Ansichten geschnitten.</translation>
-  </message>
-  <message>
-   <source>Table to write, .parquet or .csv: what the language teacher was told of each region, to be read and corrected. An edited one is taken with --overrides language_teacher=table:FILE.</source>
-   <translation>Tabelle, die geschrieben wird, .parquet oder .csv: was dem Sprachlehrer über jede Region gesagt wurde, zum Lesen und Verbessern. Eine bearbeitete wird mit --overrides language_teacher=table:FILE genommen.</translation>
+   <source>Table to write, .parquet or .csv: what the language teacher was told of each region, to be read and corrected. An edited one is taken by the change to the preset language_teacher=table:FILE.</source>
+   <translation>Tabelle, die geschrieben wird, .parquet oder .csv: was dem Sprachlehrer über jede Region gesagt wurde, zum Lesen und Verbessern. Eine bearbeitete wird durch die Änderung der Voreinstellung language_teacher=table:FILE genommen.</translation>
   </message>
   <message>
    <source>Table to write, .parquet, .arrow or .csv: id, score, rank, percentile and whether the region was chosen.</source>
@@ -2175,10 +2183,6 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>Table with more labels, joined to the regions by id.</source>
    <translation>Tabelle mit weiteren bekannten Werten, über die Kennung mit den Regionen verbunden.</translation>
-  </message>
-  <message>
-   <source>Targets that count inhabitants, or are their density, are also scored for regions with at least so many; 0 for not.</source>
-   <translation>Zielgrößen, die Einwohner zählen oder deren Dichte sind, werden auch für Regionen mit mindestens so vielen bewertet; 0 für nicht.</translation>
   </message>
   <message>
    <source>Task of the targets that do not name their own. 'auto': numbers are regression, two values binary, texts multi-class, several columns shares of a whole.</source>
@@ -2249,8 +2253,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Veröffentlichte Gewichte in einen Checkpoint umwandeln.</translation>
   </message>
   <message>
-   <source>Vectors of the regions to choose from: what 'embed' wrote, or any table with columns of numbers.</source>
-   <translation>Vektoren der Regionen, aus denen gewählt wird: was 'embed' geschrieben hat, oder eine Tabelle mit Zahlenspalten.</translation>
+   <source>Vectors of the regions to choose from: embeddings of UrbanFM, or any table with an id and columns of numbers.</source>
+   <translation>Vektoren der Regionen, aus denen gewählt wird: Embeddings von UrbanFM, oder eine Tabelle mit einer Kennung und Zahlenspalten.</translation>
   </message>
   <message>
    <source>What is done to the vectors first: 'none', as embeddings need; 'unit' makes them equally long; 'standard' gives each dimension the same spread, for tables of other numbers.</source>
@@ -2269,20 +2273,24 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Was lernt: 'linear' (Ridge-, logistische oder Softmax-Regression), 'mlp' (ein Netz aus zwei Schichten) oder 'finetune' (ein trainiertes ReFound oder UrbanCLIP lernt weiter, was dessen Checkpoint und Layer braucht, und Zeit).</translation>
   </message>
   <message>
+   <source>What receives an embedding each: a layer of points, or of polygons such as buildings, or a CSV or Parquet table with longitude and latitude.</source>
+   <translation>Was je ein Embedding bekommt: ein Layer von Punkten, oder von Polygonen wie Gebäuden, oder eine CSV- oder Parquet-Tabelle mit Länge und Breite.</translation>
+  </message>
+  <message>
    <source>What regions are compared with: the 'mean' of the chosen ones, their 'medoid' (the one most like the others), or the nearest of them ('max').</source>
    <translation>Womit Regionen verglichen werden: mit dem Mittel der gewählten ('mean'), ihrem Medoid ('medoid', der den anderen am ähnlichsten ist) oder der nächsten von ihnen ('max').</translation>
   </message>
   <message>
-   <source>What to cluster: what 'embed' wrote, or any table with an id and columns of numbers.</source>
-   <translation>Was gruppiert wird: was 'embed' geschrieben hat, oder eine Tabelle mit einer Kennung und Zahlenspalten.</translation>
+   <source>What to cluster: embeddings of UrbanFM, or any table with an id and columns of numbers.</source>
+   <translation>Was gruppiert wird: Embeddings von UrbanFM, oder eine Tabelle mit einer Kennung und Zahlenspalten.</translation>
   </message>
   <message>
    <source>What to look for, in words, such as: quiet streets near a park.</source>
    <translation>Wonach gesucht wird, in Worten, wie: quiet streets near a park.</translation>
   </message>
   <message>
-   <source>What to predict from: what 'embed' wrote, or any table with an id and columns of numbers. Not needed to fine-tune.</source>
-   <translation>Woraus vorhergesagt wird: was 'embed' geschrieben hat, oder eine Tabelle mit einer Kennung und Zahlenspalten. Zum Feinabstimmen nicht nötig.</translation>
+   <source>What to predict from: embeddings of UrbanFM, or any table with an id and columns of numbers. Not needed to fine-tune.</source>
+   <translation>Woraus vorhergesagt wird: Embeddings von UrbanFM, oder eine Tabelle mit einer Kennung und Zahlenspalten. Zum Feinabstimmen nicht nötig.</translation>
   </message>
   <message>
    <source>What to predict, separated by commas: a column (price), its logarithm (log:price), a density (log:population/km2), a column with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c).</source>
@@ -2325,8 +2333,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Mit einem Checkpoint wird eingebettet. Ohne einen wird zuerst die Voreinstellung auf denselben Layern trainiert und dieser Checkpoint behalten.</translation>
   </message>
   <message>
-   <source>With a model of UrbanMFM a place is what its tags, its outline and the street views around it say, seen with the places around it; with one of AETHER, what its text says and what surrounds it in the embedding raster. The result is what 'embed' writes of regions: clusters, similar places and predictions, such as what a building is for, are made from it in the same way. Where the points of interest are polygons, such as buildings, the result has the polygons.</source>
-   <translation>Bei einem Modell von UrbanMFM ist ein Ort das, was seine Tags, sein Umriss und die Straßenbilder um ihn sagen, zusammen mit den Orten in seiner Umgebung; bei einem von AETHER das, was sein Text sagt und was ihn im Embedding-Raster umgibt. Das Ergebnis ist das, was 'embed' für Regionen schreibt: Cluster, ähnliche Orte und Vorhersagen, etwa wofür ein Gebäude da ist, entstehen daraus auf gleiche Weise. Sind die Points of Interest Polygone, wie Gebäude, so hat das Ergebnis diese Polygone.</translation>
+   <source>With a model of UrbanMFM a place is what its tags, its outline and the street views around it say, seen with the places around it; with one of AETHER, what its text says and what surrounds it in the embedding raster. The result is like that of regions: clusters, similar places and predictions, such as what a building is for, are made from it in the same way. Where the points of interest are polygons, such as buildings, the result has the polygons.</source>
+   <translation>Bei einem Modell von UrbanMFM ist ein Ort das, was seine Tags, sein Umriss und die Straßenbilder um ihn sagen, zusammen mit den Orten in seiner Umgebung; bei einem von AETHER das, was sein Text sagt und was ihn im Embedding-Raster umgibt. Das Ergebnis ist wie das der Regionen: Cluster, ähnliche Orte und Vorhersagen, etwa wofür ein Gebäude da ist, entstehen daraus auf gleiche Weise. Sind die Points of Interest Polygone, wie Gebäude, so hat das Ergebnis diese Polygone.</translation>
   </message>
   <message>
    <source>Write a Cloud-Optimized GeoTIFF, with overviews and in the order that suits reading over a network. Takes twice the time of writing.</source>

@@ -171,9 +171,7 @@ def test_attention_goes_back_to_points_and_regions(
 def test_attention_needs_points_and_imagery_and_no_shapefile(
     fake: Fake, pois: QgsVectorLayer, raster: str, checkpoint: str, context: QgsProcessingContext
 ) -> None:
-    assert "points of interest and imagery" in refusal(
-        AttentionMaps, {"CHECKPOINT": checkpoint, "POIS": pois.id()}, context
-    )
+    assert "IMAGERY" in refusal(AttentionMaps, {"CHECKPOINT": checkpoint, "POIS": pois.id()}, context)
     given = {"CHECKPOINT": checkpoint, "POIS": pois.id(), "IMAGERY": raster, "POIS_OUT": "/tmp/points.shp"}
     assert "GeoPackage" in refusal(AttentionMaps, given, context)
 

@@ -147,7 +147,8 @@ def test_the_plugin_imports_qgis_the_standard_library_and_itself_only() -> None:
             for name in names:
                 top = name.split(".")[0]
                 inside_worker = path.name == "bootstrap.py" and top == "urbanfm_core"
-                if top != "qgis" and top not in sys.stdlib_module_names and not inside_worker:
+                # Processing, too, is a part of QGIS.
+                if top not in {"qgis", "processing", *sys.stdlib_module_names} and not inside_worker:
                     foreign.append(f"{path.name}: {name}")
                 if top in ("PyQt5", "PyQt6"):
                     foreign.append(f"{path.name}: {name}")

@@ -103,5 +103,5 @@ def test_nothing_chosen_is_refused(
 ) -> None:
     message = refusal(FindSimilarRegions, {"EMBEDDINGS": regions.id(), "OUT": MEMORY, **empty}, context)
     assert "Choose regions" in message and "selected features only" in message
-    assert "Give the embeddings" in refusal(FindSimilarRegions, {"IDS": "a", "OUT": MEMORY}, context)
-    assert "Give region embeddings" in refusal(ClusterRegions, {"OUT": MEMORY}, context)
+    assert "EMBEDDINGS" in refusal(FindSimilarRegions, {"IDS": "a", "OUT": MEMORY}, context)
+    assert "EMBEDDINGS" in refusal(ClusterRegions, {"OUT": MEMORY}, context)

@@ -43,7 +43,7 @@ def test_clusters_of_points_are_points(fake: Fake, pois: QgsVectorLayer, context
 def test_it_says_what_is_missing_and_has_a_page(
     pois: QgsVectorLayer, checkpoint: str, context: QgsProcessingContext
 ) -> None:
-    assert "Give the points of interest" in refusal(EmbedPois, {"CHECKPOINT": checkpoint, "OUT": MEMORY}, context)
+    assert "POIS" in refusal(EmbedPois, {"CHECKPOINT": checkpoint, "OUT": MEMORY}, context)
     shapefile = {"CHECKPOINT": checkpoint, "POIS": pois.id(), "OUT": "/tmp/points.shp"}
     assert "GeoPackage" in refusal(EmbedPois, shapefile, context)
     assert resource("help", "embedpois.html").is_file() and EmbedPois().groupId() == "embeddings"

@@ -29,7 +29,20 @@ def param(
     output: bool = False,
     **limits: Any,
 ) -> Any:
-    """A stage parameter. `of` names the parameter whose layer a field belongs to; `limits` are pydantic's ge, gt, le."""
+    """A stage parameter.
+
+    Args:
+        default: Value when nothing is given.
+        help: Sentences for people.
+        label: Name in a dialog.
+        kind: Which input widget it needs.
+        unit: Of a number.
+        of: Names of the parameters whose layers its fields belong to, parted by blanks: those of the first that is given.
+            Of a text or list, fields that a dialog offers for it.
+        advanced: Whether a dialog shows it only when asked.
+        output: Whether it names something to write.
+        **limits: Pydantic's ge, gt, le and so on.
+    """
     extra: dict[str, Any] = {
         "label": label,
         "kind": kind,

@@ -12,8 +12,8 @@ from urbanfm_core.parameters.base import Stage, param
 class PoiInputs(Stage):
     pois: str | None = param(
         None,
-        "Points of interest: any point layer, or a CSV or Parquet table with longitude and latitude. Polygons and lines "
-        "count as a point inside them.",
+        "Any point layer, or a CSV or Parquet table with longitude and latitude. A polygon or line counts as a point inside "
+        "it.",
         label="Points of interest",
         kind="points",
     )
@@ -63,6 +63,7 @@ class TagColumns(Stage):
         "look like tags when not given. For methods that read tags (UrbanMFM); leave out what is to be predicted.",
         label="Tag fields",
         kind="list",
+        of="pois",
         advanced=True,
     )
 
@@ -88,7 +89,7 @@ class EmbeddingRasterInputs(Stage):
 class ImageryInputs(Stage):
     imagery: str | None = param(
         None,
-        "Picture from above: a raster with red, green and blue bands, in any coordinate reference system.",
+        "Satellite or aerial imagery: a raster with red, green and blue bands, in any coordinate reference system.",
         label="Imagery",
         kind="raster",
     )
@@ -106,7 +107,7 @@ class CaptionFile(Stage):
     captions: str | None = param(
         None,
         "Captions of pictures: a Parquet, JSON or CSV file, or a layer, with one or many per picture. A layer of regions "
-        "with a column of text counts as one caption for the picture from above of each region.",
+        "with a column of text counts as one caption for the imagery of each region.",
         label="Captions",
         kind="file",
     )
@@ -122,8 +123,8 @@ class CaptionFile(Stage):
 class StreetViewInputs(Stage):
     streetview: str | None = param(
         None,
-        "Street views: a point layer, or a table with longitude and latitude, with a column that names the picture file "
-        "of each point. Panoramas, twice as wide as high, are cut into four views.",
+        "A point layer, or a table with longitude and latitude, with a column that names the picture file of each point. "
+        "Panoramas, twice as wide as high, are cut into four views.",
         label="Street views",
         kind="file",
     )
@@ -136,7 +137,7 @@ class CaptionInputs(CaptionFile, StreetViewInputs):
 class NetworkInputs(Stage):
     roads: str | None = param(
         None,
-        "Roads: any line layer, in OpenStreetMap's scheme or not. Lines are cut where they meet on one level.",
+        "Any line layer, in OpenStreetMap's scheme or not. Lines are connected where they meet on one level.",
         label="Roads",
         kind="layer",
     )
@@ -151,8 +152,8 @@ class NetworkInputs(Stage):
     )
     buildings: str | None = param(
         None,
-        "Outlines of points of interest, such as buildings: a polygon layer. Shapes and areas are read, and the tags of "
-        "OpenStreetMap; other columns are not.",
+        "Outlines of buildings or other places: a polygon layer. Shapes and areas are read, and the tags of OpenStreetMap; "
+        "other columns are not.",
         label="Buildings",
         kind="polygons",
     )
@@ -204,6 +205,7 @@ class EmbeddingsId(Stage):
         "Column of the region ids in the embeddings. Guessed when not given.",
         label="Id field of the embeddings",
         kind="text",
+        of="embeddings",
         advanced=True,
     )
     embeddings_columns: list[str] = param(
@@ -220,7 +222,7 @@ class EmbeddingsId(Stage):
 class RegionInputs(RegionId):
     regions: str | None = param(
         None,
-        "Polygons that receive an embedding each. Without them a grid over the raster is made, or over the points.",
+        "Region polygons. Without them a grid is laid over the raster, or over the points.",
         label="Regions",
         kind="polygons",
     )

@@ -17,6 +17,7 @@ class TargetParams(Stage):
         "(log:population/km2), a column with its task (zone:multiclass), or shares of a whole (occ_*, or a+b+c).",
         label="Targets",
         kind="list",
+        of="regions embeddings",
     )
     task: Literal["auto", "regression", "binary", "multiclass", "distribution"] = param(
         "auto",
@@ -36,11 +37,26 @@ class LabelInputs(TargetParams, LabelTables):
 
 
 class BlockParams(Stage):
-    blocks: int = param(25, "Number of spatial blocks.", label="Blocks", kind="integer", ge=2, advanced=True)
+    blocks: int = param(
+        25,
+        "Number of spatial blocks: groups of neighbouring regions, each held out as a whole.",
+        label="Blocks",
+        kind="integer",
+        ge=2,
+        advanced=True,
+    )
 
 
 class FoldParams(BlockParams):
-    folds: int = param(5, "Number of folds.", label="Folds", kind="integer", ge=2, le=50, advanced=True)
+    folds: int = param(
+        5,
+        "Number of parts that the blocks are dealt to; each part is predicted by probes trained on the others.",
+        label="Folds",
+        kind="integer",
+        ge=2,
+        le=50,
+        advanced=True,
+    )
 
     @model_validator(mode="after")
     def _blocks_fill_folds(self) -> FoldParams:
@@ -50,7 +66,14 @@ class FoldParams(BlockParams):
 
 
 class ProbeChoice(FoldParams):
-    seeds: int = param(5, "Number of different splits.", label="Seeds", kind="integer", ge=1, le=100)
+    seeds: int = param(
+        5,
+        "Number of random splits into folds. Scores are the mean over them, with an interval.",
+        label="Seeds",
+        kind="integer",
+        ge=1,
+        le=100,
+    )
     probes: Literal["all", "linear", "mlp"] = param(
         "all",
         "Which probes: linear (ridge, logistic, softmax), a network of two layers, or both, of which the better counts.",
@@ -70,9 +93,9 @@ class ProbeParams(ProbeChoice):
     )
     settled: float = param(
         1000.0,
-        "Targets that count inhabitants, or are their density, are also scored for regions with at least so many; 0 for "
-        "not.",
-        label="Settled from",
+        "Density from which a region counts as settled. Targets that count inhabitants, or are their density, are also "
+        "scored for settled regions alone; 0 for not.",
+        label="Settled regions from",
         kind="number",
         unit="inhabitants per km2",
         ge=0,

@@ -53,8 +53,11 @@ class ComputeParams(Stage):
 class TrainingParams(Stage):
     preset: str = param(
         "aether-small",
-        "Method and size: aether (as published), aether-small (a laptop, minutes), aether-tiny (a test, seconds), or a "
-        "JSON file of your own in the form of those in resources/presets.",
+        "Method and size. AETHER learns from points of interest and an embedding raster; ReFound from points, imagery or "
+        "both; UrbanCLIP from imagery and captions; UrbanLN from imagery or street views, and captions; UrbanMFM from "
+        "points, roads, buildings, imagery and street views, as many as there are. '-tiny' shows in seconds whether the "
+        "layers fit together, '-small' is for a laptop, and the plain name is the method as published. Or a JSON file of "
+        "your own, in the form of those in resources/presets.",
         label="Preset",
         kind="choice",
     )
@@ -100,7 +103,7 @@ class DescriptionsOutput(Stage):
     descriptions_out: str | None = param(
         None,
         "Table to write, .parquet or .csv: what the language teacher was told of each region, to be read and corrected. "
-        "An edited one is taken with --overrides language_teacher=table:FILE.",
+        "An edited one is taken by the change to the preset language_teacher=table:FILE.",
         label="Descriptions of the regions",
         kind="file",
         output=True,

@@ -80,7 +80,10 @@ def checked(model: type[StageType], values: dict[str, Any], where: str, hint: st
         lines = []
         for item in error.errors():
             name = ".".join(str(part) for part in item["loc"])
-            found = "" if item["type"] in ("missing", "value_error") else f" (found {item['input']!r})"
+            if item["type"] == "missing":
+                lines.append(f"give {name}, which is not optional")
+                continue
+            found = "" if item["type"] == "value_error" else f" (found {item['input']!r})"
             lines.append(f"{name and name + ': '}{item['msg'].removeprefix('Value error, ')}{found}")
         raise ConfigError(f"{where}: " + "; ".join(lines) + ".", hint) from error
 

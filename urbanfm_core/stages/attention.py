@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
-
 from urbanfm_core.parameters import (
     ComputeParams,
     ImageryInputs,
@@ -28,6 +26,18 @@ class AttendStage(ComputeParams, ImageryInputs, PoiInputs, RegionInputs):
         help="Trained model with attention between points and imagery: one of ReFound.",
         label="Checkpoint",
         kind="checkpoint",
+    )
+    pois: str = param(
+        help="Points whose attention is shown, of the kind that the model was trained on: a point layer, or a CSV or Parquet "
+        "table with longitude and latitude. A polygon or line counts as a point inside it.",
+        label="Points of interest",
+        kind="points",
+    )
+    imagery: str = param(
+        help="Satellite or aerial imagery that they look at: a raster with red, green and blue bands, in any coordinate "
+        "reference system.",
+        label="Imagery",
+        kind="raster",
     )
     categories: list[str] = param(
         [],
@@ -94,10 +104,3 @@ class AttendStage(ComputeParams, ImageryInputs, PoiInputs, RegionInputs):
     report: str | None = param(
         None, "HTML page to write, with pictures of some regions.", label="Report", kind="file", output=True
     )
-
-    @model_validator(mode="after")
-    def _something_to_look_at(self) -> AttendStage:
-        missing = [name for name in ("pois", "imagery") if getattr(self, name) is None]
-        if missing:
-            raise ValueError(f"give {' and '.join(missing)}: attention goes from points of interest to imagery")
-        return self

@@ -24,7 +24,7 @@ class ImportCheckpointStage(Stage):
     )
     text_encoder: str | None = param(
         None,
-        "Of AETHER: text encoder that the weights were trained with, needed for search by text. See 'train'.",
+        "Of AETHER: text encoder that the weights were trained with, needed for search by text. Named as for training.",
         label="Text encoder",
         kind="text",
         advanced=True,

@@ -38,14 +38,14 @@ class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs, 
 
     embeddings: list[str] | None = param(
         None,
-        "Embeddings to evaluate: what 'embed' wrote, or any table with an id and columns of numbers. Several are "
-        "compared; name=path gives one a name. Without any, the floors are scored alone.",
+        "Embeddings to evaluate: those of UrbanFM, or any table with an id and columns of numbers. On the command line "
+        "several are compared, and name=path gives one a name. Without any, the floors are scored alone.",
         label="Region embeddings",
         kind="embeddings",
     )
     compare: list[str] = param(
         [],
-        "More embeddings to compare with, each a path or name=path.",
+        "Files of more embeddings to compare with, each a path, or name=path to give it a name.",
         label="More embeddings",
         kind="list",
     )
@@ -167,7 +167,7 @@ class PredictStage(BlockParams, ComputeParams, ImageryInputs, PoiInputs, LabelTa
 
     embeddings: str | None = param(
         None,
-        "What to predict from: what 'embed' wrote, or any table with an id and columns of numbers. Not needed to "
+        "What to predict from: embeddings of UrbanFM, or any table with an id and columns of numbers. Not needed to "
         "fine-tune.",
         label="Region embeddings",
         kind="embeddings",
@@ -185,6 +185,7 @@ class PredictStage(BlockParams, ComputeParams, ImageryInputs, PoiInputs, LabelTa
         "task (zone:multiclass), or shares of a whole (occ_*, or a+b+c). A fine-tuned model knows it by itself.",
         label="Target",
         kind="text",
+        of="regions embeddings",
     )
     task: Literal["auto", "regression", "binary", "multiclass", "distribution"] = param(
         "auto",
@@ -207,7 +208,7 @@ class PredictStage(BlockParams, ComputeParams, ImageryInputs, PoiInputs, LabelTa
     )
     level: float = param(
         90.0,
-        "Share of regions whose number its interval is to hold.",
+        "Share of regions whose true value the interval is to contain.",
         label="Level of the intervals",
         kind="number",
         unit="%",

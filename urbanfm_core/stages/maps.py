@@ -19,9 +19,8 @@ class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
     interest and the fields that are over- or under-represented in it, gets a name from them, and always the same colour.
     """
 
-    embeddings: str | None = param(
-        None,
-        "What to cluster: what 'embed' wrote, or any table with an id and columns of numbers.",
+    embeddings: str = param(
+        help="What to cluster: embeddings of UrbanFM, or any table with an id and columns of numbers.",
         label="Region embeddings",
         kind="embeddings",
     )
@@ -85,6 +84,7 @@ class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
         "All fields of numbers when not given.",
         label="Fields to describe by",
         kind="list",
+        of="regions embeddings",
     )
     seed: int = param(
         0,
@@ -111,8 +111,6 @@ class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
 
     @model_validator(mode="after")
     def _number_of_the_right_kind(self) -> ClusterStage:
-        if self.embeddings is None:
-            raise ValueError("give region embeddings (embeddings) to cluster")
         if self.algorithm == "hdbscan" and self.clusters is not None:
             raise ValueError(
                 "HDBSCAN finds the number of clusters (clusters) itself; give the fewest regions (min_size)"
@@ -131,13 +129,17 @@ class SimilarStage(EmbeddingsId):
     the nearest of them. All regions are scored, exactly; a table of a million vectors need not fit in memory.
     """
 
-    embeddings: str | None = param(
-        None,
-        "Vectors of the regions to choose from: what 'embed' wrote, or any table with columns of numbers.",
+    embeddings: str = param(
+        help="Vectors of the regions to choose from: embeddings of UrbanFM, or any table with an id and columns of numbers.",
         label="Region embeddings",
         kind="embeddings",
     )
-    ids: list[str] = param([], "Ids of the chosen regions.", label="Ids of the chosen regions", kind="list")
+    ids: list[str] = param(
+        [],
+        "Ids of chosen regions, one a line in a dialog. With a layer too, the regions of both are chosen.",
+        label="Ids of the chosen regions",
+        kind="list",
+    )
     chosen: str | None = param(
         None,
         "The chosen regions as a layer: in QGIS the layer of the embeddings with 'selected features only', or drawn "
@@ -163,6 +165,7 @@ class SimilarStage(EmbeddingsId):
         "Column of the region ids in the embeddings of the other city. Guessed when not given.",
         label="Id field of the other city",
         kind="text",
+        of="other",
         advanced=True,
     )
     top: int = param(
@@ -194,8 +197,6 @@ class SimilarStage(EmbeddingsId):
 
     @model_validator(mode="after")
     def _something_to_be_like(self) -> SimilarStage:
-        if self.embeddings is None:
-            raise ValueError("give region embeddings (embeddings) to compare")
         if not self.ids and self.chosen is None:
             raise ValueError("choose regions: by their ids (ids), or as a layer (chosen)")
         if self.table is not None and not self.table.lower().endswith(TABLE_SUFFIXES):
@@ -222,7 +223,7 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
     )
     embeddings: str | None = param(
         None,
-        "Region embeddings written by 'embed', in any of its formats.",
+        "Region embeddings that the checkpoint made, in any format that UrbanFM writes.",
         label="Region embeddings",
         kind="embeddings",
     )

@@ -19,15 +19,21 @@ class EmbedPoisStage(ComputeParams, StreetViewInputs, NetworkInputs, EmbeddingRa
     """Give every point of interest, or every building, a vector of its own.
 
     With a model of UrbanMFM a place is what its tags, its outline and the street views around it say, seen with the places
-    around it; with one of AETHER, what its text says and what surrounds it in the embedding raster. The result is what
-    'embed' writes of regions: clusters, similar places and predictions, such as what a building is for, are made from
-    it in the same way. Where the points of interest are polygons, such as buildings, the result has the polygons.
+    around it; with one of AETHER, what its text says and what surrounds it in the embedding raster. The result is like that
+    of regions: clusters, similar places and predictions, such as what a building is for, are made from it in the same way.
+    Where the points of interest are polygons, such as buildings, the result has the polygons.
     """
 
     checkpoint: str = param(
         help="Trained model of UrbanMFM or AETHER.",
         label="Checkpoint",
         kind="checkpoint",
+    )
+    pois: str = param(
+        help="What receives an embedding each: a layer of points, or of polygons such as buildings, or a CSV or Parquet "
+        "table with longitude and latitude.",
+        label="Points of interest",
+        kind="points",
     )
     poi_id: str | None = param(
         None,
