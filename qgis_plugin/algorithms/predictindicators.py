@@ -40,7 +40,7 @@ class PredictIndicators(UrbanFMAlgorithm):
     def check_together(self, parameters: dict[str, Any]) -> str:
         tuning = self._tunes(parameters)
         if tuning and not given(parameters, "CHECKPOINT"):
-            return tr("Fine-tuning needs a trained ReFound: give its checkpoint.")
+            return tr("Fine-tuning needs a trained ReFound or UrbanCLIP: give its checkpoint.")
         if tuning and not given(parameters, "REGIONS"):
             return tr("Give the regions to predict for.")
         if tuning and not given(parameters, "POIS") and not given(parameters, "IMAGERY"):
@@ -66,15 +66,8 @@ class PredictIndicators(UrbanFMAlgorithm):
         return params
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
-        said = outcome.result
         tell_table(outcome, feedback)
-        if said.get("outside"):
-            feedback.pushWarning(
-                tr("{:,} of {:,} regions lie outside of what the model learned from.").format(
-                    said["outside"], said["regions"]
-                )
-            )
-        scores = said.get("scores") or {}
+        scores = outcome.result.get("scores") or {}
         return {**super().told(outcome, parameters, feedback), "SCORE": next(iter(scores.values()), None)}
 
     @staticmethod

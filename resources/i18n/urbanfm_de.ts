@@ -352,8 +352,8 @@
    <translation>Feinabgestimmter Checkpoint</translation>
   </message>
   <message>
-   <source>Fine-tuning needs a trained ReFound: give its checkpoint.</source>
-   <translation>Feinabstimmung braucht ein trainiertes ReFound: Geben Sie dessen Checkpoint an.</translation>
+   <source>Fine-tuning needs a trained ReFound or UrbanCLIP: give its checkpoint.</source>
+   <translation>Zum Feinabstimmen ist ein trainiertes ReFound oder UrbanCLIP nötig: Geben Sie seinen Checkpoint an.</translation>
   </message>
   <message>
    <source>First score: R2, AUC, F1 or KL</source>
@@ -880,8 +880,52 @@
    <translation>Regionen ohne Daten</translation>
   </message>
   <message>
-   <source>Report</source>
-   <translation>Bericht</translation>
+   <source>Report on similar regions</source>
+   <translation>Bericht über ähnliche Regionen</translation>
+  </message>
+  <message>
+   <source>Report on the attention</source>
+   <translation>Bericht über die Aufmerksamkeit</translation>
+  </message>
+  <message>
+   <source>Report on the captions</source>
+   <translation>Bericht über die Beschreibungen</translation>
+  </message>
+  <message>
+   <source>Report on the checkpoint</source>
+   <translation>Bericht über den Checkpoint</translation>
+  </message>
+  <message>
+   <source>Report on the clusters</source>
+   <translation>Bericht über die Cluster</translation>
+  </message>
+  <message>
+   <source>Report on the embeddings</source>
+   <translation>Bericht über die Embeddings</translation>
+  </message>
+  <message>
+   <source>Report on the environment</source>
+   <translation>Bericht über die Umgebung</translation>
+  </message>
+  <message>
+   <source>Report on the prediction</source>
+   <translation>Bericht über die Vorhersage</translation>
+  </message>
+  <message>
+   <source>Report on the raster</source>
+   <translation>Bericht über das Raster</translation>
+  </message>
+  <message>
+   <source>Report on the scores</source>
+   <translation>Bericht über die Bewertung</translation>
+  </message>
+  <message>
+   <source>Report on the search</source>
+   <translation>Bericht über die Suche</translation>
+  </message>
+  <message>
+   <source>Report on the training</source>
+   <translation>Bericht über das Training</translation>
   </message>
   <message>
    <source>Requests a minute</source>
@@ -1424,10 +1468,6 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>{:,} of {:,} regions have no data and so no vector.</source>
    <translation>{:,} von {:,} Regionen haben keine Daten und deshalb keinen Vektor.</translation>
-  </message>
-  <message>
-   <source>{:,} of {:,} regions lie outside of what the model learned from.</source>
-   <translation>{:,} von {:,} Regionen liegen außerhalb dessen, woraus das Modell gelernt hat.</translation>
   </message>
   <message>
    <source>{:,} regions are left out: their vectors cannot be read or differ in length.</source>

@@ -45,6 +45,9 @@ class Feedback(QgsProcessingFeedback):
     def pushInfo(self, info: str) -> None:
         self.infos.append(info)
 
+    def pushConsoleInfo(self, info: str) -> None:
+        self.infos.append(info)
+
     def pushWarning(self, warning: str) -> None:
         self.warnings.append(warning)
 

@@ -102,5 +102,9 @@ class AttendStage(ComputeParams, ImageryInputs, PoiInputs, RegionInputs):
         output=True,
     )
     report: str | None = param(
-        None, "HTML page to write, with pictures of some regions.", label="Report", kind="file", output=True
+        None,
+        "HTML page to write, with pictures of some regions.",
+        label="Report on the attention",
+        kind="file",
+        output=True,
     )

@@ -143,7 +143,7 @@ class CaptionStage(DescribingParams, CaptionInputs):
     report: str | None = param(
         None,
         "HTML report to write, with what each rule removed and examples.",
-        label="Report",
+        label="Report on the captions",
         kind="file",
         output=True,
     )
@@ -203,7 +203,11 @@ class DescribeStage(DescribingParams, CaptionFile):
         output=True,
     )
     report: str | None = param(
-        None, "HTML report to write, with a map and some captions.", label="Report", kind="file", output=True
+        None,
+        "HTML report to write, with a map and some captions.",
+        label="Report on the captions",
+        kind="file",
+        output=True,
     )
 
     @model_validator(mode="after")

@@ -75,4 +75,6 @@ class InspectStage(Stage):
     """Say what a checkpoint is, what it needs and what it gives."""
 
     checkpoint: str = param(help="Checkpoint to look at.", label="Checkpoint", kind="checkpoint")
-    report: str | None = param(None, "HTML report to write.", label="Report", kind="file", output=True)
+    report: str | None = param(
+        None, "HTML report to write.", label="Report on the checkpoint", kind="file", output=True
+    )

@@ -73,7 +73,9 @@ class EmbedStage(ComputeParams, TrainingParams, CityParams):
         output=True,
         advanced=True,
     )
-    report: str | None = param(None, "HTML report to write, with a map.", label="Report", kind="file", output=True)
+    report: str | None = param(
+        None, "HTML report to write, with a map.", label="Report on the embeddings", kind="file", output=True
+    )
     checkpoint_out: str | None = param(
         None,
         "Where to keep the checkpoint that was trained because none was given.",
@@ -135,5 +137,9 @@ class EmbedRasterStage(ComputeParams, EmbeddingRasterInputs, ImageryInputs):
     )
     out: str = param(help="GeoTIFF to write.", label="Embedding raster", kind="raster", output=True)
     report: str | None = param(
-        None, "HTML report to write, with a picture of the raster.", label="Report", kind="file", output=True
+        None,
+        "HTML report to write, with a picture of the raster.",
+        label="Report on the raster",
+        kind="file",
+        output=True,
     )

@@ -72,7 +72,9 @@ class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs, 
     out: str | None = param(
         None, "JSON file to write, with every score of every seed.", label="Scores", kind="file", output=True
     )
-    report: str | None = param(None, "HTML report to write, with pictures.", label="Report", kind="file", output=True)
+    report: str | None = param(
+        None, "HTML report to write, with pictures.", label="Report on the scores", kind="file", output=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -146,7 +148,11 @@ class AblateStage(
         output=True,
     )
     report: str | None = param(
-        None, "HTML report to write, with a plot of each sweep.", label="Report", kind="file", output=True
+        None,
+        "HTML report to write, with a plot of each sweep.",
+        label="Report on the ablation",
+        kind="file",
+        output=True,
     )
 
     @model_validator(mode="after")
@@ -281,7 +287,7 @@ class PredictStage(BlockParams, ComputeParams, ImageryInputs, PoiInputs, LabelTa
         output=True,
     )  # fmt: skip
     report: str | None = param(
-        None, "HTML report to write, with maps and scores.", label="Report", kind="file", output=True
+        None, "HTML report to write, with maps and scores.", label="Report on the prediction", kind="file", output=True
     )
     checkpoint_out: str | None = param(
         None,

@@ -8,4 +8,6 @@ from urbanfm_core.parameters import Stage, param
 class CheckStage(Stage):
     """Check this installation: interpreter, packages, device, text encoder, and what mends what is missing."""
 
-    report: str | None = param(None, "HTML report to write.", label="Report", kind="file", output=True)
+    report: str | None = param(
+        None, "HTML report to write.", label="Report on the environment", kind="file", output=True
+    )

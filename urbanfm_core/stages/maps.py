@@ -106,7 +106,11 @@ class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
         None, "JSON file to write, with the profile of each cluster.", label="Profiles", kind="file", output=True
     )
     report: str | None = param(
-        None, "HTML report to write, with a map and the profiles.", label="Report", kind="file", output=True
+        None,
+        "HTML report to write, with a map and the profiles.",
+        label="Report on the clusters",
+        kind="file",
+        output=True,
     )
 
     @model_validator(mode="after")
@@ -192,7 +196,11 @@ class SimilarStage(EmbeddingsId):
         output=True,
     )
     report: str | None = param(
-        None, "HTML report to write, with a map and the most similar regions.", label="Report", kind="file", output=True
+        None,
+        "HTML report to write, with a map and the most similar regions.",
+        label="Report on similar regions",
+        kind="file",
+        output=True,
     )
 
     @model_validator(mode="after")
@@ -258,7 +266,11 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
         output=True,
     )
     report: str | None = param(
-        None, "HTML report to write, with a map and the best regions.", label="Report", kind="file", output=True
+        None,
+        "HTML report to write, with a map and the best regions.",
+        label="Report on the search",
+        kind="file",
+        output=True,
     )
 
     @model_validator(mode="after")

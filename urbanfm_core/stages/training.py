@@ -21,5 +21,5 @@ class TrainStage(ComputeParams, TrainingParams, SeveralCities, DescriptionsOutpu
 
     out: str = param(help="Folder of the checkpoint to write.", label="Checkpoint", kind="checkpoint", output=True)
     report: str | None = param(
-        None, "HTML report to write, with the loss curve.", label="Report", kind="file", output=True
+        None, "HTML report to write, with the loss curve.", label="Report on the training", kind="file", output=True
     )

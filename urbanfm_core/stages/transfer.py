@@ -43,7 +43,7 @@ class TransferStage(ProbeChoice, TargetParams, ComputeParams, TrainingParams):
     report: str | None = param(
         None,
         "HTML report to write; tables in Markdown if the name ends in .md.",
-        label="Report",
+        label="Report on the transfer",
         kind="file",
         output=True,
     )
