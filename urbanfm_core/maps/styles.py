@@ -6,6 +6,8 @@ later: symbol properties are written as `Option` maps, which replaced the older 
 
 from __future__ import annotations
 
+import math
+
 # XML is written here, never read.
 import xml.etree.ElementTree as ET  # nosec B405
 from collections.abc import Sequence
@@ -133,6 +135,7 @@ def write_ranking_style(
     if len(edges) == 1:
         edges = np.repeat(edges, 2)
     classes = len(edges) - 1
+    texts = legend_numbers(edges)
     rules: list[tuple[str, str, str, str | None]] = []
     for index in range(classes - 1, -1, -1):
         parts = [f"{name} IS NOT NULL"]
@@ -141,9 +144,18 @@ def write_ranking_style(
         if index < classes - 1:
             parts.append(f"{name} < {float(edges[index + 1])!r}")
         colour = SCORE_COLOURS[round(index / (classes - 1) * (len(SCORE_COLOURS) - 1)) if classes > 1 else -1]
-        rules.append((" AND ".join(parts), f"{edges[index]:.3f} to {edges[index + 1]:.3f}", colour, None))
+        rules.append((" AND ".join(parts), f"{texts[index]} to {texts[index + 1]}", colour, None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
     _write(path, vector_style(rules, borders=len(score) <= _BORDERS_UP_TO, points=points))
+
+
+def legend_numbers(values: Sequence[float] | npt.NDArray[np.floating]) -> list[str]:
+    """Ascending numbers as a legend shows them: with as many decimals as tell neighbours apart, and no more."""
+    gaps = np.diff(values)
+    gaps = gaps[gaps > 0]
+    smallest = float(gaps.min()) if len(gaps) else abs(float(values[0])) / 1000 if len(values) else 0.0
+    decimals = min(max(0, -math.floor(math.log10(smallest))), 9) if smallest > 0 else 0
+    return [f"{value:,.{decimals}f}" for value in values]
 
 
 def class_colours(count: int) -> list[str]:
@@ -282,6 +294,8 @@ def _pseudocolour(low: float, high: float, *, fade: bool = False) -> ET.Element:
     colours = list(SCORE_COLOURS)
     steps = [step / (len(colours) - 1) for step in range(len(colours))]
     alphas = [round(255 * step) if fade else 255 for step in steps]
+    values = [low + step * (high - low) for step in steps]
+    texts = legend_numbers(values)
     renderer = ET.Element(
         "rasterrenderer",
         {
@@ -303,16 +317,15 @@ def _pseudocolour(low: float, high: float, *, fade: bool = False) -> ET.Element:
             "clip": "0",
             "minimumValue": repr(low),
             "maximumValue": repr(high),
-            "labelPrecision": "3",
+            "labelPrecision": str(len(texts[-1].partition(".")[2])),
         },
     )
     ramp = ET.SubElement(shader, "colorramp", {"type": "gradient", "name": "[source]"})
     shades = [rgba(colour, alpha) for colour, alpha in zip(colours, alphas, strict=True)]
     stops = ":".join(f"{step:.6f};{shade}" for step, shade in zip(steps[1:-1], shades[1:-1], strict=True))
     options(ramp, {"color1": shades[0], "color2": shades[-1], "discrete": "0", "stops": stops})
-    for step, colour, alpha in zip(steps, colours, alphas, strict=True):
-        value = low + step * (high - low)
-        item = {"value": repr(value), "label": f"{value:.3f}", "color": colour, "alpha": str(alpha)}
+    for value, text, colour, alpha in zip(values, texts, colours, alphas, strict=True):
+        item = {"value": repr(value), "label": text, "color": colour, "alpha": str(alpha)}
         ET.SubElement(shader, "item", item)
     return _raster_style(renderer)
 
