@@ -22,7 +22,7 @@ class EvaluateEmbeddings(UrbanFMAlgorithm):
     STAGE = "evaluate"
     TITLE = "Evaluate embeddings"
     GROUP = ANALYSIS
-    TAGS = ("probe", "score", "accuracy", "r2", "baseline", "cross-validation", "predict")
+    TAGS = ("probe", "score", "accuracy", "r2", "baseline", "cross-validation", "predict", "transfer")
     FIRST = ("embeddings", "regions", "targets", "task", "pois", "embedding_raster", "imagery")
     BY_DEFAULT = ("report",)
     NUMBERS = {
@@ -41,9 +41,12 @@ class EvaluateEmbeddings(UrbanFMAlgorithm):
         self, job: Job, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         params = super().job_params(job, parameters, context, feedback)
-        if "embeddings" in params:
-            params["embeddings"] = named_source(self, parameters, "EMBEDDINGS", params["embeddings"], context)
-        return params
+        tables = {
+            name: named_source(self, parameters, name.upper(), params[name], context)
+            for name in ("embeddings", "other")
+            if name in params
+        }
+        return {**params, **tables}
 
     def told(self, outcome: Outcome, parameters: dict[str, Any], feedback: QgsProcessingFeedback) -> dict[str, Any]:
         tell_table(outcome, feedback)

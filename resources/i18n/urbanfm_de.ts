@@ -660,6 +660,10 @@
    <translation>Anzahl der Gewichte</translation>
   </message>
   <message>
+   <source>Numbers relative to their city</source>
+   <translation>Zahlen im Verhältnis zu ihrer Stadt</translation>
+  </message>
+  <message>
    <source>Offline folder of wheels</source>
    <translation>Offline-Ordner mit Wheels</translation>
   </message>
@@ -722,6 +726,10 @@
   <message>
    <source>Points of interest</source>
    <translation>Points of Interest (POIs)</translation>
+  </message>
+  <message>
+   <source>Points of interest of the other city</source>
+   <translation>POIs der anderen Stadt</translation>
   </message>
   <message>
    <source>Points with attention</source>
@@ -1733,6 +1741,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Jedes Pixel eines Rasters einbetten, oder Fenster, die über Bilddaten gleiten.</translation>
   </message>
   <message>
+   <source>Embeddings of another city by the same model, with the targets among the fields of the layer: probes that learn in one city are scored in the other, both ways. Of several embeddings, the first.</source>
+   <translation>Embeddings einer anderen Stadt vom selben Modell, mit den Zielgrößen unter den Feldern des Layers: Prüfmodelle, die in der einen Stadt lernen, werden in der anderen bewertet, in beiden Richtungen. Von mehreren Embeddings das erste.</translation>
+  </message>
+  <message>
    <source>Embeddings of another city, made by the same model: its regions are ranked instead.</source>
    <translation>Embeddings einer anderen Stadt, vom selben Modell: Stattdessen werden deren Regionen geordnet.</translation>
   </message>
@@ -1998,7 +2010,7 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   </message>
   <message>
    <source>Number of parts that the blocks are dealt to; each part is predicted by probes trained on the others.</source>
-   <translation>Zahl der Teile, auf die die Blöcke verteilt werden; jeder Teil wird von Sonden vorhergesagt, die auf den anderen trainiert sind.</translation>
+   <translation>Zahl der Teile, auf die die Blöcke verteilt werden; jeder Teil wird von Prüfmodellen vorhergesagt, die auf den anderen trainiert sind.</translation>
   </message>
   <message>
    <source>Number of random splits into folds. Scores are the mean over them, with an interval.</source>
@@ -2061,6 +2073,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Durchgänge durch die Beispiele. Ohne Angabe die der Voreinstellung.</translation>
   </message>
   <message>
+   <source>Points of interest of the other city, to count as a floor. A point layer, or a CSV or Parquet table with longitude and latitude.</source>
+   <translation>POIs der anderen Stadt, als Vergleichsmerkmal zu zählen. Ein Punktlayer, oder eine CSV- oder Parquet-Tabelle mit Länge und Breite.</translation>
+  </message>
+  <message>
    <source>Points that are looked at, as a layer of some of the points of interest: they are found again by place and name. In QGIS choose the same layer and 'selected features only', or a filter.</source>
    <translation>Punkte, die betrachtet werden, als Layer einiger der POIs: Sie werden nach Ort und Namen wiedergefunden. Wählen Sie in QGIS denselben Layer und 'nur gewählte Objekte', oder einen Filter.</translation>
   </message>
@@ -2083,6 +2099,10 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
   <message>
    <source>Predict a field for every region from its vector, with intervals.</source>
    <translation>Ein Feld für jede Region aus ihrem Vektor vorhersagen, mit Intervallen.</translation>
+  </message>
+  <message>
+   <source>Predict how far a number lies from the mean of its city, in deviations of its city, and not the number itself: for labels whose level or unit differs between cities. Each city's own labels tell mean and deviation.</source>
+   <translation>Vorhersagen, wie weit eine Zahl vom Mittel ihrer Stadt liegt, in Abweichungen ihrer Stadt, und nicht die Zahl selbst: für Zielgrößen, deren Höhe oder Einheit sich zwischen Städten unterscheidet. Mittel und Abweichung sagen die eigenen Werte jeder Stadt.</translation>
   </message>
   <message>
    <source>Published file: london_last.pth of AETHER, a .pdparams file of ReFound, or a file of weights of open_clip's CoCa for UrbanCLIP; for UrbanLN the folder or Hugging Face id of any CLIP.</source>
@@ -2185,8 +2205,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Seite der Fenster über den Bilddaten. Ohne Angabe wie im Training.</translation>
   </message>
   <message>
-   <source>Simple probes predict the targets from the vectors, for regions in blocks that they were not trained on. The same probes on the same folds get plain features, the floors: counts of points of interest, words of their names, raster bands, area, and the coordinates alone. An embedding that does not beat a floor is named.</source>
-   <translation>Einfache Prüfmodelle sagen die Zielgrößen aus den Vektoren vorher, für Regionen in Blöcken, aus denen sie nicht gelernt haben. Dieselben Prüfmodelle bekommen auf derselben Aufteilung einfache Vergleichsmerkmale: Zahlen von POIs, Wörter ihrer Namen, Rasterbänder, Fläche und nur die Koordinaten. Ein Embedding, das ein Vergleichsmerkmal nicht schlägt, wird genannt.</translation>
+   <source>Simple probes predict the targets from the vectors, for regions in blocks that they were not trained on. The same probes on the same folds get plain features, the floors: counts of points of interest, words of their names, raster bands, area, and the coordinates alone. An embedding that does not beat a floor is named. With the embeddings of another city, the probes are also scored there, without having seen it.</source>
+   <translation>Einfache Prüfmodelle sagen die Zielgrößen aus den Vektoren vorher, für Regionen in Blöcken, aus denen sie nicht gelernt haben. Dieselben Prüfmodelle bekommen auf derselben Aufteilung einfache Vergleichsmerkmale: Zahlen von POIs, Wörter ihrer Namen, Rasterbänder, Fläche und nur die Koordinaten. Ein Embedding, das ein Vergleichsmerkmal nicht schlägt, wird genannt. Mit den Embeddings einer anderen Stadt werden die Prüfmodelle auch dort bewertet, ohne sie gesehen zu haben.</translation>
   </message>
   <message>
    <source>Start of all draws. The same seed gives the same clusters.</source>

@@ -56,7 +56,7 @@ def test_evaluate_passes_layers_and_tells_the_table(
     parameters = {
         "EMBEDDINGS": embedded["OUT"], "COMPARE": "old=/tmp/old.parquet\n/tmp/b.csv", "REGIONS": regions.id(),
         "REGION_ID": "code", "TARGETS": "people; occ_*", "SEEDS": 2, "SPLIT": "both", "IMAGERY": raster,
-        "LABEL_SHARES": "1\n0.25",
+        "LABEL_SHARES": "1\n0.25", "OTHER": embedded["OUT"], "Z_SCORES": True,
         "OUT": str(tmp_path / "scores.json"), "REPORT": str(tmp_path / "report.html"),
     }  # fmt: skip
     results = run(EvaluateEmbeddings, parameters, context, feedback)
@@ -64,6 +64,7 @@ def test_evaluate_passes_layers_and_tells_the_table(
     name, _, path = params["embeddings"].partition("=")
     assert name and path.endswith("embeddings.gpkg") and params["regions"].endswith("regions.gpkg")
     assert params["compare"] == ["old=/tmp/old.parquet", "/tmp/b.csv"]
+    assert params["other"].startswith(f"{name}=") and params["other"].endswith("other.gpkg") and params["z_scores"]
     assert params["targets"] == ["people", "occ_*"] and params["label_shares"] == ["1", "0.25"]
     assert (params["region_id"], params["seeds"], params["split"], params["imagery"]) == ("code", 2, "both", raster)
     assert fake.job["outputs"] == {"out": str(tmp_path / "scores.json"), "report": str(tmp_path / "report.html")}

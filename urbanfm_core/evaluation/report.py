@@ -169,10 +169,11 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def write_json(path: str | Path, evaluation: Evaluation) -> None:
-    """Everything, seed by seed, for programs."""
+def write_json(path: str | Path, evaluation: Evaluation, other_city: dict[str, Any] | None = None) -> None:
+    """Everything, seed by seed, for programs; with what was scored in another city, if anything was."""
+    more = {} if other_city is None else {"other_city": other_city}
     with atomic_path(path) as temporary:
-        text = json.dumps(as_dict(evaluation), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps({**as_dict(evaluation), **more}, indent=1, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

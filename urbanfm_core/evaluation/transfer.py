@@ -116,6 +116,7 @@ class Transfer:
         sources: Those trained on.
         settings: Of the probes.
         z_scores: Whether numbers are relative to their city.
+        one_model: Whether the vectors of all cities are of one model, so that a source is only where the probes learned.
         checkpoints: Folder of each source's model.
         notes: What was guessed, left out or changed.
     """
@@ -128,6 +129,7 @@ class Transfer:
     targets: list[TransferredTarget]
     checkpoints: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    one_model: bool = False
 
     def verdicts(self) -> list[str]:
         """Every floor that is not beaten, in sentences."""
@@ -278,8 +280,9 @@ class _Scored:
         cells: dict[Pair, Metrics] = {}
         kinds: dict[Pair, Probe] = {}
         for source, city in whole.cells:
-            if source == city:
-                cells[source, city], kinds[source, city] = whole.cells[source, city], whole.probes[source, city]
+            same = features.vectors[source, city] is features.vectors.get((city, city))
+            if same and (city, city) in whole.cells:
+                cells[source, city], kinds[source, city] = whole.cells[city, city], whole.probes[city, city]
                 continue
             vectors = features.vectors[source, city][rows[city]]
             found = {}

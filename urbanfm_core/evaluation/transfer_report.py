@@ -22,11 +22,16 @@ def explanation(transfer: Transfer) -> list[str]:
     """What the numbers are."""
     settings = transfer.settings
     seeds = len(settings.seeds)
+    row = "whose labels the probes learned from"
     said = [
-        "A row names the city that the model was trained on and whose labels the probes learned from, a column the city "
-        f"that they are scored in. The same probes, one for each of {settings.folds} folds, each without one fold of "
-        "neighbouring regions, are scored in that fold on the diagonal, and in all of another city beside it. The model "
-        "saw the regions of its own city, without their labels; it saw nothing of another.",
+        f"A row names the city {row if transfer.one_model else f'that the model was trained on and {row}'}, a column the "
+        f"city that they are scored in. The same probes, one for each of {settings.folds} folds, each without one fold of "
+        "neighbouring regions, are scored in that fold on the diagonal, and in all of another city beside it."
+        + (
+            ""
+            if transfer.one_model
+            else " The model saw the regions of its own city, without their labels; it saw nothing of another."
+        ),
         f"Each number is the mean over {seeds} seed{'s' if seeds > 1 else ''}"
         + (", brackets are 95 % t intervals over them: what the choice of blocks does." if seeds > 1 else ".")
         + " The better kind of probe is chosen in the city that it learned in.",
@@ -61,13 +66,18 @@ def write_markdown(path: str | Path, transfer: Transfer) -> None:
 
 def page(transfer: Transfer) -> Page:
     """A page for people."""
+    return Page(f"{transfer.model} from city to city", parts(transfer))
+
+
+def parts(transfer: Transfer, heading: str = "h2") -> list[str]:
+    """What such a page shows, or a part of another; targets under headings of this kind."""
     parts = [f"<p>{html.escape(text)}</p>" for text in explanation(transfer)]
     parts.append(report.notes("Floors that are not beaten", transfer.verdicts()))
     for target in transfer.targets:
-        parts.append(f"<h2>{html.escape(_title(target))}</h2><p>{html.escape(_counts(target))}</p>")
+        parts.append(f"<{heading}>{html.escape(_title(target))}</{heading}><p>{html.escape(_counts(target))}</p>")
         for title, headers, rows in _tables(transfer, target):
             parts.append(f"<p>{html.escape(title)}</p>" + report.table(headers, rows))
-    return Page(f"{transfer.model} from city to city", parts)
+    return parts
 
 
 def markdown(transfer: Transfer) -> str:
@@ -111,12 +121,14 @@ def _tables(transfer: Transfer, target: TransferredTarget) -> list[Table]:
     """The method's square, that with labels of the city itself, those of the floors, and all in short."""
     method, metric = target.squares[0], target.metric
     tables = [_square(transfer, method, f"{method.features}:", metric)]
-    title = f"{method.features}, probes that learned from labels of the city that is scored in:"
-    tables.append(_square(transfer, target.local, title, metric))
+    if not transfer.one_model:
+        title = f"{method.features}, probes that learned from labels of the city that is scored in:"
+        tables.append(_square(transfer, target.local, title, metric))
     tables += [_square(transfer, floor, f"Floor {floor.features}:", metric) for floor in target.squares[1:]]
     rows = [[square.features, *(f"{value:.3f}" for value in across(square, metric))] for square in target.squares]
-    local = across(target.local, metric)
-    rows.insert(1, [f"{method.features}, labels of the scored city", *(f"{value:.3f}" for value in local)])
+    if not transfer.one_model:
+        local = across(target.local, metric)
+        rows.insert(1, [f"{method.features}, labels of the scored city", *(f"{value:.3f}" for value in local)])
     return [*tables, ("In short:", ["mean", "within the city", "in another city"], rows)]
 
 
@@ -125,7 +137,8 @@ def _square(transfer: Transfer, square: Square, title: str, metric: str) -> Tabl
         [source, *(value_text(square.cells[source, city][metric], interval=True) for city in transfer.cities)]
         for source in transfer.sources
     ]
-    return title, ["trained on \\ scored in", *transfer.cities], rows
+    corner = f"{'learned from' if transfer.one_model else 'trained on'} \\ scored in"
+    return title, [corner, *transfer.cities], rows
 
 
 def _title(target: TransferredTarget) -> str:

@@ -103,8 +103,9 @@ def vector_columns(table: pd.DataFrame, key: str, targets: Collection[str], name
     chosen = [column for column in numeric if column in numbered or COORDINATE.match(column)] if numbered else numeric
     if not chosen:
         raise InputError(
-            f"Embeddings '{name}': neither a list column 'embedding' nor columns of numbers.",
-            f"Its columns: {', '.join(map(str, table.columns))}.",
+            f"Embeddings '{name}': neither a list column 'embedding' nor columns of numbers"
+            f"{' beside the labels' if labels else ''}.",
+            f"Its columns: {', '.join(map(str, table.columns))}. Name those of the vector (embeddings_columns), such as A*.",
         )
     left = [column for column in numeric if column not in chosen]
     notes.append(f"{name}: the vector is {len(chosen)} columns, {chosen[0]} to {chosen[-1]}.")

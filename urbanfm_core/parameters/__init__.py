@@ -20,8 +20,17 @@ from urbanfm_core.parameters.inputs import (
     TagColumns,
     cell_shape,
     cell_size,
+    other_city_id,
 )
-from urbanfm_core.parameters.scoring import BlockParams, FoldParams, LabelInputs, ProbeChoice, ProbeParams, TargetParams
+from urbanfm_core.parameters.scoring import (
+    BlockParams,
+    FoldParams,
+    LabelInputs,
+    ProbeChoice,
+    ProbeParams,
+    TargetParams,
+    numbers_by_city,
+)
 from urbanfm_core.parameters.training import ComputeParams, DescriptionsOutput, Precision, TrainingParams, number_format
 
 __all__ = [
@@ -56,5 +65,7 @@ __all__ = [
     "cell_shape",
     "cell_size",
     "number_format",
+    "numbers_by_city",
+    "other_city_id",
     "param",
 ]

@@ -219,6 +219,18 @@ class EmbeddingsId(Stage):
     )
 
 
+def other_city_id() -> Any:
+    """The id column of the embeddings of another city (`other`), as a parameter."""
+    return param(
+        None,
+        "Column of the region ids in the embeddings of the other city. Guessed when not given.",
+        label="Id field of the other city",
+        kind="text",
+        of="other",
+        advanced=True,
+    )
+
+
 class RegionInputs(RegionId):
     regions: str | None = param(
         None,

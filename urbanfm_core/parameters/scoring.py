@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -25,6 +25,18 @@ class TargetParams(Stage):
         "multi-class, several columns shares of a whole.",
         label="Task",
         kind="choice",
+    )
+
+
+def numbers_by_city() -> Any:
+    """Whether numbers are predicted relative to their city, as a parameter."""
+    return param(
+        False,
+        "Predict how far a number lies from the mean of its city, in deviations of its city, and not the number itself: "
+        "for labels whose level or unit differs between cities. Each city's own labels tell mean and deviation.",
+        label="Numbers relative to their city",
+        kind="flag",
+        advanced=True,
     )
 
 

@@ -11,9 +11,10 @@ from urbanfm_core.stages.evaluation import EvaluateStage, PredictStage
 
 
 def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
-    from urbanfm_core.evaluation import report
+    from urbanfm_core.evaluation import report, transfer_report
     from urbanfm_core.evaluation.floors import centres_m
     from urbanfm_core.evaluation.inputs import read_features, read_labelled_regions, settings_of, targets_of
+    from urbanfm_core.evaluation.other_city import score_other_city
     from urbanfm_core.evaluation.run import evaluate as run_evaluation
 
     city = city_of(stage)
@@ -21,22 +22,33 @@ def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
     targets = targets_of(stage, regions, labels)
     features = read_features(stage, regions, city, {str(name) for name in labels.columns}, progress.part(0.05, 0.2))
     settings = settings_of(stage, stage.seed)
-    found = run_evaluation(targets, features, centres_m(regions), settings, progress.part(0.2, 1.0))
+    end = 1.0 if stage.other is None else 0.7
+    found = run_evaluation(targets, features, centres_m(regions), settings, progress.part(0.2, end))
     found = replace(found, notes=[*regions.notes, *notes, *found.notes])
+    verdicts, table, shown = found.verdicts(), report.lines(found), report.page(found)
+    elsewhere = None
+    if stage.other is not None:
+        beyond = score_other_city(stage, city, regions, labels, progress.part(end, 1.0))
+        elsewhere = transfer_report.as_dict(beyond)
+        table += ["", "In another city", *transfer_report.lines(beyond)]
+        verdicts += beyond.verdicts()
+        found = replace(found, notes=[*found.notes, *(note for note in beyond.notes if note not in found.notes)])
+        heading = "<h2>In another city</h2>"
+        shown = replace(shown, parts=[*shown.parts, heading, *transfer_report.parts(beyond, "h3")])
     if stage.out is not None:
-        report.write_json(stage.out, found)
-    for sentence in found.verdicts():
+        report.write_json(stage.out, found, elsewhere)
+    for sentence in verdicts:
         progress.log("warning", sentence)
     summary = {
         "regions": len(regions.ids),
         "embeddings": [item.name for item in features if not item.floor],
         "floors": [item.name for item in features if item.floor],
-        "table": report.lines(found),
-        "not_beaten": len(found.verdicts()),
+        "table": table,
+        "not_beaten": len(verdicts),
         "out": stage.out,
         "report": stage.report,
     }
-    return Result(summary, found, found.notes, None if stage.report is None else report.page(found))
+    return Result(summary, found, found.notes, None if stage.report is None else shown)
 
 
 def predict(stage: PredictStage, progress: Progress) -> Result:

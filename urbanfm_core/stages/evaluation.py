@@ -24,6 +24,8 @@ from urbanfm_core.parameters import (
     RegionInputs,
     TrainingParams,
     number_format,
+    numbers_by_city,
+    other_city_id,
     param,
 )
 
@@ -33,7 +35,8 @@ class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs, 
 
     Simple probes predict the targets from the vectors, for regions in blocks that they were not trained on. The same
     probes on the same folds get plain features, the floors: counts of points of interest, words of their names, raster
-    bands, area, and the coordinates alone. An embedding that does not beat a floor is named.
+    bands, area, and the coordinates alone. An embedding that does not beat a floor is named. With the embeddings of
+    another city, the probes are also scored there, without having seen it.
     """
 
     embeddings: list[str] | None = param(
@@ -61,6 +64,23 @@ class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs, 
         label="Imagery",
         kind="raster",
     )
+    other: str | None = param(
+        None,
+        "Embeddings of another city by the same model, with the targets among the fields of the layer: probes that learn in "
+        "one city are scored in the other, both ways. Of several embeddings, the first.",
+        label="Region embeddings of another city",
+        kind="embeddings",
+    )
+    other_id: str | None = other_city_id()
+    other_pois: str | None = param(
+        None,
+        "Points of interest of the other city, to count as a floor. A point layer, or a CSV or Parquet table with longitude "
+        "and latitude.",
+        label="Points of interest of the other city",
+        kind="points",
+        advanced=True,
+    )
+    z_scores: bool = numbers_by_city()
     seed: int = param(
         0,
         "First seed. The same seed gives the same folds and scores.",
@@ -86,6 +106,17 @@ class EvaluateStage(ProbeParams, LabelInputs, EmbeddingRasterInputs, PoiInputs, 
     def _regions_from_somewhere(self) -> EvaluateStage:
         if self.regions is None and not self.embeddings:
             raise ValueError("give embeddings, or regions to score the floors of")
+        return self
+
+    @model_validator(mode="after")
+    def _another_city_to_score_in(self) -> EvaluateStage:
+        if self.other is not None and not (self.embeddings and self.targets):
+            raise ValueError(
+                "another city (other) is scored with the embeddings and targets of the first: give embeddings and targets"
+            )
+        beside = [name for name in ("other_id", "other_pois", "z_scores") if getattr(self, name)]
+        if self.other is None and beside:
+            raise ValueError(f"{', '.join(beside)}: only with the embeddings of another city (other)")
         return self
 
 

@@ -6,7 +6,15 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from urbanfm_core.parameters import ComputeParams, EmbeddingRasterInputs, EmbeddingsId, PoiInputs, RegionId, param
+from urbanfm_core.parameters import (
+    ComputeParams,
+    EmbeddingRasterInputs,
+    EmbeddingsId,
+    PoiInputs,
+    RegionId,
+    other_city_id,
+    param,
+)
 
 TABLE_SUFFIXES = (".parquet", ".arrow", ".feather", ".csv")
 
@@ -164,14 +172,7 @@ class SimilarStage(EmbeddingsId):
         label="Region embeddings of another city",
         kind="embeddings",
     )
-    other_id: str | None = param(
-        None,
-        "Column of the region ids in the embeddings of the other city. Guessed when not given.",
-        label="Id field of the other city",
-        kind="text",
-        of="other",
-        advanced=True,
-    )
+    other_id: str | None = other_city_id()
     top: int = param(
         20,
         "Number of most similar regions that are listed.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from urbanfm_core.parameters import ComputeParams, ProbeChoice, TargetParams, TrainingParams, param
+from urbanfm_core.parameters import ComputeParams, ProbeChoice, TargetParams, TrainingParams, numbers_by_city, param
 
 
 class TransferStage(ProbeChoice, TargetParams, ComputeParams, TrainingParams):
@@ -30,13 +30,7 @@ class TransferStage(ProbeChoice, TargetParams, ComputeParams, TrainingParams):
         label="Cities to train on",
         kind="list",
     )
-    z_scores: bool = param(
-        False,
-        "Predict how far a number lies from the mean of its city, in deviations of its city, and not the number itself: "
-        "for labels whose level or unit differs between cities. Each city's own labels tell mean and deviation.",
-        label="Numbers relative to their city",
-        kind="flag",
-    )
+    z_scores: bool = numbers_by_city()
     out: str | None = param(
         None, "JSON file to write, with every score of every seed.", label="Scores", kind="file", output=True
     )
