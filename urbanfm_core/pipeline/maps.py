@@ -328,7 +328,7 @@ def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:
     import pandas as pd
 
     from urbanfm_core.data.places import are_points
-    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.geo.vector_writer import write_layer
     from urbanfm_core.maps.styles import write_ranking_style
 
     fields = {
