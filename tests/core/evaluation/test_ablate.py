@@ -11,7 +11,7 @@ import urbanfm_core
 from urbanfm_core.cli import main
 from urbanfm_core.errors import Cancelled, ConfigError
 from urbanfm_core.inference.table import EmbeddingTable
-from urbanfm_core.models import aether
+from urbanfm_core.models.aether import method as aether
 from urbanfm_core.resources import resource
 from urbanfm_core.training import run
 from urbanfm_core.training.checkpoint import Checkpoint
