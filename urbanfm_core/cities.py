@@ -15,7 +15,8 @@ from urbanfm_core.parameters import CityFile
 from urbanfm_core.stages import checked
 
 if TYPE_CHECKING:
-    from urbanfm_core.models.method import Method, TrainingCity
+    from urbanfm_core.models.exchange import TrainingCity
+    from urbanfm_core.models.method import Method
 
 _FILES = ("polygons", "points", "layer", "raster", "file", "folder")
 
@@ -28,14 +29,10 @@ def cities_to_train_on(stage: Any, method: Method) -> list[TrainingCity]:
     Raises:
         ConfigError: a file of a city is not usable, an input is missing, or the method takes one city only.
     """
-    from urbanfm_core.models.method import TrainingCity
+    from urbanfm_core.models.exchange import TrainingCity
 
-    count = len(getattr(stage, "cities", ()))
-    if count > 1 and "cities" not in method.can:
-        raise ConfigError(
-            f"{method.title} learns from one city at a time, found {count} (--cities).",
-            "Name one city, or a preset whose method takes several: see the README.",
-        )
+    if len(getattr(stage, "cities", ())) > 1:
+        method.require("cities")
     cities = []
     for name, layers in layers_of(stage).items():
         with about(name):

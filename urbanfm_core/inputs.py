@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from urbanfm_core.data.store import SampleStore
     from urbanfm_core.geo.raster import RasterInfo
     from urbanfm_core.inference.windows import Sliding
-    from urbanfm_core.models.method import Method, Trained, WindowFunction
+    from urbanfm_core.models.exchange import Trained, WindowFunction
+    from urbanfm_core.models.method import Method
     from urbanfm_core.training.checkpoint import Checkpoint
     from urbanfm_core.training.task import TrainingConfig
 

@@ -21,7 +21,7 @@ from urbanfm_core.models.service import SERVICE_PREFIX
 from urbanfm_core.progress import Meter, Progress
 
 if TYPE_CHECKING:
-    from urbanfm_core.models.method import Trained
+    from urbanfm_core.models.exchange import Trained
     from urbanfm_core.models.service import CostEstimate
 
 FloatArray = npt.NDArray[np.float32]

@@ -27,7 +27,7 @@ def attend(stage: AttendStage, progress: Progress) -> Result:
 
     city = city_of(stage)
     method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
-    method.require_attention()
+    method.require("attention")
     pois = city.read_pois()
     selected = None if stage.selected is None else PoiSet.from_source(stage.selected, city.poi_columns)
     choice = choose_pois(pois, stage.categories, stage.poi_rows, selected)

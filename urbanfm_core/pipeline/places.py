@@ -99,7 +99,7 @@ def read_points(stage: EmbedPoisStage, method: Method) -> AskedPoints:
     """
     from urbanfm_core.data.places import are_points, poi_features
 
-    method.require_points()
+    method.require("points")
     given = city_of(stage)
     given.require("pois")
     unused = [name for name in given.given(*_LAYERS) if name not in method.points_from]

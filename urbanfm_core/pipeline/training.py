@@ -14,7 +14,8 @@ from urbanfm_core.result import Result
 from urbanfm_core.stages.training import PrepareStage, TrainStage
 
 if TYPE_CHECKING:
-    from urbanfm_core.models.method import Method, Prepared, TrainingCity
+    from urbanfm_core.models.exchange import Prepared, TrainingCity
+    from urbanfm_core.models.method import Method
     from urbanfm_core.training.checkpoint import Checkpoint
 
 

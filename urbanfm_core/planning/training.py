@@ -80,7 +80,7 @@ def time_training(method: Any, prepared: Any, settings: Any, device: Any, sample
 def trained_from(method: Any, prepared: Any, stage: Any) -> Any:
     """A network as training leaves it, but for its weights."""
     from urbanfm_core.models.device import resolve_device
-    from urbanfm_core.models.method import Trained
+    from urbanfm_core.models.exchange import Trained
 
     device = resolve_device(stage.device)
     model = method.build(prepared.config).to(device).eval()

@@ -15,7 +15,7 @@ from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import Cancelled, CheckpointError, ConfigError, EmptyInputError, InputError, ShapeError
 from urbanfm_core.models import text
 from urbanfm_core.models.aether import Aether, AetherConfig, method
-from urbanfm_core.models.method import Trained, TrainingCity
+from urbanfm_core.models.exchange import Trained, TrainingCity
 from urbanfm_core.progress import Progress
 
 CPU = torch.device("cpu")

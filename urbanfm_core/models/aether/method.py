@@ -20,7 +20,8 @@ from urbanfm_core.models.aether.config import AetherConfig
 from urbanfm_core.models.aether.network import AetherModel
 from urbanfm_core.models.aether.pixels import DirectedRaster, pixel_function, require_trained_bands, unlike_training
 from urbanfm_core.models.aether.points import point_vectors
-from urbanfm_core.models.method import Method, PixelFunction, Prepared, RegionVectors, Trained, TrainingCity
+from urbanfm_core.models.exchange import PixelFunction, Prepared, RegionVectors, Trained, TrainingCity
+from urbanfm_core.models.method import Method
 from urbanfm_core.models.poi_samples import (
     CityPoints,
     PoiCounts,

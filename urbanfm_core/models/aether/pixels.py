@@ -18,7 +18,7 @@ from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.models.aether.network import ImageProjector
 from urbanfm_core.models.batches import PixelBatches
 from urbanfm_core.models.device import single_threads
-from urbanfm_core.models.method import PixelFunction, Trained
+from urbanfm_core.models.exchange import PixelFunction, Trained
 from urbanfm_core.models.poi_samples import SMALLEST_NORM
 
 # Rows whose intermediate results stay in a CPU's caches.

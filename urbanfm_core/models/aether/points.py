@@ -11,7 +11,7 @@ from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.models.aether.config import AetherConfig
 from urbanfm_core.models.aether.pixels import pixel_function, require_trained_bands
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.models.poi_samples import stored_text_vectors, stored_windows, usable_windows
 from urbanfm_core.models.points import PointVectors
 from urbanfm_core.models.text import trained_text_encoder

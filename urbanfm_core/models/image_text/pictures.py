@@ -23,8 +23,8 @@ from urbanfm_core.data.store import SampleStore
 from urbanfm_core.data.streetview import StreetViews, stored_views
 from urbanfm_core.errors import NoOverlapError
 from urbanfm_core.models.batches import Batches
+from urbanfm_core.models.exchange import RegionVectors, Trained, WindowFunction
 from urbanfm_core.models.image_text.augment import plain
-from urbanfm_core.models.method import RegionVectors, Trained, WindowFunction
 from urbanfm_core.progress import Progress
 
 View = Literal["imagery", "streetview"]

@@ -25,7 +25,7 @@ from urbanfm_core.errors import ConfigError, EmptyInputError, ShapeError
 from urbanfm_core.geo.footprints import repeat_ranges
 from urbanfm_core.models.attention import PoiPairs, RegionAttention
 from urbanfm_core.models.batches import Batches
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.models.refound.compute import run_regions
 from urbanfm_core.models.refound.layers import region_inputs, seen_inputs
 from urbanfm_core.models.refound.samples import RegionInputs

@@ -22,9 +22,9 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.batches import Batches
+from urbanfm_core.models.exchange import RegionTexts, Trained
 from urbanfm_core.models.image_text import CaptionTokenizer, Pictures, plain
 from urbanfm_core.models.image_text.tokens import PAD
-from urbanfm_core.models.method import RegionTexts, Trained
 from urbanfm_core.models.urbanclip.layers import KeyValues
 from urbanfm_core.models.urbanclip.method import trained_pictures
 from urbanfm_core.models.urbanclip.network import UrbanClipModel

@@ -15,7 +15,7 @@ from torch import Tensor
 from urbanfm_core.data.neighbours import NeighbourLists
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.models.batches import Batches
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.models.urbanmfm.city import (
     PLACE_UNIT_M,
     REGION_UNIT_M,

@@ -17,7 +17,8 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.models.checks import require_kept
-from urbanfm_core.models.method import Method, Phase, Prepared, RegionVectors, Trained
+from urbanfm_core.models.exchange import Phase, Prepared, RegionVectors, Trained
+from urbanfm_core.models.method import Method
 from urbanfm_core.models.points import PointVectors
 from urbanfm_core.models.text import TextEncoder, load_text_encoder, trained_text_encoder
 from urbanfm_core.models.trainable import starting_image_network, starting_text_network
