@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from urbanfm_core.cities import training_city
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.inputs import cache_of, city_of, inputs_used, regions_of
+from urbanfm_core.inputs import cache_of, city_of, inputs_to_embed, inputs_to_train, regions_of
 from urbanfm_core.pipeline.trained import Learner, embed_city
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result, said_by
@@ -71,7 +71,7 @@ def run_ablation(stage: AblateStage, progress: Progress) -> Ablation:
     method = learner.method
     variants = planned_variants(stage, method, learner.config)
     city = city_of(stage)
-    used = inputs_used(method, tuple(dict.fromkeys((*method.needs, *method.embeds_from))), city)
+    used = dict.fromkeys((*inputs_to_train(method, city), *inputs_to_embed(method, city)))
     regions = regions_of(stage, city)
     labels, notes = labels_of(stage, regions, progress.part(0.0, 0.02))
     targets = targets_of(stage, regions, labels)

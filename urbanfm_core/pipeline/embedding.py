@@ -54,9 +54,8 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
     method, trained, checkpoint = load_model(path, stage, progress)
     city = replace(city, regions=regions)
     used = inputs_used(method, method.embeds_from, city)
-    beside = city.given(*(name for name in method.may_use if name not in used))
-    made_from = {**embedded_from(checkpoint, method, city, stage.rule), **city.identity(*beside)}
-    store = store_of(stage, "embed", {**made_from, "precision": stage.precision})
+    made_from = {**embedded_from(checkpoint, method, city, stage.rule), "precision": stage.precision}
+    store = store_of(stage, "embed", made_from)
     table, said = embed_regions(checkpoint, method, trained, city, store, progress.part(share, 0.9), stage.rule)
     table.provenance["training"] = checkpoint.record()
     if not table.covered.any():

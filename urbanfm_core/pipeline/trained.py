@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import urbanfm_core
 from urbanfm_core.inputs import (
     finished_checkpoint,
-    inputs_used,
+    inputs_to_embed,
     method_config,
     model_name,
     store_of,
@@ -120,7 +120,7 @@ def embedded_from(checkpoint: Checkpoint, method: Method, city: CityInputs, rule
     Raises:
         ConfigError: an input that the method embeds from is missing.
     """
-    used = inputs_used(method, method.embeds_from, city)
+    used = inputs_to_embed(method, city)
     return {**city.identity(*used), "weights": checkpoint.manifest["weights_sha256"], "rule": rule}
 
 
