@@ -22,7 +22,15 @@ from urbanfm_core.parameters.inputs import (
     cell_size,
 )
 from urbanfm_core.parameters.scoring import BlockParams, FoldParams, LabelInputs, ProbeChoice, ProbeParams, TargetParams
-from urbanfm_core.parameters.training import ComputeParams, DescriptionsOutput, Precision, TrainingParams, number_format
+from urbanfm_core.parameters.training import (
+    ComputeParams,
+    DescriptionsOutput,
+    Precision,
+    TrainingParams,
+    dimension_columns,
+    encoder_of_training,
+    number_format,
+)
 
 __all__ = [
     "BlockParams",
@@ -55,6 +63,8 @@ __all__ = [
     "TrainingParams",
     "cell_shape",
     "cell_size",
+    "dimension_columns",
+    "encoder_of_training",
     "number_format",
     "param",
 ]

@@ -6,7 +6,15 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from urbanfm_core.parameters import ComputeParams, EmbeddingRasterInputs, EmbeddingsId, PoiInputs, RegionId, param
+from urbanfm_core.parameters import (
+    ComputeParams,
+    EmbeddingRasterInputs,
+    EmbeddingsId,
+    PoiInputs,
+    RegionId,
+    encoder_of_training,
+    param,
+)
 
 TABLE_SUFFIXES = (".parquet", ".arrow", ".feather", ".csv")
 
@@ -235,14 +243,7 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
         label="Region embeddings",
         kind="embeddings",
     )
-    text_encoder: str | None = param(
-        None,
-        "Text encoder that the model was trained with, if the checkpoint does not name one, or names a service on the "
-        "network, which is used only when it is named here.",
-        label="Text encoder",
-        kind="text",
-        advanced=True,
-    )
+    text_encoder: str | None = encoder_of_training()
     top: int = param(
         20,
         "Number of best regions listed in the log.",
