@@ -138,6 +138,16 @@ class Trained:
     precision: Literal["float32", "bfloat16"] = "float32"
     notes: list[str] = field(default_factory=list)
 
+    def arithmetic(self) -> torch.autocast:
+        """The context in which the network computes with its precision."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def precision_notes(self, what: str = "Vectors") -> list[str]:
+        """A sentence on numbers that such a context made, if they are not those of float32."""
+        if self.precision == "float32":
+            return []
+        return [f"{what} were computed in {self.precision}; their third digit may differ from those in float32."]
+
 
 @dataclass(frozen=True)
 class RegionVectors:

@@ -202,8 +202,7 @@ class ReFound(Method):
             notes.append(
                 f"{missing:,} of {len(inputs):,} regions have neither points nor a picture and have no vector."
             )
-        if trained.precision == "bfloat16":
-            notes.append("Vectors were computed in bfloat16; their third digit may differ from those in float32.")
+        notes += trained.precision_notes()
         share = inputs.images.valid_share if inputs.images is not None else np.zeros(len(inputs))
         coverage = {"pois": inputs.has_pois.astype(np.float32), "imagery": share.astype(np.float32)}
         return RegionVectors(vectors, {name: coverage[name] for name in city.given(*self.one_of)}, notes)

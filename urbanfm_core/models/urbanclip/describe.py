@@ -123,12 +123,11 @@ def _write_partition(
     """Captions of some pictures."""
     written: list[str] = [""] * len(rows)
     model: Any = trained.model
-    low = trained.precision == "bfloat16"
 
     def one(part: slice) -> None:
         progress.check()
         images = torch.from_numpy(pictures.take(rows[part], statistics)).to(trained.device)
-        with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=low):
+        with trained.arithmetic():
             ids = write(model, plain(images, statistics), tokenizer.start, tokenizer.end, writing)
         written[part] = [tokenizer.decode(text) for text in ids.tolist()]
 

@@ -263,7 +263,7 @@ class CityComputer:
 
         def checked(part: slice) -> None:
             self.progress.check()
-            with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=trained.precision == "bfloat16"):
+            with trained.arithmetic():
                 function(part)
 
         Batches(trained.device, size, trained.notes, doing="embedding", noun=noun).run(count, checked)

@@ -187,8 +187,7 @@ class UrbanMfm(Method):
         lost = int(np.isnan(vectors[:, 0]).sum())
         if lost:
             notes.append(f"{lost:,} of {len(regions):,} regions have nothing that the model reads and have no vector.")
-        if trained.precision == "bfloat16":
-            notes.append("Vectors were computed in bfloat16; their third digit may differ from those in float32.")
+        notes += trained.precision_notes()
         return RegionVectors(vectors, _coverage(read, trained.config), notes)
 
     def embed_points(self, trained: Trained, city: CityInputs, store: SampleStore, progress: Progress) -> PointVectors:
