@@ -118,7 +118,7 @@ def _prepare() -> None:
     from urbanfm_core.geo import zonal
     from urbanfm_core.inference import raster, table
     from urbanfm_core.maps import plot, styles
-    from urbanfm_core.models import aether
+    from urbanfm_core.models.aether import method as aether
     from urbanfm_core.training import loop, run
 
     assert all((matplotlib.figure, psutil, sklearn.decomposition, torch._dynamo, pipeline, raster, table, plot, styles))

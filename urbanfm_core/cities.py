@@ -15,7 +15,9 @@ from urbanfm_core.parameters import CityFile
 from urbanfm_core.stages import checked
 
 if TYPE_CHECKING:
-    from urbanfm_core.models.method import Method, TrainingCity
+    from urbanfm_core.data.city import CityInputs
+    from urbanfm_core.models.exchange import TrainingCity
+    from urbanfm_core.models.method import Method
 
 _FILES = ("polygons", "points", "layer", "raster", "file", "folder")
 
@@ -23,28 +25,34 @@ _FILES = ("polygons", "points", "layer", "raster", "file", "folder")
 def cities_to_train_on(stage: Any, method: Method) -> list[TrainingCity]:
     """The cities with their sample stores.
 
-    They have regions only if these are the samples, so that other methods train alike whatever the regions are.
-
     Raises:
         ConfigError: a file of a city is not usable, an input is missing, or the method takes one city only.
     """
-    from urbanfm_core.models.method import TrainingCity
-
-    count = len(getattr(stage, "cities", ()))
-    if count > 1 and "cities" not in method.can:
-        raise ConfigError(
-            f"{method.title} learns from one city at a time, found {count} (--cities).",
-            "Name one city, or a preset whose method takes several: see the README.",
-        )
+    if len(getattr(stage, "cities", ())) > 1:
+        method.require("cities")
     cities = []
     for name, layers in layers_of(stage).items():
         with about(name):
             city = city_of(layers)
-            used = inputs_to_train(method, city)
+            inputs_to_train(method, city)  # what is missing is said before regions are read
             if method.trains_on == "regions":
                 city = replace(city, regions=regions_of(layers, city))
-            cities.append(TrainingCity(name, city, store_of(stage, "samples", city.identity(*used))))
+            cities.append(replace(training_city(stage, method, city), name=name))
     return cities
+
+
+def training_city(stage: Any, method: Method, city: CityInputs) -> TrainingCity:
+    """A city as a method learns from it, without a name: its sample store does not depend on the method's numbers.
+
+    It keeps regions only if these are the samples, so that other methods train alike whatever the regions are.
+
+    Raises:
+        ConfigError: an input is missing.
+    """
+    from urbanfm_core.models.exchange import TrainingCity
+
+    city = city if method.trains_on == "regions" else replace(city, regions=None)
+    return TrainingCity("", city, store_of(stage, "samples", city.identity(*inputs_to_train(method, city))))
 
 
 def data_fingerprint(cities: Sequence[TrainingCity]) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from urbanfm_core.data.store import SampleStore
     from urbanfm_core.geo.raster import RasterInfo
     from urbanfm_core.inference.windows import Sliding
-    from urbanfm_core.models.method import Method, Trained, WindowFunction
+    from urbanfm_core.models.exchange import Trained, WindowFunction
+    from urbanfm_core.models.method import Method
     from urbanfm_core.training.checkpoint import Checkpoint
     from urbanfm_core.training.task import TrainingConfig
 
@@ -80,7 +81,19 @@ def inputs_to_train(method: Method, city: CityInputs) -> tuple[str, ...]:
     Raises:
         ConfigError: one that it needs is missing.
     """
-    used = inputs_used(method, method.needs, city)
+    return _with_those_it_may_use(method, inputs_used(method, method.needs, city), city)
+
+
+def inputs_to_embed(method: Method, city: CityInputs) -> tuple[str, ...]:
+    """The inputs that a trained model embeds from, with those that it may use where they are given.
+
+    Raises:
+        ConfigError: one that it cannot do without is missing.
+    """
+    return _with_those_it_may_use(method, inputs_used(method, method.embeds_from, city), city)
+
+
+def _with_those_it_may_use(method: Method, used: tuple[str, ...], city: CityInputs) -> tuple[str, ...]:
     return (*used, *(name for name in city.given(*method.may_use) if name not in used))
 
 

@@ -55,7 +55,7 @@ def ours(dtype: str, compress: str) -> Callable[[Setting], Callable[[], Output]]
         from urbanfm_core.importers.aether import import_aether
         from urbanfm_core.inference.raster import map_raster
         from urbanfm_core.models.aether import Aether, AetherConfig
-        from urbanfm_core.models.method import Trained
+        from urbanfm_core.models.exchange import Trained
         from urbanfm_core.progress import Progress
 
         method = Aether()

@@ -57,7 +57,7 @@ def ours(size: Size, precision: Any, points: bool) -> Callable[[Setting], Callab
 
         from urbanfm_core.data.image_store import ImageStatistics, StoredImages
         from urbanfm_core.models.batches import Batches
-        from urbanfm_core.models.method import Trained
+        from urbanfm_core.models.exchange import Trained
         from urbanfm_core.models.refound.compute import compute_vectors
         from urbanfm_core.models.refound.config import RefoundConfig
         from urbanfm_core.models.refound.network import RefoundModel

@@ -112,7 +112,7 @@ def ours(setting: Setting) -> Callable[[], Output]:
     import torch
 
     from urbanfm_core.models.batches import Batches
-    from urbanfm_core.models.method import Trained
+    from urbanfm_core.models.exchange import Trained
     from urbanfm_core.models.refound.compute import compute_vectors
     from urbanfm_core.progress import Progress
 

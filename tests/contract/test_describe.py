@@ -69,7 +69,8 @@ def test_a_model_describes_what_it_sees(city, few, writer, urbanfm, tmp_path):
     assert frame["src_Caption"].tolist() == [*range(6)], "the field that was there gives way and stays"
     assert "1 of 6 regions have no caption" in said
     assert (
-        run("inspect", {"checkpoint": writer}, Progress()).summary["summary"]["can also"] == "captions, text, windows"
+        run("inspect", {"checkpoint": writer}, Progress()).summary["summary"]["can also"]
+        == "captions, fine-tuning, text, windows"
     )
     one = run("describe", {**flags, "beams": 1, "max_new_tokens": 3}, Progress())
     assert one.value["caption"].dropna().str.split().str.len().max() <= 4

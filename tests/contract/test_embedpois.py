@@ -155,7 +155,7 @@ def test_a_method_without_places_says_which_has_them(city, work, given, layers):
     )  # fmt: skip
     with pytest.raises(ConfigError, match="ReFound has no vectors of single points") as refused:
         urbanfm_core.embedpois(checkpoint=made, pois=layers["pois"], **given)
-    assert "UrbanMFM or AETHER" in str(refused.value.hint)
+    assert "AETHER or UrbanMFM" in str(refused.value.hint)
 
 
 def test_a_cancelled_run_is_taken_up(work, given, layers, model, table, monkeypatch):

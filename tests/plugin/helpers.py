@@ -6,6 +6,7 @@ import json
 import stat
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,13 @@ def wait_for(path: Path) -> None:
         if time.monotonic() > deadline:
             pytest.fail(f"{path} never appeared")
         time.sleep(0.02)
+
+
+def wait(app: Any, condition: Callable[[], Any]) -> None:
+    """Let Qt work until a condition holds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail("it never happened")
+        app.processEvents()
+        time.sleep(0.005)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin.helpers import ROOT, Fake, Feedback
+from plugin.helpers import ROOT, Fake, Feedback, wait
 from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProject, QgsRasterLayer
 from qgis.PyQt.QtWidgets import QMessageBox
 
@@ -198,11 +198,11 @@ class Harmless(Plan):
         yield "Making", ["/bin/sh", "-c", make]
 
 
-def test_the_set_up_dialog_shows_the_log_and_remembers_the_folder(qtbot_wait: Any, tmp_path: Path) -> None:
+def test_the_set_up_dialog_shows_the_log_and_remembers_the_folder(qgis_app: Any, tmp_path: Path) -> None:
     dialog = SetupDialog()
     dialog.start(Harmless(tmp_path / "env", Path("x")))
     assert dialog._cancel.isEnabled() and not dialog._start.isEnabled()
-    qtbot_wait(lambda: dialog._setup is None)
+    wait(qgis_app, lambda: dialog._setup is None)
     assert "made it" in dialog._log.toPlainText()
     assert settings.get(settings.ENVIRONMENT_FOLDER) == str(tmp_path / "env")
     assert dialog._start.isEnabled()
@@ -224,22 +224,6 @@ def test_an_existing_interpreter_is_tried_before_it_is_taken(
     assert settings.get(settings.PYTHON) == str(fake.python)
     assert "Ready" in dialog._status.text()
     dialog.close()
-
-
-@pytest.fixture()
-def qtbot_wait(qgis_app: Any) -> Any:
-    """Let Qt work until a condition holds."""
-    import time
-
-    def wait(condition: Any) -> None:
-        deadline = time.monotonic() + 20
-        while not condition():
-            if time.monotonic() > deadline:
-                pytest.fail("it never happened")
-            qgis_app.processEvents()
-            time.sleep(0.01)
-
-    return wait
 
 
 def test_every_algorithm_has_a_page_with_its_parameters() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin.helpers import make_raster, memory_layer, square
+from plugin.helpers import make_raster, memory_layer, square, wait
 from plugin.test_gui import Window
 from qgis.core import QgsCoordinateReferenceSystem, QgsField, QgsGeometry, QgsProject, QgsRasterLayer, QgsVectorLayer
 from qgis.gui import QgsMapCanvas
@@ -64,15 +63,6 @@ def dock(qgis_app: Any, canvas: QgsMapCanvas) -> Iterator[RegionInspector]:
 
 def text_of(dock: RegionInspector) -> str:
     return dock.panel.browser.toPlainText()
-
-
-def wait(app: Any, condition: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail("it never happened")
-        app.processEvents()
-        time.sleep(0.005)
 
 
 def ids_of(layer: QgsVectorLayer) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plugin.helpers import make_raster, memory_layer, square
+from plugin.helpers import make_raster, memory_layer, square, wait
 from qgis.core import (
     NULL,
     QgsCategorizedSymbolRenderer,
@@ -342,14 +342,3 @@ def test_the_imagery_that_is_guessed_looks_like_a_picture(tmp_path: Path) -> Non
     many, three = coloured(tmp_path / "embedding.tif", 6), coloured(tmp_path / "imagery.tif", 3)
     QgsProject.instance().addMapLayers([three, many])
     assert likely_imagery(QgsProject.instance()) is three
-
-
-def wait(app: Any, condition: Any) -> None:
-    import time
-
-    deadline = time.monotonic() + 20
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail("it never happened")
-        app.processEvents()
-        time.sleep(0.005)

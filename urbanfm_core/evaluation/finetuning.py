@@ -26,8 +26,8 @@ from urbanfm_core.evaluation.predicting import Predicted, read_target, settings_
 from urbanfm_core.evaluation.run import require_enough
 from urbanfm_core.evaluation.targets import Target
 from urbanfm_core.models.device import describe_device, resolve_device
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.models.finetuning import KEY, Choice, Tuner, TuningInputs, fine_tuning, predict_rows
-from urbanfm_core.models.method import Trained
 from urbanfm_core.progress import Progress
 from urbanfm_core.stages.evaluation import PredictStage
 from urbanfm_core.training.checkpoint import Checkpoint, restore

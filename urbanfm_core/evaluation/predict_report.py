@@ -12,7 +12,7 @@ from urbanfm_core import report
 from urbanfm_core.data.places import are_points
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.evaluation.predict import INTERVAL, Prediction
-from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.geo.vector_writer import write_layer
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, class_colours, write_class_style, write_ranking_style
 from urbanfm_core.maps.svg import map_svg, stepped
 from urbanfm_core.report import Page

@@ -24,7 +24,7 @@ from urbanfm_core.geo.raster_writer import RasterWriter
 from urbanfm_core.geo.streaming import available_cores, padded_rows, read_ahead, row_chunks
 from urbanfm_core.geo.strips import BLOCK_PX, plan_output
 from urbanfm_core.inference.table import EmbeddingTable
-from urbanfm_core.models.method import PixelFunction
+from urbanfm_core.models.exchange import PixelFunction
 from urbanfm_core.progress import Meter, Progress
 
 # What is read at once, as stored: about one block of 64 floats.

@@ -18,7 +18,8 @@ from urbanfm_core.data.regions import ID_COLUMNS, RegionSet
 from urbanfm_core.errors import ShapeError
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.columnar import COLUMNAR_SUFFIXES, geo_arrow, read_schema, write_columnar
-from urbanfm_core.geo.vector import LayerSource, read_layer, write_layer
+from urbanfm_core.geo.vector import LayerSource, read_layer
+from urbanfm_core.geo.vector_writer import write_layer
 from urbanfm_core.inference.columns import EMBEDDING, find_vectors
 from urbanfm_core.inference.components import principal_components
 

@@ -28,7 +28,7 @@ from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.geo.raster import RasterInfo
 from urbanfm_core.geo.raster_writer import RasterWriter
 from urbanfm_core.geo.strips import BLOCK_PX, plan_output
-from urbanfm_core.models.method import WindowFunction
+from urbanfm_core.models.exchange import WindowFunction
 from urbanfm_core.progress import Meter, Progress
 
 # A window counts if so much of it is data, which every window around a place on a raster without holes has.

@@ -18,7 +18,7 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.evaluation.picture import Series, line_plot
 from urbanfm_core.evaluation.results import Summary
 from urbanfm_core.files import atomic_path
-from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.geo.vector_writer import write_layer
 from urbanfm_core.maps.density import densities_svg
 from urbanfm_core.maps.grouping import Groups
 from urbanfm_core.maps.plot import GREY

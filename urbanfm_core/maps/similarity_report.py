@@ -16,7 +16,7 @@ from urbanfm_core.data.places import are_points
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.columnar import write_columnar
-from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.geo.vector_writer import write_layer
 from urbanfm_core.maps.search import Ranking
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, write_ranking_style
 from urbanfm_core.maps.svg import map_svg, stepped

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from urbanfm_core.models.method import Method
 
 METHODS: dict[str, str] = {
-    "aether": "urbanfm_core.models.aether:Aether",
+    "aether": "urbanfm_core.models.aether.method:Aether",
     "refound": "urbanfm_core.models.refound.method:ReFound",
     "urbanclip": "urbanfm_core.models.urbanclip.method:UrbanClip",
     "urbanln": "urbanfm_core.models.urbanln.method:UrbanLN",

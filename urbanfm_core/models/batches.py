@@ -10,7 +10,7 @@ from torch import Tensor
 
 from urbanfm_core.errors import ResourceError
 from urbanfm_core.models.device import free_memory, is_out_of_memory
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.exchange import Trained
 
 _PIXELS = 65536
 

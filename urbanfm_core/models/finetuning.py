@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.models.method import ArrangedSamples, Method, Prepared, Samples, Trained
+from urbanfm_core.models.exchange import ArrangedSamples, Prepared, Samples, Trained
+from urbanfm_core.models.method import Method
 from urbanfm_core.progress import Progress
 
 Array = NDArray[np.float64]

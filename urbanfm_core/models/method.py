@@ -7,199 +7,33 @@ that the training loop calls; `embed` gives one vector per region. What only som
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import ConfigError
+from urbanfm_core.models.abilities import Ability, refusal
 from urbanfm_core.models.attention import RegionAttention
+from urbanfm_core.models.exchange import (
+    Phase,
+    PixelFunction,
+    Prepared,
+    RegionTexts,
+    RegionVectors,
+    Trained,
+    TrainingCity,
+    WindowFunction,
+)
 from urbanfm_core.models.points import PointVectors
 from urbanfm_core.progress import Progress
 
 if TYPE_CHECKING:
     from urbanfm_core.models.finetuning import Tuner
-
-PixelFunction = Callable[[np.ndarray], np.ndarray]
-
-
-class Samples(Protocol):
-    """What the training loop draws batches from; see `ArrangedSamples` for what it may offer besides."""
-
-    def __len__(self) -> int: ...
-
-    def to(self, device: torch.device) -> Samples:
-        """Move what is resident to the device; called once."""
-
-    def batch(self, indices: Tensor) -> dict[str, Tensor]:
-        """The samples of these rows, (B,) int64 on the device, as tensors by name."""
-
-
-@runtime_checkable
-class ArrangedSamples(Samples, Protocol):
-    """Samples that have a say in which of them share a batch, such as those of like length."""
-
-    def arrange(self, order: Tensor, batch: int) -> Tensor:
-        """Rearrange the order of an epoch; `models.ordering.length_sorted` does it by length.
-
-        Called once an epoch on the CPU, by every process with the same arguments, and must depend on these and on the
-        samples alone: training resumes by asking again.
-
-        Args:
-            order: A random permutation of the rows, (N,) int64.
-            batch: Rows per batch, over all processes together.
-        Returns:
-            The same rows, (N,) int64: batch k is rows k * batch to (k + 1) * batch; the last N % batch are left out.
-        """
-
-
-@dataclass
-class TensorSamples:
-    """Samples that fit in memory: tensors with one row per sample.
-
-    Attributes:
-        tensors: By name, each (N, ...).
-    """
-
-    tensors: dict[str, Tensor]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.tensors.values())))
-
-    def to(self, device: torch.device) -> TensorSamples:
-        return TensorSamples({name: tensor.to(device) for name, tensor in self.tensors.items()})
-
-    def batch(self, indices: Tensor) -> dict[str, Tensor]:
-        return {name: tensor.index_select(0, indices) for name, tensor in self.tensors.items()}
-
-
-@dataclass(frozen=True)
-class TrainingCity:
-    """A city that a method learns from.
-
-    Attributes:
-        name: As errors and notes call it; empty where there is only one.
-        inputs: Its layers.
-        store: Keeps what is made of these layers; it does not know of other cities.
-    """
-
-    name: str
-    inputs: CityInputs
-    store: SampleStore
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A city, or several, ready to train on.
-
-    Attributes:
-        config: The method's configuration with everything filled in that only the data tells (bands, widths).
-        samples: What the loop draws from.
-        preprocessing: What inference needs to treat new data alike; JSON-like, kept in the checkpoint.
-        notes: What was left out, and how much, in sentences.
-        descriptions: What a language teacher was told of each region, see `descriptions.description_table`; None where
-            there is no such teacher.
-    """
-
-    config: Any
-    samples: Samples
-    preprocessing: dict[str, Any]
-    notes: list[str] = field(default_factory=list)
-    descriptions: pd.DataFrame | None = None
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of the training, with samples of its own; the next one starts from the weights that it leaves.
-
-    Attributes:
-        name: As folders, records and notes call it; empty where there is only one.
-        samples: What the loop draws from.
-        trains: Beginnings of the names of the parameters that are trained, up to a dot; all if there are none.
-    """
-
-    name: str
-    samples: Samples
-    trains: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A network with its weights, and all that belongs to them.
-
-    Attributes:
-        batch_size: Pixels or regions computed at once; None leaves it to the method.
-        text_encoder: Text encoder as the user names it now; None for the one that the checkpoint names, which is then
-            used only if it runs on this machine.
-        precision: Arithmetic of the network; methods that have only float32 take that.
-        notes: What was special while computing with it, in sentences.
-    """
-
-    config: Any
-    model: nn.Module
-    preprocessing: Mapping[str, Any]
-    device: torch.device
-    batch_size: int | None = None
-    text_encoder: str | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class RegionVectors:
-    """One vector per region, in the order of the regions given.
-
-    Attributes:
-        vectors: (R, D) float32; a region that nothing covers is a row of NaN.
-        coverage: By modality, (R,) float32 in [0, 1]: the share of the region that it covered.
-        notes: What was left out, in sentences.
-    """
-
-    vectors: np.ndarray
-    coverage: dict[str, np.ndarray]
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class RegionTexts:
-    """One caption per region, in the order of the regions given.
-
-    Attributes:
-        texts: (R,), empty for a region without a picture.
-        notes: What a report should mention.
-    """
-
-    texts: list[str]
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class WindowFunction:
-    """How a network turns pictures from above into vectors, wherever they are taken.
-
-    Attributes:
-        size_px: Side of the pictures, pixels.
-        side_m: Their side on the ground in training, metres; None where the checkpoint does not tell.
-        width: D.
-        imagery: How imagery is read, as `Imagery.to_json` tells; None where the checkpoint does not tell.
-        at_once: Pictures to hand over at once.
-        encode: Pictures (B, 3, H, W) uint8, 0 where there are no data, and where there are, (B, H, W) bool ->
-            (B, D) float32.
-    """
-
-    size_px: int
-    side_m: float | None
-    width: int
-    imagery: Mapping[str, Any] | None
-    at_once: int
-    encode: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Method(ABC):
@@ -217,7 +51,7 @@ class Method(ABC):
         can: Abilities beyond embedding regions: 'pixels' (embeds each pixel of a raster), 'windows' (embeds any window
             of imagery), 'text' (shares a space with phrases), 'attention' (tells where points of interest look in the
             pictures of their regions), 'cities' (learns from several cities together), 'captions' (writes what it sees
-            in imagery), 'points' (embeds single points of interest).
+            in imagery), 'points' (embeds single points of interest), 'fine-tuning' (learns from labelled regions).
         points_from: For methods that have 'points': the inputs that a trained model reads of them; the first is needed.
         shares_training: Whether several processes may train together, with the result of one.
         uses_position: Whether it is told where a region or point lies, which evaluation must say.
@@ -239,6 +73,15 @@ class Method(ABC):
     uses_position: ClassVar[bool] = False
     config_class: ClassVar[type]
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def require(self, ability: Ability) -> None:
+        """Check that the method has an ability, before anything is read.
+
+        Raises:
+            ConfigError: it has not; the remedy names the methods that have.
+        """
+        if ability not in self.can:
+            raise refusal(self.title, ability)
 
     @abstractmethod
     def prepare(
@@ -287,22 +130,7 @@ class Method(ABC):
             store: Keeps finished parts; must belong to this network and these layers.
             progress: Reports and cancels.
         """
-        raise self._cannot_embed_points()
-
-    def require_points(self) -> None:
-        """Check that the method has 'points', before anything is read.
-
-        Raises:
-            ConfigError: it has not.
-        """
-        if "points" not in self.can:
-            raise self._cannot_embed_points()
-
-    def _cannot_embed_points(self) -> ConfigError:
-        return ConfigError(
-            f"{self.title} has no vectors of single points of interest.",
-            "Give a checkpoint of a method that has: UrbanMFM or AETHER.",
-        )
+        raise refusal(self.title, "points")
 
     def phases(self, prepared: Prepared) -> list[Phase]:
         """What is trained one after another, each phase for all epochs of the settings; one of all samples if not said."""
@@ -335,7 +163,7 @@ class Method(ABC):
 
     def pixel_function(self, trained: Trained) -> PixelFunction:
         """For methods that can embed 'pixels': (N, C) float32 valid pixels -> (N, D) float32."""
-        raise ConfigError(f"{self.title} does not embed single pixels.", "Use a method that can: see the README.")
+        raise refusal(self.title, "pixels")
 
     def window_function(self, trained: Trained) -> WindowFunction:
         """For methods that can embed 'windows' of imagery.
@@ -343,11 +171,11 @@ class Method(ABC):
         Raises:
             ConfigError: the method cannot, or this network was trained without imagery.
         """
-        raise ConfigError(f"{self.title} does not embed windows of imagery.", "Use a method that can: see the README.")
+        raise refusal(self.title, "windows")
 
     def text_vectors(self, trained: Trained, texts: Sequence[str], progress: Progress) -> np.ndarray:
         """For methods that share a space with 'text': phrases -> (N, D) float32, unit length."""
-        raise ConfigError(f"{self.title} has no text side.", "Search by text needs a method that has one.")
+        raise refusal(self.title, "text")
 
     def describe(
         self,
@@ -373,9 +201,7 @@ class Method(ABC):
         Raises:
             ConfigError: the method does not write.
         """
-        raise ConfigError(
-            f"{self.title} writes no captions.", "Give a checkpoint of UrbanCLIP, a captioner, or captions that exist."
-        )
+        raise refusal(self.title, "captions")
 
     def tuner(self) -> Tuner:
         """How a trained network is fine-tuned on labelled regions.
@@ -383,10 +209,7 @@ class Method(ABC):
         Raises:
             ConfigError: the method cannot be fine-tuned.
         """
-        raise ConfigError(
-            f"A model of {self.title} cannot be fine-tuned.",
-            "Give a checkpoint of ReFound or UrbanCLIP, or predict from embeddings with the head linear or mlp.",
-        )
+        raise refusal(self.title, "fine-tuning")
 
     def attention(
         self,
@@ -407,19 +230,4 @@ class Method(ABC):
             store: Keeps pictures and finished parts; must belong to this network, these layers and regions.
             progress: Reports and cancels.
         """
-        raise self._cannot_attend()
-
-    def require_attention(self) -> None:
-        """Check that the method has 'attention', before anything is read.
-
-        Raises:
-            ConfigError: it has not.
-        """
-        if "attention" not in self.can:
-            raise self._cannot_attend()
-
-    def _cannot_attend(self) -> ConfigError:
-        return ConfigError(
-            f"{self.title} has no attention between points of interest and imagery.",
-            "Give a checkpoint of a method that has: ReFound.",
-        )
+        raise refusal(self.title, "attention")

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from urbanfm_core.errors import ConfigError, InputError
+from urbanfm_core.errors import CheckpointError, ConfigError, InputError
 from urbanfm_core.models import text_source
 from urbanfm_core.models.service import SERVICE_PREFIX
 from urbanfm_core.progress import Meter, Progress
 
 if TYPE_CHECKING:
+    from urbanfm_core.models.exchange import Trained
     from urbanfm_core.models.service import CostEstimate
 
 FloatArray = npt.NDArray[np.float32]
@@ -103,6 +104,31 @@ def load_text_encoder(
         )
     source = text_source.find_text_encoder(spec, cache_dir)
     return LocalTextEncoder(spec, source, device=device, batch_size=batch_size or LOCAL_BATCH)
+
+
+def trained_text_encoder(trained: Trained) -> TextEncoder:
+    """The text encoder that a network was trained with.
+
+    A service on the network is only used when the user names it: a checkpoint must not decide where texts go.
+
+    Raises:
+        CheckpointError: it is not known, or the one found is another.
+        ConfigError, MissingDependencyError, RemoteError: see `load_text_encoder`.
+    """
+    known = trained.preprocessing.get("text_encoder") or {}
+    spec = trained.text_encoder or known.get("spec")
+    if not isinstance(spec, str):
+        raise CheckpointError(
+            "The checkpoint does not say which text encoder it was trained with.",
+            "Name the encoder with --text-encoder, or train or import the model again.",
+        )
+    encoder = load_text_encoder(spec, device=str(trained.device), allow_remote=trained.text_encoder is not None)
+    if known.get("identity") not in (None, encoder.identity):
+        raise CheckpointError(
+            f"The text encoder found is '{encoder.identity}', but the checkpoint was trained with '{known['identity']}'.",
+            "Install the one of the training, or train again.",
+        )
+    return encoder
 
 
 def estimate(

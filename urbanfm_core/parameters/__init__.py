@@ -31,7 +31,15 @@ from urbanfm_core.parameters.scoring import (
     TargetParams,
     numbers_by_city,
 )
-from urbanfm_core.parameters.training import ComputeParams, DescriptionsOutput, Precision, TrainingParams, number_format
+from urbanfm_core.parameters.training import (
+    ComputeParams,
+    DescriptionsOutput,
+    Precision,
+    TrainingParams,
+    dimension_columns,
+    encoder_of_training,
+    number_format,
+)
 
 __all__ = [
     "BlockParams",
@@ -64,6 +72,8 @@ __all__ = [
     "TrainingParams",
     "cell_shape",
     "cell_size",
+    "dimension_columns",
+    "encoder_of_training",
     "number_format",
     "numbers_by_city",
     "other_city_id",

@@ -22,6 +22,29 @@ def number_format() -> Any:
     )
 
 
+def encoder_of_training() -> Any:
+    """The text encoder of a trained model, as a parameter."""
+    return param(
+        None,
+        "Text encoder that the model was trained with, if the checkpoint does not name one, or names a service on the "
+        "network, which is used only when it is named here.",
+        label="Text encoder",
+        kind="text",
+        advanced=True,
+    )
+
+
+def dimension_columns() -> Any:
+    """Whether vectors are written as columns too, as a parameter."""
+    return param(
+        False,
+        "Also write the vector as one column per dimension: emb_000, emb_001 and so on.",
+        label="One column per dimension",
+        kind="flag",
+        advanced=True,
+    )
+
+
 class ComputeParams(Stage):
     device: str = param(
         "auto",

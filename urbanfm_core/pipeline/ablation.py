@@ -6,35 +6,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import urbanfm_core
+from urbanfm_core.cities import training_city
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.inputs import (
-    cache_of,
-    city_of,
-    finished_checkpoint,
-    inputs_to_train,
-    inputs_used,
-    method_config,
-    regions_of,
-    store_of,
-    training_settings,
-)
+from urbanfm_core.inputs import cache_of, city_of, inputs_to_embed, inputs_to_train, regions_of
+from urbanfm_core.pipeline.trained import Learner, embed_city
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result, said_by
 from urbanfm_core.stages.evaluation import AblateStage
 
 if TYPE_CHECKING:
-    import torch
-
     from urbanfm_core.data.city import CityInputs
-    from urbanfm_core.data.regions import RegionSet
     from urbanfm_core.evaluation.ablation import Ablation, Variant
     from urbanfm_core.inference.table import EmbeddingTable
     from urbanfm_core.models.method import Method
-    from urbanfm_core.training.checkpoint import Checkpoint
-    from urbanfm_core.training.task import TrainingConfig
-
-_CHECKPOINT = "checkpoint"
 
 
 def ablate(stage: AblateStage, progress: Progress) -> Result:
@@ -82,28 +66,23 @@ def run_ablation(stage: AblateStage, progress: Progress) -> Ablation:
     """
     from urbanfm_core.evaluation.ablation import ablate
     from urbanfm_core.evaluation.inputs import labels_of, read_floors, settings_of, targets_of
-    from urbanfm_core.models import get_method, load_preset
-    from urbanfm_core.models.device import describe_device, resolve_device
 
-    preset = load_preset(stage.preset)
-    method = get_method(preset["method"])
-    config, training = method_config(stage, method, preset), training_settings(stage, preset)
-    variants = planned_variants(stage, method, config)
-    device = resolve_device(stage.device)
+    learner = Learner.of(stage)
+    method = learner.method
+    variants = planned_variants(stage, method, learner.config)
     city = city_of(stage)
-    used = inputs_used(method, tuple(dict.fromkeys((*method.needs, *method.embeds_from))), city)
+    used = dict.fromkeys((*inputs_to_train(method, city), *inputs_to_embed(method, city)))
     regions = regions_of(stage, city)
     labels, notes = labels_of(stage, regions, progress.part(0.0, 0.02))
     targets = targets_of(stage, regions, labels)
     floors = read_floors(regions, city, progress.part(0.02, 0.1))
-    progress.log("info", f"{method.title} ({stage.preset}) on {describe_device(device)}")
+    progress.log("info", learner.sentence())
     city = replace(city, regions=regions)
-    settled = {name: value for name, value in asdict(training).items() if name not in ("seed", "resume")}
-    run = _Run(stage, method, config, training, device, city, regions)
+    settled = {name: value for name, value in asdict(learner.training).items() if name not in ("seed", "resume")}
     found = ablate(
         variants,
-        run.make,
-        config=config,
+        _Run(stage, learner, city).make,
+        config=learner.config,
         made_from={"method": method.name, "training": settled, **city.identity(*used)},
         work=cache_of(stage) / "ablation",
         regions=regions,
@@ -123,51 +102,27 @@ class _Run:
     """What all trainings of an ablation have in common."""
 
     stage: AblateStage
-    method: Method
-    config: Any
-    training: TrainingConfig
-    device: torch.device
+    learner: Learner
     city: CityInputs
-    regions: RegionSet
 
     def make(self, variant: Variant, seed: int, folder: Path, progress: Progress) -> EmbeddingTable:
         """Train a variant from a seed, unless its checkpoint is finished, and embed the regions."""
-        from urbanfm_core.inference.table import EmbeddingTable
-        from urbanfm_core.training.checkpoint import restore
-
-        checkpoint = finished_checkpoint(folder / _CHECKPOINT)
-        if checkpoint is None:
-            checkpoint = self._train(variant, seed, folder / _CHECKPOINT, progress.part(0.0, 0.8))
-        method, trained = restore(checkpoint, self.device, self.stage.batch_size)
-        weights = checkpoint.manifest["weights_sha256"]
-        used = inputs_used(method, method.embeds_from, self.city)
-        store = store_of(self.stage, "embed", {**self.city.identity(*used), "weights": weights, "rule": "centre"})
-        made = method.embed(trained, self.city, self.regions, store, progress.part(0.8, 1.0))
-        store.remove()
-        provenance = {
-            "model": f"{self.stage.preset}, {variant.name}, seed {seed}",
-            "method": method.name,
-            "checkpoint": weights,
-            "urbanfm": urbanfm_core.__version__,
-            "config": checkpoint.config,
-            "notes": [*checkpoint.manifest["notes"], *made.notes, *trained.notes],
-        }
-        return EmbeddingTable(self.regions, made.vectors, made.coverage, provenance)
-
-    def _train(self, variant: Variant, seed: int, out: Path, progress: Progress) -> Checkpoint:
-        from urbanfm_core.training.run import save_untrained, train
-
-        method = self.method
-        city = self.city if method.trains_on == "regions" else replace(self.city, regions=None)
+        whole = self.learner
+        learner = replace(
+            whole, config=replace(whole.config, **variant.overrides), training=replace(whole.training, seed=seed)
+        )
         # The store of 'train': what does not depend on the variant is prepared once.
-        store = store_of(self.stage, "samples", city.identity(*inputs_to_train(method, city)))
-        config = replace(self.config, **variant.overrides)
-        prepared = method.prepare(config, city, store, self.device, progress.part(0.0, 0.3))
-        to: dict[str, Any] = {"out": out, "data_fingerprint": store.fingerprint, "preset": self.stage.preset}
-        if not variant.trained:
-            return save_untrained(method, prepared, seed, **to)
-        training = replace(self.training, seed=seed)
-        return train(method, prepared, training, device=self.device, progress=progress.part(0.3, 1.0), **to)
+        city = training_city(self.stage, learner.method, self.city)
+        checkpoint, _ = learner.train_unless_finished(
+            city, folder / "checkpoint", progress.part(0.0, 0.8), untrained=not variant.trained
+        )
+        table = embed_city(self.stage, checkpoint, learner.device, self.city, progress.part(0.8, 1.0))
+        table.provenance.update(
+            model=f"{self.stage.preset}, {variant.name}, seed {seed}",
+            config=checkpoint.config,
+            notes=[*checkpoint.manifest["notes"], *table.provenance["notes"]],
+        )
+        return table
 
 
 def _trained_on(ablation: Ablation) -> tuple[dict[str, Any], list[str]]:

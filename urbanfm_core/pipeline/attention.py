@@ -27,7 +27,7 @@ def attend(stage: AttendStage, progress: Progress) -> Result:
 
     city = city_of(stage)
     method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
-    method.require_attention()
+    method.require("attention")
     pois = city.read_pois()
     selected = None if stage.selected is None else PoiSet.from_source(stage.selected, city.poi_columns)
     choice = choose_pois(pois, stage.categories, stage.poi_rows, selected)
@@ -71,7 +71,7 @@ def _write_attention(
     progress: Progress,
 ) -> None:
     from urbanfm_core.data.poi_table import read_poi_table
-    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.geo.vector_writer import write_layer
     from urbanfm_core.inference.attention import poi_layer, region_layer, write_attention_raster
     from urbanfm_core.maps.styles import write_attention_style, write_ranking_style
 

@@ -25,7 +25,7 @@ _NO_ONE = ("", "")
 
 
 def describe(stage: DescribeStage, progress: Progress) -> Result:
-    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.geo.vector_writer import write_layer
     from urbanfm_core.maps.description_report import page
     from urbanfm_core.maps.styles import write_caption_style
 

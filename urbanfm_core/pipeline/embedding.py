@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import urbanfm_core
 from urbanfm_core.cities import cities_to_train_on
 from urbanfm_core.errors import EmptyInputError
 from urbanfm_core.inputs import (
@@ -23,6 +22,7 @@ from urbanfm_core.inputs import (
     store_of,
 )
 from urbanfm_core.parameters import TrainingParams
+from urbanfm_core.pipeline.trained import embed_regions, embedded_from
 from urbanfm_core.pipeline.training import train_checkpoint, training_summary
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 
 def embed(stage: EmbedStage, progress: Progress) -> Result:
-    from urbanfm_core.inference.table import EmbeddingTable
     from urbanfm_core.maps import embedding_report
 
     city = city_of(stage)
@@ -55,18 +54,10 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
     method, trained, checkpoint = load_model(path, stage, progress)
     city = replace(city, regions=regions)
     used = inputs_used(method, method.embeds_from, city)
-    made_from = {"weights": checkpoint.manifest["weights_sha256"], "rule": stage.rule, "precision": stage.precision}
-    beside = city.given(*(name for name in method.may_use if name not in used))
-    store = store_of(stage, "embed", {**city.identity(*used, *beside), **made_from})
-    made = method.embed(trained, city, regions, store, progress.part(share, 0.9), rule=stage.rule)
-    provenance = {
-        "model": model_name(checkpoint),
-        "method": method.name,
-        "checkpoint": checkpoint.manifest["weights_sha256"],
-        "urbanfm": urbanfm_core.__version__,
-        "training": checkpoint.record(),
-    }
-    table = EmbeddingTable(regions, made.vectors, made.coverage, provenance)
+    made_from = {**embedded_from(checkpoint, method, city, stage.rule), "precision": stage.precision}
+    store = store_of(stage, "embed", made_from)
+    table, said = embed_regions(checkpoint, method, trained, city, store, progress.part(share, 0.9), stage.rule)
+    table.provenance["training"] = checkpoint.record()
     if not table.covered.any():
         raise EmptyInputError(
             f"None of the {len(regions.ids):,} regions is covered by {' or '.join(used)}: "
@@ -79,13 +70,13 @@ def embed(stage: EmbedStage, progress: Progress) -> Result:
         "regions": len(table.ids),
         "dimensions": int(table.vectors.shape[1]),
         "uncovered": int((~table.covered).sum()),
-        "model": provenance["model"],
+        "model": table.provenance["model"],
         "region_id": regions.id_name,
         "checkpoint": str(path),
         **{name: getattr(stage, name) for name in ("out", "parquet", "raster", "map", "report")},
         **({"training": training} if training else {}),
     }
-    notes += [*regions.notes, *made.notes, *trained.notes]
+    notes += [*regions.notes, *said]
     if not any(getattr(stage, name) for name in ("out", "parquet", "raster", "map")):
         notes.append("No output was named, so the vectors were written nowhere; name --out or --parquet.")
     return Result(summary, table, notes, None if stage.report is None else embedding_report.page(table))

@@ -20,7 +20,7 @@ def samplecity(stage: SampleCityStage, progress: Progress) -> Result:
 
 def grid(stage: GridStage, progress: Progress) -> Result:
     from urbanfm_core.data.regions import RegionSet
-    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.geo.vector_writer import write_layer
 
     if stage.over is not None:
         regions = grid_over(stage.over, stage.grid_size, stage.grid_shape)

@@ -272,6 +272,8 @@ def search(stage: SearchStage, progress: Progress) -> Result:
     from urbanfm_core.maps.styles import write_score_style
 
     method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
+    if stage.raster is not None:
+        method.require("pixels")
     trained = replace(trained, text_encoder=stage.text_encoder)
     query = method.text_vectors(trained, [stage.query], progress.part(0.0, 0.2))[0]
     told = {name: getattr(stage, name) for name in ("out", "raster", "report")}
@@ -328,7 +330,7 @@ def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:
     import pandas as pd
 
     from urbanfm_core.data.places import are_points
-    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.geo.vector_writer import write_layer
     from urbanfm_core.maps.styles import write_ranking_style
 
     fields = {

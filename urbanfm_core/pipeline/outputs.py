@@ -35,7 +35,7 @@ def check_outputs(stage: Stage) -> None:
         if other != name:
             raise OutputError(f"{target} is named for both {other} and {name}.", "Give each output a file of its own.")
         if extra["kind"] in ("polygons", "points", "layer") or name == "parquet":
-            from urbanfm_core.geo.vector import check_layer_name
+            from urbanfm_core.geo.vector_writer import check_layer_name
 
             check_layer_name(target.absolute())
         if extra["kind"] == "checkpoint":

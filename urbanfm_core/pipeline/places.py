@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import urbanfm_core
 from urbanfm_core.errors import EmptyInputError
-from urbanfm_core.inputs import city_of, load_model, model_name, store_of
+from urbanfm_core.inputs import city_of, load_model, store_of
+from urbanfm_core.pipeline.trained import provenance_of
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result
 from urbanfm_core.stages.places import EmbedPoisStage
@@ -38,17 +38,11 @@ def embedpois(stage: EmbedPoisStage, progress: Progress) -> Result:
     made_from = {"weights": checkpoint.manifest["weights_sha256"], "precision": stage.precision}
     store = store_of(stage, "embedpois", {**identity, **made_from, "text_encoder": stage.text_encoder})
     made = method.embed_points(trained, city, store, progress.part(0.1, 0.9))
-    provenance = {
-        "model": model_name(checkpoint),
-        "method": method.name,
-        "checkpoint": checkpoint.manifest["weights_sha256"],
-        "urbanfm": urbanfm_core.__version__,
-    }
     vectors = by_feature(made.vectors, asked.feature, len(features))
     coverage = {
         name: by_feature(values[:, None], asked.feature, len(features))[:, 0] for name, values in made.coverage.items()
     }
-    table = EmbeddingTable(features, vectors, coverage, provenance)
+    table = EmbeddingTable(features, vectors, coverage, provenance_of(checkpoint))
     if not table.covered.any():
         raise EmptyInputError(
             f"None of the {len(features):,} points of interest has a vector: the model reads nothing of them.",
@@ -66,7 +60,7 @@ def embedpois(stage: EmbedPoisStage, progress: Progress) -> Result:
         "points": len(features),
         "dimensions": int(vectors.shape[1]),
         "uncovered": uncovered,
-        "model": provenance["model"],
+        "model": table.provenance["model"],
         "region_id": features.id_name,
         "checkpoint": stage.checkpoint,
         **{name: getattr(stage, name) for name in _OUTPUTS},
@@ -99,7 +93,7 @@ def read_points(stage: EmbedPoisStage, method: Method) -> AskedPoints:
     """
     from urbanfm_core.data.places import are_points, poi_features
 
-    method.require_points()
+    method.require("points")
     given = city_of(stage)
     given.require("pois")
     unused = [name for name in given.given(*_LAYERS) if name not in method.points_from]

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from urbanfm_core.cities import cities_to_train_on, data_fingerprint
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.inputs import method_config, training_settings
 from urbanfm_core.pipeline.checkpoints import checkpoint_page
+from urbanfm_core.pipeline.trained import Learner
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result
 from urbanfm_core.stages.training import PrepareStage, TrainStage
 
 if TYPE_CHECKING:
-    from urbanfm_core.models.method import Method, Prepared, TrainingCity
+    from urbanfm_core.models.exchange import Prepared, TrainingCity
     from urbanfm_core.training.checkpoint import Checkpoint
 
 
 def prepare(stage: PrepareStage, progress: Progress) -> Result:
-    method, _, prepared, cities = _prepare(stage, progress)
+    learner, prepared, cities = _prepare(stage, progress)
     paths = [city.store.path for city in cities]
     stores = str(paths[0]) if len(paths) == 1 else {city.name: str(city.store.path) for city in cities}
     told = {"descriptions_out": stage.descriptions_out}
-    summary = {"method": method.name, "samples": len(prepared.samples), "store": stores, **told}
+    summary = {"method": learner.method.name, "samples": len(prepared.samples), "store": stores, **told}
     return Result(summary, paths[0] if len(paths) == 1 else paths, prepared.notes)
 
 
@@ -37,20 +37,8 @@ def train(stage: TrainStage, progress: Progress) -> Result:
 
 def train_checkpoint(stage: Any, out: Path, progress: Progress) -> tuple[Checkpoint, list[str]]:
     """Train what a stage describes, and write the checkpoint."""
-    from urbanfm_core.models.device import resolve_device
-    from urbanfm_core.training.run import train as run_training
-
-    method, preset, prepared, cities = _prepare(stage, progress.part(0.0, 0.4))
-    checkpoint = run_training(
-        method,
-        prepared,
-        training_settings(stage, preset),
-        device=resolve_device(stage.device),
-        out=out,
-        data_fingerprint=data_fingerprint(cities),
-        progress=progress.part(0.4, 1.0),
-        preset=stage.preset,
-    )
+    learner, prepared, cities = _prepare(stage, progress.part(0.0, 0.4))
+    checkpoint = learner.train(prepared, out, data_fingerprint(cities), progress.part(0.4, 1.0))
     return checkpoint, checkpoint.manifest["notes"]
 
 
@@ -64,23 +52,18 @@ def training_summary(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]
     }
 
 
-def _prepare(stage: Any, progress: Progress) -> tuple[Method, dict[str, Any], Prepared, list[TrainingCity]]:
-    """The method, its preset, cities ready to train on, and these."""
-    from urbanfm_core.models import get_method, load_preset
-    from urbanfm_core.models.device import describe_device, resolve_device
+def _prepare(stage: Any, progress: Progress) -> tuple[Learner, Prepared, list[TrainingCity]]:
+    """The learner, cities ready to train on, and these."""
     from urbanfm_core.training.processes import require_one_process
 
-    preset = load_preset(stage.preset)
-    method = get_method(preset["method"])
-    require_one_process(method)
-    cities = cities_to_train_on(stage, method)
-    config = method_config(stage, method, preset)
-    device = resolve_device(stage.device)
-    progress.log("info", f"{method.title} ({stage.preset}) on {describe_device(device)}")
-    prepared = method.prepare_cities(config, cities, device, progress)
+    learner = Learner.of(stage)
+    require_one_process(learner.method)
+    cities = cities_to_train_on(stage, learner.method)
+    progress.log("info", learner.sentence())
+    prepared = learner.prepare(cities, progress)
     if getattr(stage, "descriptions_out", None) is not None:
         _write_descriptions(stage.descriptions_out, prepared)
-    return method, preset, prepared, cities
+    return learner, prepared, cities
 
 
 def _write_descriptions(path: str, prepared: Prepared) -> None:

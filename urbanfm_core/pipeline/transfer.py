@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import urbanfm_core
-from urbanfm_core.cities import layers_of
+from urbanfm_core.cities import layers_of, training_city
 from urbanfm_core.errors import ConfigError, about
-from urbanfm_core.inputs import (
-    cache_of,
-    city_of,
-    finished_checkpoint,
-    inputs_to_train,
-    inputs_used,
-    method_config,
-    regions_of,
-    store_of,
-    training_settings,
-)
+from urbanfm_core.inputs import cache_of, city_of, inputs_to_train, inputs_used, regions_of
+from urbanfm_core.pipeline.trained import Learner, embed_city, embedded_from
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import Result, said_by
 from urbanfm_core.stages.transfer import TransferStage
 
 if TYPE_CHECKING:
-    import torch
-
     from urbanfm_core.data.city import CityInputs
     from urbanfm_core.evaluation.targets import Target
     from urbanfm_core.evaluation.transfer import CityVectors, Transfer
     from urbanfm_core.inference.table import EmbeddingTable
     from urbanfm_core.models.method import Method
-    from urbanfm_core.training.checkpoint import Checkpoint
-    from urbanfm_core.training.task import TrainingConfig
 
 _LABELS, _TRAINED, _EMBEDDED = 0.1, 0.7, 0.85
 
@@ -100,26 +86,21 @@ def run_transfer(stage: TransferStage, progress: Progress) -> Transfer:
     """
     from urbanfm_core.evaluation.floors import centres_m
     from urbanfm_core.evaluation.transfer import Transfer, transfer_targets
-    from urbanfm_core.models import get_method, load_preset
-    from urbanfm_core.models.device import describe_device, resolve_device
 
-    preset = load_preset(stage.preset)
-    method = get_method(preset["method"])
-    device = resolve_device(stage.device)
-    config, training = method_config(stage, method, preset), training_settings(stage, preset)
-    run = _Run(stage, method, config, training, device)
+    run = _Run(stage, Learner.of(stage))
+    method = run.learner.method
     sources = sources_of(stage, list(layers_of(stage)))
     cities = _read_cities(stage, method, sources, progress.part(0.0, _LABELS / 2))
     targets = _targets(stage, cities)
     floors, notes = _floors(cities, sources, targets, progress.part(_LABELS / 2, _LABELS))
-    progress.log("info", f"{method.title} ({stage.preset}) on {describe_device(device)}")
-    folders = {}
+    progress.log("info", run.learner.sentence())
+    folders, said = {}, {}
     for number, source in enumerate(sources):
         part = progress.part(*_share(_LABELS, _TRAINED, number, len(sources)))
         part.update(0.0, f"Training on {source} ({number + 1} of {len(sources)})")
         with about(source):
-            folders[source] = run.train(cities[source], part)
-    vectors, said = {}, {source: list(_notes_of(folder)) for source, folder in folders.items()}
+            folders[source], said[source] = run.train(cities[source], part)
+    vectors = {}
     pairs = [(source, city) for source in sources for city in cities]
     for number, (source, city) in enumerate(pairs):
         part = progress.part(*_share(_TRAINED, _EMBEDDED, number, len(pairs)))
@@ -223,86 +204,47 @@ def _floors(
     ], notes
 
 
-def _notes_of(folder: Path) -> list[str]:
-    """What the training said."""
-    from urbanfm_core.training.checkpoint import Checkpoint
-
-    notes: list[str] = Checkpoint.load(folder / "checkpoint").manifest["notes"]
-    return notes
-
-
 def _vectors(name: str, vectors: Mapping[tuple[str, str], Any]) -> CityVectors:
     from urbanfm_core.evaluation.transfer import CityVectors
 
     return CityVectors(name, False, vectors)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Run:
     """What all trainings and embeddings have in common; `notes` says what an earlier run had finished."""
 
     stage: TransferStage
-    method: Method
-    config: Any
-    training: TrainingConfig
-    device: torch.device
+    learner: Learner
+    notes: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.notes: list[str] = []
-
-    def train(self, city: _City, progress: Progress) -> Path:
-        """The folder with the model of a city: trained now, or by an earlier run on the same layers."""
+    def train(self, city: _City, progress: Progress) -> tuple[Path, list[str]]:
+        """The folder with the model of a city, trained now or by an earlier run on the same layers, and its notes."""
         from urbanfm_core.data.store import SampleStore
-        from urbanfm_core.training.run import train
 
-        inputs = city.inputs if self.method.trains_on == "regions" else replace(city.inputs, regions=None)
-        identity = inputs.identity(*inputs_to_train(self.method, inputs))
-        settings = {name: value for name, value in asdict(self.training).items() if name != "resume"}
-        made_from = {"method": self.method.name, "config": asdict(self.config), "training": settings, **identity}
-        work = SampleStore(cache_of(self.stage) / "transfer", made_from)
-        if finished_checkpoint(work.path / "checkpoint") is not None:
-            self.notes.append(f"The model of {city.name} was trained by an earlier run and is taken as it is.")
-            return work.path
-        store = store_of(self.stage, "samples", identity)
-        prepared = self.method.prepare(self.config, inputs, store, self.device, progress.part(0.0, 0.3))
+        learner = self.learner
+        source = training_city(self.stage, learner.method, city.inputs)
+        settings = {name: value for name, value in asdict(learner.training).items() if name != "resume"}
+        made_from = {"method": learner.method.name, "config": asdict(learner.config), "training": settings}
+        identity = source.inputs.identity(*inputs_to_train(learner.method, source.inputs))
+        work = SampleStore(cache_of(self.stage) / "transfer", {**made_from, **identity})
+        checkpoint, earlier = learner.train_unless_finished(source, work.path / "checkpoint", progress)
         work.create()
-        train(
-            self.method,
-            prepared,
-            self.training,
-            device=self.device,
-            out=work.path / "checkpoint",
-            data_fingerprint=store.fingerprint,
-            preset=self.stage.preset,
-            progress=progress.part(0.3, 1.0),
-        )
-        return work.path
+        if earlier:
+            self.notes.append(f"The model of {city.name} was trained by an earlier run and is taken as it is.")
+        return work.path, list(checkpoint.manifest["notes"])
 
     def embed(self, folder: Path, city: _City, progress: Progress) -> EmbeddingTable:
         """Vectors of a city's regions by a model: made now, or by an earlier run."""
         from urbanfm_core.data.store import fingerprint
         from urbanfm_core.inference.table import EmbeddingTable
-        from urbanfm_core.training.checkpoint import Checkpoint, restore
+        from urbanfm_core.training.checkpoint import Checkpoint
 
-        checkpoint: Checkpoint = Checkpoint.load(folder / "checkpoint")
-        method, trained = restore(checkpoint, self.device, self.stage.batch_size)
-        used = inputs_used(method, method.embeds_from, city.inputs)
-        weights = checkpoint.manifest["weights_sha256"]
-        made_from = {**city.inputs.identity(*used), "weights": weights, "rule": "centre"}
+        checkpoint = Checkpoint.load(folder / "checkpoint")
+        made_from = embedded_from(checkpoint, self.learner.method, city.inputs)
         path = folder / f"vectors-{fingerprint(made_from)}.parquet"
         if path.is_file():
             return EmbeddingTable.from_parquet(path)
-        store = store_of(self.stage, "embed", made_from)
-        regions = city.inputs.require_regions()
-        made = method.embed(trained, city.inputs, regions, store, progress)
-        provenance = {
-            "model": self.stage.preset,
-            "method": method.name,
-            "checkpoint": weights,
-            "urbanfm": urbanfm_core.__version__,
-            "notes": [*made.notes, *trained.notes],
-        }
-        table = EmbeddingTable(regions, made.vectors, made.coverage, provenance)
+        table = embed_city(self.stage, checkpoint, self.learner.device, city.inputs, progress)
         table.to_parquet(path)
-        store.remove()
         return table

@@ -22,7 +22,7 @@ def plan_attention(stage: AttendStage, made: Plan, progress: Progress) -> None:
 
     city = city_of(stage)
     method, trained, _ = load_model(stage.checkpoint, stage, progress)
-    method.require_attention()
+    method.require("attention")
     name_device(made, trained.device)
     pois = city.read_pois()
     selected = None if stage.selected is None else PoiSet.from_source(stage.selected, city.poi_columns)

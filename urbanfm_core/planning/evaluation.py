@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from urbanfm_core.inputs import city_of, method_config, regions_of
+from urbanfm_core.inputs import city_of, regions_of
 from urbanfm_core.pipeline.ablation import planned_variants
+from urbanfm_core.pipeline.trained import Learner
 from urbanfm_core.planning.embedding import time_embedding
 from urbanfm_core.planning.pilots import PILOT_REGIONS, scaled, spread, tried
 from urbanfm_core.planning.plans import Plan, name_device, peak_bytes
@@ -129,11 +130,8 @@ def _plan_network(stage: PredictStage, made: Plan, regions: Any, target: Any) ->
 
 def plan_ablation(stage: AblateStage, made: Plan, progress: Progress) -> None:
     """One training, embedding and scoring measured, times the trainings; what an earlier run finished is not known here."""
-    from urbanfm_core.models import get_method, load_preset
-
-    preset = load_preset(stage.preset)
-    method = get_method(preset["method"])
-    variants = planned_variants(stage, method, method_config(stage, method, preset))
+    learner = Learner.of(stage)
+    variants = planned_variants(stage, learner.method, learner.config)
     city = city_of(stage)
     regions = regions_of(stage, city)
     if stage.regions is None:
@@ -142,8 +140,8 @@ def plan_ablation(stage: AblateStage, made: Plan, progress: Progress) -> None:
     trainings = len(variants) * stage.training_seeds
     made.seconds |= {"embedding": None, "scoring": None}
     if prepared is not None:
-        trained = trained_from(method, prepared, stage)
-        made.seconds["embedding"] = time_embedding(method, trained, city, regions, made)
+        trained = trained_from(learner.method, prepared, stage)
+        made.seconds["embedding"] = time_embedding(learner.method, trained, city, regions, made)
         made.seconds["scoring"] = _time_scoring(stage, made, regions, prepared.config)
     for step in ("training", "embedding", "scoring"):
         one = made.seconds.get(step)

@@ -69,7 +69,7 @@ def _pilot_city(city: Any, points: Any) -> Iterator[Any]:
 
     from urbanfm_core.data.poi import PoiColumns
     from urbanfm_core.data.store import SampleStore
-    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.geo.vector_writer import write_layer
 
     names = ("name", "category", "subcategory")
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ from urbanfm_core.stages.places import EmbedPoisStage
 def plan_points(stage: EmbedPoisStage, made: Plan, progress: Progress) -> None:
     """Few of the points embedded, and more of them."""
     from urbanfm_core.data.store import SampleStore
-    from urbanfm_core.geo.vector import write_layer
+    from urbanfm_core.geo.vector_writer import write_layer
 
     method, trained, _ = load_model(stage.checkpoint, stage, progress)
     trained = replace(trained, text_encoder=stage.text_encoder)

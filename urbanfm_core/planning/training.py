@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from urbanfm_core.cities import cities_to_train_on
-from urbanfm_core.inputs import method_config, training_settings
+from urbanfm_core.pipeline.trained import Learner
 from urbanfm_core.planning.pilots import point_pilots, region_pilots, spread
 from urbanfm_core.planning.plans import Plan, peak_bytes
 from urbanfm_core.progress import Progress
@@ -20,17 +20,13 @@ _PILOT_STEPS = 5
 
 def plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
     """Pilot runs of two sizes: their difference scales with the samples, the rest is paid once."""
-    from urbanfm_core.models import get_method, load_preset
-    from urbanfm_core.models.device import describe_device, resolve_device
+    from urbanfm_core.models.device import describe_device
 
-    device = resolve_device(stage.device)
-    made.device = describe_device(device)
-    preset = load_preset(stage.preset)
-    method = get_method(preset["method"])
+    learner = Learner.of(stage)
+    method, settings = learner.method, learner.training
+    made.device = describe_device(learner.device)
     cities = cities_to_train_on(stage, method)
-    settings = training_settings(stage, preset)
-    config = method_config(stage, method, preset)
-    if getattr(config, "text_encoder", "").startswith("openai:"):
+    if getattr(learner.config, "text_encoder", "").startswith("openai:"):
         _estimate_service(stage, made, cities)
         return None
     pilots = [region_pilots(city) if method.trains_on == "regions" else point_pilots(city) for city in cities]
@@ -42,7 +38,7 @@ def plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
         with ExitStack() as made_for_a_while:
             small = [made_for_a_while.enter_context(pilot.make(part)) for pilot, part in zip(pilots, rows, strict=True)]
             started = time.perf_counter()
-            prepared = method.prepare_cities(config, small, device, Progress())
+            prepared = learner.prepare(small, Progress())
             timed.append((count, time.perf_counter() - started))
     (few, fast), (many, slow) = timed
     total = sum(len(pilot.rows) for pilot in pilots)
@@ -50,7 +46,7 @@ def plan_training(stage: Any, made: Plan, progress: Progress) -> Any:
     made.seconds["preparing"] = fast + each * (total - few)
     if prepared is None or isinstance(stage, PrepareStage):
         return prepared
-    made.seconds["training"], step_bytes = time_training(method, prepared, settings, device, total)
+    made.seconds["training"], step_bytes = time_training(method, prepared, settings, learner.device, total)
     sample_bytes = sum(t.nbytes for t in _tensors(prepared.samples)) / max(len(prepared.samples), 1)
     made.memory_bytes = peak_bytes() + int(sample_bytes * total) + step_bytes
     made.notes.append(f"{settings.epochs} epochs of {total:,} samples in batches of {settings.batch_size}.")
@@ -80,7 +76,7 @@ def time_training(method: Any, prepared: Any, settings: Any, device: Any, sample
 def trained_from(method: Any, prepared: Any, stage: Any) -> Any:
     """A network as training leaves it, but for its weights."""
     from urbanfm_core.models.device import resolve_device
-    from urbanfm_core.models.method import Trained
+    from urbanfm_core.models.exchange import Trained
 
     device = resolve_device(stage.device)
     model = method.build(prepared.config).to(device).eval()

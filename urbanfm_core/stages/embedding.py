@@ -10,6 +10,7 @@ from urbanfm_core.parameters import (
     EmbeddingRasterInputs,
     ImageryInputs,
     TrainingParams,
+    dimension_columns,
     param,
 )
 
@@ -34,13 +35,7 @@ class EmbedStage(ComputeParams, TrainingParams, CityParams):
         kind="choice",
         advanced=True,
     )
-    columns: bool = param(
-        False,
-        "Also write the vector as one column per dimension: emb_000, emb_001 and so on.",
-        label="One column per dimension",
-        kind="flag",
-        advanced=True,
-    )
+    columns: bool = dimension_columns()
     out: str | None = param(
         None,
         "Layer to write (GeoPackage or GeoJSON): all source fields, the vector as text, its first three principal "

@@ -12,6 +12,7 @@ from urbanfm_core.parameters import (
     EmbeddingsId,
     PoiInputs,
     RegionId,
+    encoder_of_training,
     other_city_id,
     param,
 )
@@ -236,14 +237,7 @@ class SearchStage(ComputeParams, EmbeddingRasterInputs):
         label="Region embeddings",
         kind="embeddings",
     )
-    text_encoder: str | None = param(
-        None,
-        "Text encoder that the model was trained with, if the checkpoint does not name one, or names a service on the "
-        "network, which is used only when it is named here.",
-        label="Text encoder",
-        kind="text",
-        advanced=True,
-    )
+    text_encoder: str | None = encoder_of_training()
     top: int = param(
         20,
         "Number of best regions listed in the log.",

@@ -10,6 +10,8 @@ from urbanfm_core.parameters import (
     Precision,
     StreetViewInputs,
     TagColumns,
+    dimension_columns,
+    encoder_of_training,
     number_format,
     param,
 )
@@ -45,21 +47,8 @@ class EmbedPoisStage(ComputeParams, StreetViewInputs, NetworkInputs, EmbeddingRa
         advanced=True,
     )
     precision: Precision = number_format()
-    text_encoder: str | None = param(
-        None,
-        "Text encoder that the model was trained with, if the checkpoint does not name one, or names a service on the "
-        "network, which is used only when it is named here.",
-        label="Text encoder",
-        kind="text",
-        advanced=True,
-    )
-    columns: bool = param(
-        False,
-        "Also write the vector as one column per dimension: emb_000, emb_001 and so on.",
-        label="One column per dimension",
-        kind="flag",
-        advanced=True,
-    )
+    text_encoder: str | None = encoder_of_training()
+    columns: bool = dimension_columns()
     out: str | None = param(
         None,
         "Layer to write (GeoPackage or GeoJSON): all source fields, the vector as text, its first three principal "

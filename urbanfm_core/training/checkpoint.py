@@ -27,7 +27,8 @@ import urbanfm_core
 from urbanfm_core.errors import CheckpointError, ConfigError, OutputError
 from urbanfm_core.files import atomic_path
 from urbanfm_core.models import get_method, make_config
-from urbanfm_core.models.method import Method, Trained
+from urbanfm_core.models.exchange import Trained
+from urbanfm_core.models.method import Method
 
 FORMAT = "urbanfm-checkpoint"
 FORMAT_VERSION = 1

@@ -33,7 +33,7 @@ import urbanfm_core
 from urbanfm_core.errors import Cancelled, ConfigError, ResourceError, TrainingError
 from urbanfm_core.files import atomic_path
 from urbanfm_core.models.device import free_memory, is_out_of_memory
-from urbanfm_core.models.method import ArrangedSamples, Samples
+from urbanfm_core.models.exchange import ArrangedSamples, Samples
 from urbanfm_core.models.ordering import epoch_order
 from urbanfm_core.progress import Progress, duration
 from urbanfm_core.training.checkpoint import as_lines

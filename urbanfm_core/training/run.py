@@ -14,7 +14,8 @@ from torch import nn
 
 from urbanfm_core.errors import OutputError
 from urbanfm_core.files import remove_folder, remove_leftovers
-from urbanfm_core.models.method import Method, Phase, Prepared
+from urbanfm_core.models.exchange import Phase, Prepared
+from urbanfm_core.models.method import Method
 from urbanfm_core.progress import Progress
 from urbanfm_core.result import said_by
 from urbanfm_core.training.checkpoint import Checkpoint, guard_replacing

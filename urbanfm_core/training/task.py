@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.models.method import Method, Samples
+from urbanfm_core.models.exchange import Samples
+from urbanfm_core.models.method import Method
 from urbanfm_core.training.optim import Schedule, complete_groups
 
 

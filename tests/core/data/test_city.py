@@ -8,7 +8,7 @@ import shapely
 
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.geo.vector_writer import write_layer
 from urbanfm_core.inputs import city_of
 from urbanfm_core.stages import make_stage
 

@@ -15,7 +15,7 @@ import shapely
 
 from urbanfm_core.data.poi import PoiColumns, PoiSet
 from urbanfm_core.errors import ConfigError, CRSError, EmptyInputError, InputError
-from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.geo.vector_writer import write_layer
 
 HERE = {"lon": [-3.7, -3.6], "lat": [40.4, 40.5]}
 

@@ -11,7 +11,7 @@ import shapely
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.poi_tags import osm_columns, read_tags
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.geo.vector_writer import write_layer
 
 CAFE = "amenity: cafe, cuisine: burger"
 

@@ -16,7 +16,7 @@ from pyproj import Geod
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import ConfigError, CRSError, EmptyInputError, InputError
 from urbanfm_core.geo.assign import assign_to_polygons
-from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.geo.vector_writer import write_layer
 
 
 def boxes(crs: Any = 25830, **columns: Any) -> geopandas.GeoDataFrame:

@@ -12,7 +12,7 @@ from pyproj import Geod
 
 from urbanfm_core.data.roads import RoadNetwork
 from urbanfm_core.errors import Cancelled, ConfigError, CRSError, EmptyInputError, InputError
-from urbanfm_core.geo.vector import write_layer
+from urbanfm_core.geo.vector_writer import write_layer
 from urbanfm_core.progress import Progress
 
 X, Y = 500_000.0, 4_000_000.0

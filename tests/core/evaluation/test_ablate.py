@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import urbanfm_core
 from urbanfm_core.cli import main
 from urbanfm_core.errors import Cancelled, ConfigError
 from urbanfm_core.inference.table import EmbeddingTable
-from urbanfm_core.models import aether
+from urbanfm_core.models.aether import method as aether
 from urbanfm_core.resources import resource
 from urbanfm_core.training import run
 from urbanfm_core.training.checkpoint import Checkpoint
@@ -143,6 +145,16 @@ def test_only_what_is_new_is_trained(first, ablate, trained):
     code, found = ablate("--sweeps", "lambda_image=0.5,0.7", "--variants", "none")
     assert code == 0 and trained == [(0, 0.7), (1, 0.7)]
     assert [item["name"] for item in found["variants"]] == ["full", "lambda_image=0.5", "lambda_image=0.7"]
+
+
+def test_layers_that_a_method_may_use_are_part_of_what_it_is_trained_on(ablate, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(aether.Aether, "may_use", ("roads",))
+    roads = shutil.copy(CITY / "roads.gpkg", tmp_path / "roads.gpkg")
+    given = ("--variants", "untrained", "--seed", 20)
+    for moved, expected in ((0, [(20, 0.2), (21, 0.2)]), (0, []), (1, [(20, 0.2), (21, 0.2)])):
+        os.utime(roads, ns=(0, moved))
+        code, _ = ablate(*given, "--roads", roads)
+        assert code == 0 and trained == expected
 
 
 def test_a_finished_checkpoint_without_vectors_is_embedded(first, ablate, trained):

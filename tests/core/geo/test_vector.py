@@ -20,15 +20,9 @@ import shapely
 from pyproj import CRS
 
 from urbanfm_core.errors import ConfigError, CRSError, InputError, OutputError
-from urbanfm_core.geo.vector import (
-    LayerSource,
-    Record,
-    append_records,
-    iter_records,
-    read_layer,
-    read_table,
-    write_layer,
-)
+from urbanfm_core.geo.records import Record, append_records, iter_records
+from urbanfm_core.geo.vector import LayerSource, read_layer, read_table
+from urbanfm_core.geo.vector_writer import write_layer
 
 UTM = CRS.from_epsg(25830)
 

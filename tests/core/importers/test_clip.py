@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.importers.clip import import_clip
-from urbanfm_core.models.method import Prepared
+from urbanfm_core.models.exchange import Prepared
 from urbanfm_core.models.urbanln.clip import find_clip
 from urbanfm_core.models.urbanln.config import UrbanLNConfig
 from urbanfm_core.models.urbanln.method import UrbanLN

@@ -16,7 +16,8 @@ from shapely.geometry import MultiPolygon, box
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import ConfigError, InputError, OutputError
 from urbanfm_core.evaluation.tables import own_id, read_embeddings
-from urbanfm_core.geo.vector import read_layer, write_layer
+from urbanfm_core.geo.vector import read_layer
+from urbanfm_core.geo.vector_writer import write_layer
 from urbanfm_core.inference.columns import find_vectors
 from urbanfm_core.inference.table import EmbeddingTable, table_metadata
 from urbanfm_core.maps.vector_table import read_vector_table

@@ -15,7 +15,7 @@ from urbanfm_core.data.imagery import Imagery
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import Cancelled, ConfigError, EmptyInputError
 from urbanfm_core.inference.windows import Sliding, blend, map_windows
-from urbanfm_core.models.method import WindowFunction
+from urbanfm_core.models.exchange import WindowFunction
 from urbanfm_core.progress import Progress
 
 SIZE = 16

@@ -13,9 +13,9 @@ from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import Cancelled, CheckpointError, ConfigError, EmptyInputError, InputError, ShapeError
-from urbanfm_core.models import aether as module
-from urbanfm_core.models.aether import Aether, AetherConfig
-from urbanfm_core.models.method import Trained, TrainingCity
+from urbanfm_core.models import text
+from urbanfm_core.models.aether import Aether, AetherConfig, method
+from urbanfm_core.models.exchange import Trained, TrainingCity
 from urbanfm_core.progress import Progress
 
 CPU = torch.device("cpu")
@@ -43,7 +43,8 @@ class LetterEncoder:
 @pytest.fixture
 def encoder(monkeypatch):
     fake = LetterEncoder()
-    monkeypatch.setattr(module, "load_text_encoder", lambda spec, **options: fake)
+    for module in (method, text):
+        monkeypatch.setattr(module, "load_text_encoder", lambda spec, **options: fake)
     return fake
 
 

@@ -5,7 +5,7 @@ import torch
 from urbanfm_core.errors import ResourceError
 from urbanfm_core.models.aether import Aether, AetherConfig
 from urbanfm_core.models.batches import PixelBatches
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.exchange import Trained
 
 CPU = torch.device("cpu")
 

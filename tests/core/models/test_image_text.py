@@ -15,6 +15,7 @@ from urbanfm_core.data.image_store import ImageStatistics
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError, NoOverlapError
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.models.image_text import (
     Augmentation,
     CaptionTokenizer,
@@ -26,7 +27,6 @@ from urbanfm_core.models.image_text import (
     plain,
     region_vectors,
 )
-from urbanfm_core.models.method import Trained
 from urbanfm_core.progress import Progress
 from urbanfm_core.resources import resource
 

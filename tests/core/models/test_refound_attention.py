@@ -25,7 +25,7 @@ from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import Cancelled, EmptyInputError, ShapeError
 from urbanfm_core.inference.attention import own_patch_share
 from urbanfm_core.models.attention import RegionAttention
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.models.refound import RefoundConfig, RefoundModel
 from urbanfm_core.models.refound.attention import chosen_tokens, patch_attention, token_shares
 from urbanfm_core.models.refound.finetune import network_outputs

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from urbanfm_core.models.method import Method, TensorSamples
+from urbanfm_core.models.exchange import TensorSamples
+from urbanfm_core.models.method import Method
 from urbanfm_core.models.ordering import length_sorted
 from urbanfm_core.objectives.contrastive import contrastive_loss
 

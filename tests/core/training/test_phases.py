@@ -7,7 +7,7 @@ import torch
 from core.training.line_task import Line, LineConfig, line_samples
 
 from urbanfm_core.errors import Cancelled
-from urbanfm_core.models.method import Phase, Prepared
+from urbanfm_core.models.exchange import Phase, Prepared
 from urbanfm_core.progress import Progress
 from urbanfm_core.training.plot import plot_losses
 from urbanfm_core.training.run import train, working_folder

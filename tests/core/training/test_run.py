@@ -8,7 +8,7 @@ from core.training.line_task import Line, LineConfig, line_samples
 
 from urbanfm_core.errors import Cancelled, CheckpointError, OutputError, TrainingError
 from urbanfm_core.models import METHODS
-from urbanfm_core.models.method import Prepared
+from urbanfm_core.models.exchange import Prepared
 from urbanfm_core.progress import Progress
 from urbanfm_core.training.checkpoint import Checkpoint, restore
 from urbanfm_core.training.run import train, working_folder

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from urbanfm_core.models.batches import Batches
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.progress import Progress
 
 # Phrases encoded at once where nobody chose.

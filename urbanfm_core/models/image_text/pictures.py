@@ -23,8 +23,8 @@ from urbanfm_core.data.store import SampleStore
 from urbanfm_core.data.streetview import StreetViews, stored_views
 from urbanfm_core.errors import NoOverlapError
 from urbanfm_core.models.batches import Batches
+from urbanfm_core.models.exchange import RegionVectors, Trained, WindowFunction
 from urbanfm_core.models.image_text.augment import plain
-from urbanfm_core.models.method import RegionVectors, Trained, WindowFunction
 from urbanfm_core.progress import Progress
 
 View = Literal["imagery", "streetview"]
@@ -170,14 +170,13 @@ def window_function(
     """
     at_once = trained.batch_size or _BATCH[trained.device.type]
     batches = Batches(trained.device, at_once, trained.notes, doing="embedding", noun="window")
-    low = trained.precision == "bfloat16"
 
     def vectors(rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         found = np.empty((len(rgb), width), np.float32)
 
         def one(part: slice) -> None:
             images = torch.from_numpy(_filled(rgb[part], valid[part], statistics)).to(trained.device)
-            with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=low):
+            with trained.arithmetic():
                 found[part] = encode(plain(images, statistics)).float().cpu().numpy()
 
         batches.run(len(rgb), one)
@@ -215,7 +214,6 @@ def region_vectors(
     Returns:
         (R, D), NaN for a region without a picture, with the coverage of its view.
     """
-    low = trained.precision == "bfloat16"
     batches = Batches(
         trained.device,
         trained.batch_size or _BATCH[trained.device.type],
@@ -234,7 +232,7 @@ def region_vectors(
             def one(part: slice, rows: NDArray[np.int64] = rows, found: NDArray[np.float32] = found) -> None:
                 progress.check()
                 images = torch.from_numpy(pictures.take(rows[part], statistics)).to(trained.device)
-                with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=low):
+                with trained.arithmetic():
                     found[part] = encode(plain(images, statistics)).float().cpu().numpy()
 
             batches.run(len(rows), one)
@@ -250,6 +248,5 @@ def region_vectors(
     notes = list(pictures.notes)
     if not seen.all():
         notes.append(f"{int((~seen).sum()):,} of {len(seen):,} regions have no picture and no vector.")
-    if low:
-        notes.append("Vectors were computed in bfloat16; their third digit may differ from those in float32.")
+    notes += trained.precision_notes()
     return RegionVectors(vectors, {pictures.view: pictures.coverage()}, notes)

@@ -25,7 +25,7 @@ from urbanfm_core.errors import ConfigError, EmptyInputError, ShapeError
 from urbanfm_core.geo.footprints import repeat_ranges
 from urbanfm_core.models.attention import PoiPairs, RegionAttention
 from urbanfm_core.models.batches import Batches
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.models.refound.compute import run_regions
 from urbanfm_core.models.refound.layers import region_inputs, seen_inputs
 from urbanfm_core.models.refound.samples import RegionInputs
@@ -91,12 +91,14 @@ def patch_attention(
     sequences, images = inputs.sequences, inputs.images
     if len(frames) != len(inputs) or sequences.poi.max(initial=-1) >= len(chosen):
         raise ShapeError(f"{len(inputs)} regions, {len(frames)} frames; points up to row {sequences.poi.max()}.")
-    if trained.precision == "bfloat16":
-        notes = [*notes, "Attention was computed in bfloat16; its third digit may differ from that in float32."]
     picked = chosen_tokens(sequences, chosen)
     holds = np.add.reduceat(picked, sequences.starts[:-1], dtype=np.int64) > 0 if len(inputs) else np.zeros(0, bool)
     rows = np.flatnonzero(holds & inputs.has_image)
-    notes = [*notes, *_left_out(sequences, chosen, picked, inputs.has_image)]
+    notes = [
+        *notes,
+        *trained.precision_notes("Shares of attention"),
+        *_left_out(sequences, chosen, picked, inputs.has_image),
+    ]
     if images is None or not len(rows):
         raise EmptyInputError(
             f"None of {int(chosen.sum()):,} chosen points of interest has a name and lies in a region with imagery.",

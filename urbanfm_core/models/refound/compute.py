@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from urbanfm_core.models.batches import Batches
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.models.refound.samples import RegionInputs
 from urbanfm_core.progress import Progress
 
@@ -37,12 +36,11 @@ def run_regions(
 
     The network that it calls computes in the precision of `trained`; rows of like length side by side cost least.
     """
-    low = trained.precision == "bfloat16"
 
     def one(part: slice) -> None:
         progress.check()
         batch = inputs.batch(rows[part], trained.device)
-        with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=low):
+        with trained.arithmetic():
             function(part, batch)
 
     batches.run(len(rows), one)

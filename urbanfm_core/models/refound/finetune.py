@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
+from urbanfm_core.models.exchange import Prepared, Trained
 from urbanfm_core.models.finetuning import Array, Choice, Kind, Tuner, TuningInputs, adopt, tuning_loss
 from urbanfm_core.models.groups import layerwise_groups
-from urbanfm_core.models.method import Prepared, Trained
 from urbanfm_core.models.refound.compute import region_batches, run_regions
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.layers import region_inputs

@@ -16,7 +16,7 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import about
 from urbanfm_core.models.checks import require_kept
-from urbanfm_core.models.method import Trained, TrainingCity
+from urbanfm_core.models.exchange import Trained, TrainingCity
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.samples import RegionInputs
 from urbanfm_core.models.refound.sequence import RegionSequences, build_sequences

@@ -17,8 +17,9 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import EmptyInputError, about
 from urbanfm_core.models.attention import RegionAttention
+from urbanfm_core.models.exchange import Prepared, RegionVectors, Trained, TrainingCity, WindowFunction
 from urbanfm_core.models.finetuning import Tuner
-from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained, TrainingCity, WindowFunction
+from urbanfm_core.models.method import Method
 from urbanfm_core.models.refound.attention import attend
 from urbanfm_core.models.refound.bert import initialise_from_bert
 from urbanfm_core.models.refound.compute import compute_vectors, region_batches
@@ -59,7 +60,7 @@ class ReFound(Method):
     embeds_from: ClassVar[tuple[str, ...]] = ()
     one_of: ClassVar[tuple[str, ...]] = INPUTS
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
-    can: ClassVar[frozenset[str]] = frozenset({"attention", "cities", "windows"})
+    can: ClassVar[frozenset[str]] = frozenset({"attention", "cities", "fine-tuning", "windows"})
     config_class: ClassVar[type] = RefoundConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "w/o MoGE": {"experts": False},
@@ -201,8 +202,7 @@ class ReFound(Method):
             notes.append(
                 f"{missing:,} of {len(inputs):,} regions have neither points nor a picture and have no vector."
             )
-        if trained.precision == "bfloat16":
-            notes.append("Vectors were computed in bfloat16; their third digit may differ from those in float32.")
+        notes += trained.precision_notes()
         share = inputs.images.valid_share if inputs.images is not None else np.zeros(len(inputs))
         coverage = {"pois": inputs.has_pois.astype(np.float32), "imagery": share.astype(np.float32)}
         return RegionVectors(vectors, {name: coverage[name] for name in city.given(*self.one_of)}, notes)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from urbanfm_core.data.image_store import ImageStatistics, StoredImages
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.models.method import Trained, WindowFunction
+from urbanfm_core.models.exchange import Trained, WindowFunction
 from urbanfm_core.models.refound.compute import compute_vectors, region_batches
 from urbanfm_core.models.refound.config import RefoundConfig
 from urbanfm_core.models.refound.layers import load_tokenizer, seen_inputs

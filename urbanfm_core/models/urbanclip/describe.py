@@ -22,9 +22,9 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.batches import Batches
+from urbanfm_core.models.exchange import RegionTexts, Trained
 from urbanfm_core.models.image_text import CaptionTokenizer, Pictures, plain
 from urbanfm_core.models.image_text.tokens import PAD
-from urbanfm_core.models.method import RegionTexts, Trained
 from urbanfm_core.models.urbanclip.layers import KeyValues
 from urbanfm_core.models.urbanclip.method import trained_pictures
 from urbanfm_core.models.urbanclip.network import UrbanClipModel
@@ -123,12 +123,11 @@ def _write_partition(
     """Captions of some pictures."""
     written: list[str] = [""] * len(rows)
     model: Any = trained.model
-    low = trained.precision == "bfloat16"
 
     def one(part: slice) -> None:
         progress.check()
         images = torch.from_numpy(pictures.take(rows[part], statistics)).to(trained.device)
-        with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=low):
+        with trained.arithmetic():
             ids = write(model, plain(images, statistics), tokenizer.start, tokenizer.end, writing)
         written[part] = [tokenizer.decode(text) for text in ids.tolist()]
 

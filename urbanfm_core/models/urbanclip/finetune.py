@@ -21,9 +21,9 @@ from urbanfm_core.data.image_store import ImageStatistics
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.batches import Batches
+from urbanfm_core.models.exchange import Prepared, Trained
 from urbanfm_core.models.finetuning import Array, Choice, Kind, Tuner, TuningInputs, adopt, tuning_loss
 from urbanfm_core.models.image_text import Augmentation, CaptionTokenizer, Pictures, augmented, plain
-from urbanfm_core.models.method import Prepared, Trained
 from urbanfm_core.models.urbanclip.config import UrbanClipConfig
 from urbanfm_core.models.urbanclip.method import UrbanClip, trained_pictures
 from urbanfm_core.progress import Progress

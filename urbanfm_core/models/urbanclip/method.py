@@ -24,6 +24,7 @@ from urbanfm_core.models.descriptions import (
     group_pois,
     region_descriptions,
 )
+from urbanfm_core.models.exchange import Prepared, RegionTexts, RegionVectors, Trained, WindowFunction
 from urbanfm_core.models.finetuning import Tuner
 from urbanfm_core.models.image_text import (
     CaptionTokenizer,
@@ -37,7 +38,7 @@ from urbanfm_core.models.image_text import (
     region_vectors,
     window_function,
 )
-from urbanfm_core.models.method import Method, Prepared, RegionTexts, RegionVectors, Trained, WindowFunction
+from urbanfm_core.models.method import Method
 from urbanfm_core.models.teachers import teacher_features
 from urbanfm_core.models.text import encode_whole, load_text_encoder
 from urbanfm_core.models.urbanclip.config import UrbanClipConfig
@@ -66,7 +67,7 @@ class UrbanClip(Method):
     embeds_from: ClassVar[tuple[str, ...]] = ("imagery",)
     may_use: ClassVar[tuple[str, ...]] = ("pois",)
     trains_on: ClassVar[Literal["points", "regions"]] = "regions"
-    can: ClassVar[frozenset[str]] = frozenset({"text", "captions", "windows"})
+    can: ClassVar[frozenset[str]] = frozenset({"text", "captions", "fine-tuning", "windows"})
     config_class: ClassVar[type] = UrbanClipConfig
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "UrbanViT": {"objective": "views", "extra": ""},

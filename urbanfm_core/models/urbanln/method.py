@@ -17,6 +17,7 @@ from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.models.checks import require_kept
+from urbanfm_core.models.exchange import Prepared, RegionVectors, Trained, WindowFunction
 from urbanfm_core.models.image_text import (
     CaptionTokenizer,
     caption_samples,
@@ -28,7 +29,7 @@ from urbanfm_core.models.image_text import (
     window_function,
 )
 from urbanfm_core.models.image_text.tokens import WORDPIECE
-from urbanfm_core.models.method import Method, Prepared, RegionVectors, Trained, WindowFunction
+from urbanfm_core.models.method import Method
 from urbanfm_core.models.urbanln.clip import find_clip, start_from
 from urbanfm_core.models.urbanln.config import UrbanLNConfig
 from urbanfm_core.models.urbanln.losses import pretraining_losses

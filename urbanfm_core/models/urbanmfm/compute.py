@@ -15,7 +15,7 @@ from torch import Tensor
 from urbanfm_core.data.neighbours import NeighbourLists
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.models.batches import Batches
-from urbanfm_core.models.method import Trained
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.models.urbanmfm.city import (
     PLACE_UNIT_M,
     REGION_UNIT_M,
@@ -263,7 +263,7 @@ class CityComputer:
 
         def checked(part: slice) -> None:
             self.progress.check()
-            with torch.autocast(trained.device.type, dtype=torch.bfloat16, enabled=trained.precision == "bfloat16"):
+            with trained.arithmetic():
                 function(part)
 
         Batches(trained.device, size, trained.notes, doing="embedding", noun=noun).run(count, checked)

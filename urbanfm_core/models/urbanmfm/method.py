@@ -15,11 +15,12 @@ from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.places import region_around
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import CheckpointError, ConfigError, EmptyInputError
+from urbanfm_core.errors import ConfigError, EmptyInputError
 from urbanfm_core.models.checks import require_kept
-from urbanfm_core.models.method import Method, Phase, Prepared, RegionVectors, Trained
+from urbanfm_core.models.exchange import Phase, Prepared, RegionVectors, Trained
+from urbanfm_core.models.method import Method
 from urbanfm_core.models.points import PointVectors
-from urbanfm_core.models.text import TextEncoder, load_text_encoder
+from urbanfm_core.models.text import TextEncoder, load_text_encoder, trained_text_encoder
 from urbanfm_core.models.trainable import starting_image_network, starting_text_network
 from urbanfm_core.models.urbanmfm.city import MfmCity
 from urbanfm_core.models.urbanmfm.compute import CityComputer
@@ -186,8 +187,7 @@ class UrbanMfm(Method):
         lost = int(np.isnan(vectors[:, 0]).sum())
         if lost:
             notes.append(f"{lost:,} of {len(regions):,} regions have nothing that the model reads and have no vector.")
-        if trained.precision == "bfloat16":
-            notes.append("Vectors were computed in bfloat16; their third digit may differ from those in float32.")
+        notes += trained.precision_notes()
         return RegionVectors(vectors, _coverage(read, trained.config), notes)
 
     def embed_points(self, trained: Trained, city: CityInputs, store: SampleStore, progress: Progress) -> PointVectors:
@@ -259,18 +259,7 @@ def _words_of(trained: Trained) -> TextEncoder | TagTokenizer:
     kept = trained.preprocessing
     if "tokenizer" in kept:
         return TagTokenizer.from_files(kept["tokenizer"].get("files", {}))
-    known = kept.get("text_encoder") or {}
-    spec = trained.text_encoder or known.get("spec")
-    if not isinstance(spec, str):
-        raise CheckpointError("The checkpoint does not say which text encoder it was trained with.", "Train again.")
-    encoder = load_text_encoder(spec, device=str(trained.device), allow_remote=trained.text_encoder is not None)
-    if known.get("identity") != encoder.identity:
-        raise CheckpointError(
-            f"The text encoder found is '{encoder.identity}', but the checkpoint was trained with "
-            f"'{known.get('identity')}'.",
-            "Install the one of the training, or train again.",
-        )
-    return encoder
+    return trained_text_encoder(trained)
 
 
 def _with_networks(

@@ -9,7 +9,7 @@ from core.models.urbanmfm.fakes import GROUPS, PLACES, REGIONS, city, config
 
 from urbanfm_core.data.store import SampleStore
 from urbanfm_core.errors import ConfigError
-from urbanfm_core.models.method import Prepared, Trained
+from urbanfm_core.models.exchange import Prepared, Trained
 from urbanfm_core.models.urbanmfm import compute
 from urbanfm_core.models.urbanmfm.city import Lists
 from urbanfm_core.models.urbanmfm.compute import CityComputer

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from urbanfm_core.data.city import CityInputs
-from urbanfm_core.data.embedding_raster import EmbeddingRaster
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.store import SampleStore
-from urbanfm_core.errors import CheckpointError
-from urbanfm_core.models.method import PixelFunction, Trained
+from urbanfm_core.models.aether.config import AetherConfig
+from urbanfm_core.models.aether.pixels import pixel_function, require_trained_bands
+from urbanfm_core.models.exchange import Trained
 from urbanfm_core.models.poi_samples import stored_text_vectors, stored_windows, usable_windows
 from urbanfm_core.models.points import PointVectors
-from urbanfm_core.models.text import TextEncoder
+from urbanfm_core.models.text import trained_text_encoder
 from urbanfm_core.progress import Progress
 
 _TEXTS_AT_ONCE = 1 << 14
 
 
-def point_vectors(
-    trained: Trained,
-    city: CityInputs,
-    pixels: PixelFunction,
-    encoder: Callable[[], TextEncoder],
-    store: SampleStore,
-    progress: Progress,
-) -> PointVectors:
+def point_vectors(trained: Trained, city: CityInputs, store: SampleStore, progress: Progress) -> PointVectors:
     """Mean of the projected text (eq. 3) and the projected base window (eq. 4) of each point, made unit length.
 
     Training draws both to one place. A point that has one of the two is that one; one that has neither is NaN.
@@ -38,12 +28,11 @@ def point_vectors(
     Args:
         trained: Network.
         city: Needs points of interest; windows are read where the embedding raster is given.
-        pixels: Projects means of pixels, (N, C) -> (N, D).
-        encoder: Gives the text encoder of the training; called if a point has a text.
         store: Keeps means of windows and vectors of texts.
         progress: Reports and cancels.
     Raises:
-        CheckpointError: the raster has another number of bands than that of the training.
+        CheckpointError: the raster has another number of bands than that of the training, or the text encoder of the
+            training is not known or not here.
     """
     city.require("pois")
     pois = city.read_pois()
@@ -55,12 +44,12 @@ def point_vectors(
     coverage = {"pois": _marked(told, len(pois))}
     if len(told):
         texts = [str(sentences[row]) for row in told]
-        distinct, place = stored_text_vectors(encoder(), texts, store, progress.part(0.0, 0.5))
+        distinct, place = stored_text_vectors(trained_text_encoder(trained), texts, store, progress.part(0.0, 0.5))
         total[told] += _projected(trained, distinct)[place]
     if len(told) < len(pois):
         notes.append(f"{len(pois) - len(told):,} of {len(pois):,} points have no text.")
     if city.embedding_raster is not None:
-        rows, around = _windows(trained.config, city, pois, pixels, store, progress.part(0.5, 1.0))
+        rows, around = _windows(trained, city, pois, store, progress.part(0.5, 1.0))
         total[rows] += around
         coverage["embedding_raster"] = _marked(rows, len(pois))
         if len(rows) < len(pois):
@@ -73,29 +62,17 @@ def point_vectors(
     return PointVectors(vectors, coverage, notes)
 
 
-def require_trained_bands(raster: EmbeddingRaster, config: Any) -> None:
-    """Check that a raster is of the kind that a network was trained on.
-
-    Raises:
-        CheckpointError: it has another number of bands.
-    """
-    if raster.bands != config.bands:
-        raise CheckpointError(
-            f"{raster.info.path} has {raster.bands} bands, but the checkpoint was trained on {config.bands}.",
-            "Give the kind of raster that the model was trained on.",
-        )
-
-
 def _windows(
-    config: Any, city: CityInputs, pois: PoiSet, pixels: PixelFunction, store: SampleStore, progress: Progress
+    trained: Trained, city: CityInputs, pois: PoiSet, store: SampleStore, progress: Progress
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Points with a usable base window, (N,), and their projected windows, (N, D)."""
+    config: AetherConfig = trained.config
     with city.open_embedding_raster() as raster:
         require_trained_bands(raster, config)
         found = stored_windows(raster, pois.xy, pois.crs, config.windows()[:1], store, progress)
     mean = np.asarray(found["mean"][0])
     rows = np.flatnonzero(usable_windows(mean, found["valid"][0], config.min_valid))
-    return rows, pixels(mean[rows])
+    return rows, pixel_function(trained)(mean[rows])
 
 
 def _projected(trained: Trained, texts: NDArray[np.float32]) -> NDArray[np.float32]:
