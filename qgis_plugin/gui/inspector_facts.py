@@ -19,7 +19,7 @@ from qgis.PyQt.QtCore import QLocale
 
 from .. import compat
 from ..i18n import tr
-from .inspector_fields import OUTSIDE_FIELD, PREDICTED, Quantity, Roles, number, plain, roles
+from .inspector_fields import CLUSTER_NAME_FIELD, OUTSIDE_FIELD, PREDICTED, Quantity, Roles, number, plain, roles
 
 # Result layers that are asked about a region, and how large they may be: each costs a search by id.
 MOST_COMPANIONS = 6
@@ -186,7 +186,8 @@ def _cluster(layer: QgsVectorLayer, found: Roles, feature: QgsFeature) -> Option
     renderer = layer.renderer().clone() if layer.renderer() else None
     context = QgsRenderContext()
     context.expressionContext().appendScopes(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
-    name = tr("Cluster {}").format(value)
+    called = _text(feature, CLUSTER_NAME_FIELD)
+    name = f"{value}: {called}" if called else tr("Cluster {}").format(value)
     if renderer is None or found.cluster not in renderer.usedAttributes(context):
         return Cluster(name)
     context.expressionContext().setFeature(feature)

@@ -14,7 +14,7 @@ from .. import compat
 ID_FIELDS = ("region_id", "id")
 CAPTION_FIELDS = ("caption", "captions", "refined", "description")
 VECTOR_FIELD = "embedding"
-CLUSTER_FIELD = "cluster"
+CLUSTER_FIELD, CLUSTER_NAME_FIELD = "cluster", "cluster_name"
 PREDICTED = "pred"
 OUTSIDE_FIELD = "pred_outside"
 RANK_FIELD, SCORE_FIELD = "rank", "score"
@@ -22,7 +22,7 @@ INTERVALS = (("_lower", "_upper"), ("_low", "_high"))
 # What the algorithms add for themselves, which is no indicator of a region; and what they add beside a certain field,
 # since a user's own field may well be called "distance".
 _OWN = {
-    *ID_FIELDS, *CAPTION_FIELDS, VECTOR_FIELD, CLUSTER_FIELD, OUTSIDE_FIELD, "fid", "urbanfm_fid", "caption_by", "emb_dim",
+    *ID_FIELDS, *CAPTION_FIELDS, VECTOR_FIELD, CLUSTER_FIELD, CLUSTER_NAME_FIELD, OUTSIDE_FIELD, "fid", "urbanfm_fid", "caption_by", "emb_dim",
     "emb_model", "emb_pca1", "emb_pca2", "emb_pca3",
 }  # fmt: skip
 _BESIDE = {CLUSTER_FIELD: {"silhouette", "distance"}, RANK_FIELD: {RANK_FIELD, SCORE_FIELD, "percentile", "chosen"}}

@@ -1933,8 +1933,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Zu schreibender Layer (GeoPackage, GeoJSON oder CSV): alle Felder der Quelle außer den Vektoren eines GeoParquet, dazu Wert, Rang, Perzentil und ob die Region gewählt war.</translation>
   </message>
   <message>
-   <source>Layer to write (GeoPackage, GeoJSON or CSV): all source fields, the number of the cluster, the silhouette, and the distance to the centre of the cluster.</source>
-   <translation>Zu schreibender Layer (GeoPackage, GeoJSON oder CSV): alle Felder der Quelle, die Nummer des Clusters, die Silhouette und der Abstand zur Mitte des Clusters.</translation>
+   <source>Layer to write (GeoPackage, GeoJSON or CSV): all source fields, the number and the name of the cluster, the silhouette, and the distance to the centre of the cluster.</source>
+   <translation>Zu schreibender Layer (GeoPackage, GeoJSON oder CSV): alle Felder der Quelle, Nummer und Name des Clusters, die Silhouette und der Abstand zur Mitte des Clusters.</translation>
   </message>
   <message>
    <source>Layer to write: the chosen points with the attention that they give to the patch that they stand on, and its ratio to attention spread evenly.</source>

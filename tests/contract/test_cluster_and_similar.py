@@ -66,11 +66,15 @@ def test_clusters_are_the_same_from_the_command_line_python_and_qgis(city, work,
         assert frame["cluster"].isna().sum() == 1 and set(frame["cluster"].dropna()) == {1, 2, 3}
         for name in ("cluster", "silhouette", "distance"):
             np.testing.assert_allclose(frame[name].to_numpy(float), one[name].to_numpy(float), atol=1e-6)
+    assert other["cluster_name"].equals(one["cluster_name"])
     expected = pd.Series(found.groups.labels + 1, found.regions.ids).sort_index()
     assert (one["cluster"].fillna(0).astype(int) == expected).all()
     assert "embedding" in other.columns
     profile, again = (json.loads((work / name).read_text()) for name in ("c.json", "c qgis.json"))
     assert [item["regions"] for item in profile["clusters"]] == one["cluster"].value_counts().sort_index().tolist()
+    labels = {item["cluster"]: item["label"] for item in profile["clusters"]}
+    assert (one["cluster_name"].dropna() == one["cluster"].dropna().map(labels)).all()
+    assert (one["cluster_name"].isna() == one["cluster"].isna()).all()
     price = source["price"].groupby(one["cluster"]).mean()
     for item, same in zip(profile["clusters"], again["clusters"], strict=True):
         level = next(level for level in item["fields"] if level["name"] == "price")

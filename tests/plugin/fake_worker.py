@@ -114,7 +114,7 @@ def work(job: dict) -> dict:
         return {"regions": count, "described": 4, "without a caption": 1, "notes": []}
     if job["stage"] == "cluster":
         source = params.get("regions") or params["embeddings"]
-        new = {"cluster": 1, "silhouette": 0.5, "distance": 0.25}
+        new = {"cluster": 1, "cluster_name": "Retail", "silhouette": 0.5, "distance": 0.25}
         count = copy_with_fields(source, outputs["out"], new) if "out" in outputs else 0
         said = {"clusters": 2, "silhouette": 0.4, "without_vector": 1, "in_no_cluster": 0}
         return {"regions": count, **said, "table": ["1. Retail: 3 regions, silhouette 0.50, typical: a"]}

@@ -198,6 +198,13 @@ def no_place(field: str, value: float) -> None:
     return None
 
 
+def test_a_cluster_bears_its_name_without_its_style() -> None:
+    fields = {"region_id": TEXT, "cluster": WHOLE, "cluster_name": TEXT}
+    layer = layer_of(fields, [["r0", 2, "Retail, Culture"]], "predicted")
+    facts = read_facts(layer, roles(layer), next(layer.getFeatures()), QgsProject.instance(), no_place)
+    assert facts.cluster == Cluster("2: Retail, Culture") and facts.indicators == ()
+
+
 def test_facts_are_gathered_from_the_layer_and_from_results_of_the_same_regions() -> None:
     fields = {"region_id": TEXT, "name": TEXT, "price": NUMBER, "story": TEXT}
     own = layer_of(fields, [["r0", "Old Town", 1234.5, "x" * 500], ["r1", "Docks", None, ""]], "regions")

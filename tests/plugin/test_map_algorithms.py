@@ -33,7 +33,7 @@ def test_clusters_continue_the_embeddings(
     assert (params["fields"], params["clusters"]) == (["people", "code"], 4) and "min_size" not in params
     assert set(fake.job["outputs"]) == {"out", "profile", "report"}
     layer = QgsProcessingUtils.mapLayerFromString(results["OUT"], context)
-    assert layer.fields().names() == ["code", "people", "tags", "cluster", "silhouette", "distance"]
+    assert layer.fields().names() == ["code", "people", "tags", "cluster", "cluster_name", "silhouette", "distance"]
     assert layer.featureCount() == 5
     numbers = {name: results[name] for name in ("REGION_COUNT", "CLUSTER_COUNT", "SILHOUETTE", "WITHOUT_VECTOR")}
     assert numbers == {"REGION_COUNT": 5, "CLUSTER_COUNT": 2, "SILHOUETTE": 0.4, "WITHOUT_VECTOR": 1}

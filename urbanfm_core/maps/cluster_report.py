@@ -57,11 +57,13 @@ class Clustering:
 
 
 def frame_of(found: Clustering) -> gpd.GeoDataFrame:
-    """The regions with all their fields, the number of their cluster from 1, its silhouette and distance."""
+    """The regions with all their fields, the number of their cluster from 1 and its name, silhouette and distance."""
     groups = found.groups
     number = pd.array(groups.labels + 1, dtype="Int32")
     number[groups.labels < 0] = pd.NA
-    fields = {FIELD: number, "silhouette": groups.silhouette, "distance": groups.distance}
+    names = {one.number: one.label for one in found.profiles}
+    named = pd.array([names.get(place) for place in groups.labels + 1], dtype="string")
+    fields = {FIELD: number, "cluster_name": named, "silhouette": groups.silhouette, "distance": groups.distance}
     return found.regions.with_fields(fields)
 
 

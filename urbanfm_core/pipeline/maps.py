@@ -117,7 +117,7 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
     ours = {"cluster", "silhouette", "distance"}
     if not stage.fields and ours <= set(labels.columns):
         # What an earlier clustering said is no finding of this one.
-        labels = labels.drop(columns=sorted(ours))
+        labels = labels.drop(columns=sorted(ours)).drop(columns="cluster_name", errors="ignore")
     columns = field_columns(labels, stage.fields, regions.id_name, notes)
     words = f"{table.name}, {table.vectors.shape[1]} dimensions"
     return ToCluster(regions, table.vectors, columns, words, notes)

@@ -105,8 +105,8 @@ class ClusterStage(PoiInputs, EmbeddingsId, RegionId):
     )
     out: str | None = param(
         None,
-        "Layer to write (GeoPackage, GeoJSON or CSV): all source fields, the number of the cluster, the silhouette, and the "
-        "distance to the centre of the cluster.",
+        "Layer to write (GeoPackage, GeoJSON or CSV): all source fields, the number and the name of the cluster, the "
+        "silhouette, and the distance to the centre of the cluster.",
         label="Clusters",
         kind="polygons",
         output=True,
