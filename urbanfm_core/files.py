@@ -39,8 +39,8 @@ _OTHER_MACHINE_S = 7 * 86_400.0
 def atomic_path(path: str | Path, *, sweep: bool = True) -> Iterator[Path]:
     """A temporary sibling of `path` to write to; it takes the name `path` when the block ends well.
 
-    Serves files and folders. An existing file or folder of that name is replaced, and only then. The temporary
-    name keeps the suffix, since drivers choose the format by it.
+    Serves files and folders. An existing file or folder of that name is replaced, and only then; a folder by a folder
+    only. The temporary name keeps the suffix, since drivers choose the format by it.
 
     Args:
         path: Where the file or folder is to appear.
@@ -48,8 +48,11 @@ def atomic_path(path: str | Path, *, sweep: bool = True) -> Iterator[Path]:
             folder sweeps it once with `remove_leftovers`.
 
     Raises:
-        OutputError: the folder cannot be written, the disk is full, or it refused the rename.
+        OutputError: the folder cannot be written, the disk is full, it refused the rename, or a file would take the place of
+            a folder.
     """
+    if not Path(path).name:
+        raise OutputError(f"An output is named '{path}', which is no name of a file.", "Give it a name.")
     path = Path(path).expanduser().absolute()
     temporary = path.with_name(f".{_plain(path.stem)}.{_owner()}.part{path.suffix}")
     try:
@@ -85,6 +88,11 @@ def refusal(error: OSError, path: str | Path = "") -> OutputError | None:
     if error.errno not in _FULL:
         hint = "Choose another disk."
     return OutputError(f"Cannot write {where}: {error.strerror or error}.", hint)
+
+
+def folder_in_the_way(path: str | Path) -> OutputError:
+    """The refusal to put a file in the place of a folder, and of all that it holds."""
+    return OutputError(f"{path} is a folder, and a file is to be written.", "Give the file a name of its own.")
 
 
 def remove_leftovers(folder: str | Path, name: str | None = None) -> None:
@@ -182,6 +190,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _replace(temporary: Path, path: Path) -> None:
     try:
         if path.is_dir() and not path.is_symlink():
+            if not temporary.is_dir():
+                raise folder_in_the_way(path)
             # A folder cannot be renamed over a non-empty one: move the old one aside first.
             aside = path.with_name(f".{path.name}.{_owner()}.old")
             os.replace(path, aside)
@@ -193,6 +203,8 @@ def _replace(temporary: Path, path: Path) -> None:
             shutil.rmtree(aside)
         else:
             os.replace(temporary, path)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"Cannot finish {path}: {error.strerror or error}.", "Is it open elsewhere?") from error
 

@@ -121,3 +121,18 @@ def test_a_disk_that_takes_no_more_is_an_error_of_the_output(tmp_path, code):
 def test_other_errors_of_the_system_are_not_laid_on_the_disk(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out.tif"):
         (tmp_path / "input.tif").read_text()
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept").write_text("x")
+    with pytest.raises(OutputError, match="is a folder"), atomic_path(tmp_path / "out") as temporary:
+        temporary.write_text("new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "kept"]
+
+
+def test_nothing_is_no_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="no name"), atomic_path("") as temporary:
+        temporary.write_text("new")
+    assert tmp_path.is_dir()

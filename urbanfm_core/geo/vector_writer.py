@@ -44,7 +44,8 @@ def write_layer(frame: geopandas.GeoDataFrame, path: str | Path, layer: str | No
         layer: Layer name in a GeoPackage; the file's name without suffix if None.
 
     Raises:
-        OutputError: the format is not offered, two columns differ by upper and lower case only, or the disk refuses.
+        OutputError: the format is not offered, a GeoPackage of several layers would be replaced, two columns differ by upper and
+            lower case only, or the disk refuses.
         CRSError: the frame has no CRS.
     """
     path = Path(path).expanduser().absolute()
@@ -74,7 +75,7 @@ def write_layer(frame: geopandas.GeoDataFrame, path: str | Path, layer: str | No
 
 
 def check_layer_name(path: Path) -> None:
-    """Check that a layer can be written under a name; see `write_layer`."""
+    """Check that a layer can be written under a name, and that nothing but a layer is replaced; see `write_layer`."""
     gdal_path(path)
     suffix = path.suffix.lower()
     if suffix == ".shp":
@@ -89,6 +90,22 @@ def check_layer_name(path: Path) -> None:
             f"{suffix or 'a file without suffix'!r}.",
             "Change the name's ending.",
         )
+    others = _layers_of_replaced(path) if suffix == ".gpkg" else []
+    if len(others) > 1:
+        raise OutputError(
+            f"{path}: holds {len(others)} layers ({', '.join(others[:5])}), which would be lost: a layer is written as a whole new "
+            "file.",
+            "Give it the name of a file of its own.",
+        )
+
+
+def _layers_of_replaced(path: Path) -> list[str]:
+    """Layers and tables of a GeoPackage that is there already, but for what QGIS keeps in it."""
+    try:
+        layers = pyogrio.list_layers(gdal_path(path)) if path.is_file() else ()
+    except (DataSourceError, RuntimeError):  # no GeoPackage, and no loss
+        return []
+    return [str(name) for name, _ in layers if name not in ("layer_styles", "qgis_projects")]
 
 
 def promote_to_multi(geometries: NDArray[np.object_]) -> NDArray[np.object_]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from urbanfm_core.errors import MissingDependencyError, OutputError
+from urbanfm_core.files import folder_in_the_way
 from urbanfm_core.parameters import Stage
 
 
@@ -15,17 +17,27 @@ def check_outputs(stage: Stage) -> None:
     """Refuse, before any work is done, what cannot be written.
 
     Raises:
-        OutputError: a Shapefile or another format that is not offered, two outputs in one file, or a folder that cannot
-            be written.
+        OutputError: no name, a Shapefile or another format that is not offered, two outputs in one file, a file in the place
+            of an input, a folder or other layers, or a folder that cannot be written.
         CheckpointError: a checkpoint would replace something else.
     """
     named: dict[Path, str] = {}
+    read = _files_read(stage)
     for name, item in type(stage).model_fields.items():
         path = getattr(stage, name)
         extra: Any = item.json_schema_extra
         if not extra["output"] or path is None:
             continue
+        if not path.strip():
+            raise OutputError(f"The name for {name} is empty.", "Name a file, or leave it out.")
         target = Path(path).expanduser()
+        if extra["kind"] not in ("checkpoint", "folder") and target.is_dir():
+            raise folder_in_the_way(target)
+        if target.resolve() in read:
+            raise OutputError(
+                f"{target} is named for {name}, and is the input {read[target.resolve()]}: it would be lost.",
+                "Give the output a name of its own.",
+            )
         if target.suffix.lower() == ".shp":
             raise OutputError(
                 f"{target}: a Shapefile cannot hold embeddings: it cuts names to 10 letters and texts to 254.",
@@ -48,6 +60,23 @@ def check_outputs(stage: Stage) -> None:
             raise OutputError(
                 f"Cannot write {target}: {error.strerror or error}.", "Choose a folder that you may write to."
             ) from error
+
+
+def _files_read(stage: Stage) -> dict[Path, str]:
+    """The files that a stage is told to read, and the parameters that name them."""
+    found: dict[Path, str] = {}
+    for name, item in type(stage).model_fields.items():
+        extra: Any = item.json_schema_extra
+        values = getattr(stage, name)
+        if extra["output"]:
+            continue
+        for value in values if isinstance(values, list) else [values]:
+            # A table may be written name=path, and a layer path|layername=name.
+            for text in (value, value.partition("=")[2]) if isinstance(value, str) else ():
+                path = os.path.expanduser(text if os.path.exists(text) else text.partition("|")[0])
+                if os.path.isfile(path):
+                    found[Path(path).resolve()] = name
+    return found
 
 
 def _probe(folder: Path) -> None:
