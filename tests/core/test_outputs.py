@@ -7,7 +7,9 @@ import shapely
 from urbanfm_core.errors import OutputError
 from urbanfm_core.geo.vector_writer import write_layer
 from urbanfm_core.pipeline import run
+from urbanfm_core.pipeline.outputs import check_outputs
 from urbanfm_core.progress import Progress
+from urbanfm_core.stages import make_stage
 
 
 @pytest.fixture
@@ -67,3 +69,9 @@ def test_what_was_written_before_is_replaced_with_the_styles_that_qgis_put_into_
     gpd.pd.DataFrame({"styleName": ["red"]}).pipe(gpd.GeoDataFrame).to_file("cells.gpkg", layer="layer_styles")
     grid("cells.gpkg")
     assert len(gpd.read_file("cells.gpkg", layer="cells")) == 9
+
+
+def test_a_phrase_that_is_too_long_for_a_path_is_no_input(here):
+    check_outputs(
+        make_stage("search", {"query": "park " * 2000, "checkpoint": "c", "embeddings": "e", "out": "found.gpkg"})
+    )

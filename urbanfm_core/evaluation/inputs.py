@@ -21,9 +21,9 @@ from urbanfm_core.evaluation.tables import (
     Features,
     label_columns,
     name_and_path,
-    own_id,
     read_embeddings,
     read_labels,
+    read_own_places,
 )
 from urbanfm_core.evaluation.targets import Target, read_targets
 from urbanfm_core.parameters import LabelInputs, LabelTables, ProbeParams
@@ -40,7 +40,7 @@ def read_labelled_regions(
     else:
         given = stage.embeddings or ""
         _, source = name_and_path(given if isinstance(given, str) else given[0])
-        regions = read_places(source, stage.region_id or own_id(source))
+        regions = read_own_places(source, stage.region_id or stage.embeddings_id)
     return regions, *labels_of(stage, regions, progress)
 
 
@@ -96,11 +96,14 @@ def read_features(
     stage: EvaluateStage, regions: RegionSet, city: CityInputs, labels: Collection[str], progress: Progress
 ) -> list[Features]:
     """Embeddings first, then floors; each with a name of its own."""
+    given = stage.embeddings or []
+    # Without a layer of regions, they are the features of the first table.
+    own = given[0] if stage.regions is None and given else None
     found = [
         item
-        for texts, columns in ((stage.embeddings or [], stage.embeddings_columns), (stage.compare, ()))
+        for texts, columns in ((given, stage.embeddings_columns), (stage.compare, ()))
         for text in texts
-        for item in read_embeddings(text, regions, stage.embeddings_id, labels, columns)
+        for item in read_embeddings(text, regions, stage.embeddings_id, labels, columns, own=text == own)
     ]
     found = [_with_note(item) for item in _named_apart(found)]
     return [*found, *read_floors(regions, city, progress)]

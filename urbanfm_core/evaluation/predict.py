@@ -37,6 +37,7 @@ _OUTSIDE_PERCENTILE = 99.0
 _MOST_NEIGHBOURS_FROM = 20_000
 _MOST_SHARE_FIELDS = 30
 _FLAT = 1e-12
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def predict(
     held, elsewhere = predictor(rows, others, folds, progress.part(0.0, 0.8))
     values = np.full(target.values.shape, np.nan)
     values[rows], values[others] = held, elsewhere.mean(axis=0)
-    notes = [*target.notes, *_counts(target, covered)]
+    notes = [*target.notes, *_counts(target, covered), *_unseen_classes(target, truth, folds)]
     if target.log:
         notes.append("Scores, Moran's I and the map of residuals are of logarithms; the layer's fields are not.")
     bounds, achieved, residuals = None, None, None
@@ -249,6 +250,21 @@ def _counts(target: Target, covered: NDArray[np.bool_]) -> list[str]:
         ),
     ]
     return [f"{count} {what}." for count, what in counted if count]
+
+
+def _unseen_classes(target: Target, truth: Array, folds: Folds) -> list[str]:
+    """A note on classes that are all in one fold: the model that is tested on them never saw them."""
+    if target.task not in ("binary", "multiclass"):
+        return []
+    seen_in = [len(np.unique(folds.fold[column == 1])) for column in truth.T]
+    names = [name for name, count in zip(target.classes, seen_in, strict=True) if count == 1]
+    if not names:
+        return []
+    listed = ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
+    return [
+        f"{len(names)} of {len(seen_in)} classes lie in one fold only ({listed}): the models that are tested there "
+        "never saw them, and cannot be right about them."
+    ]
 
 
 def _scores(task: Task, truth: Array, held: Array, block: Rows, seed: int) -> dict[str, tuple[float, float, float]]:

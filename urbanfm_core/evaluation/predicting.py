@@ -80,7 +80,9 @@ def predict_with_probe(stage: PredictStage, progress: Progress) -> Predicted:
     regions, labels, notes = read_labelled_regions(stage, progress.part(0.0, 0.1))
     target = read_target(stage, regions, labels)
     fields = {str(name) for name in labels.columns}
-    table = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, fields, stage.embeddings_columns)
+    table = read_embeddings(
+        str(stage.embeddings), regions, stage.embeddings_id, fields, stage.embeddings_columns, own=stage.regions is None
+    )
     # Where columns look like coordinates, the first of two results holds them.
     features = table[-1]
     notes = [*notes, *(note for item in table for note in item.notes)]

@@ -7,19 +7,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from urbanfm_core.data.places import read_places
 from urbanfm_core.data.poi_table import read_poi_table
 from urbanfm_core.data.regions import ID_COLUMNS, RegionSet
-from urbanfm_core.errors import ConfigError, InputError
+from urbanfm_core.errors import ConfigError, EmptyInputError, InputError
 from urbanfm_core.geo.columnar import COLUMNAR_SUFFIXES, read_schema
-from urbanfm_core.geo.vector import LayerSource
-from urbanfm_core.inference.columns import COORDINATE, OWN, find_vectors
+from urbanfm_core.geo.vector import LayerSource, read_layer, read_table
+from urbanfm_core.inference.columns import COORDINATE, EMBEDDING, OWN, find_vectors
 from urbanfm_core.inference.table import table_metadata
 
 Position = Literal["yes", "no", "unknown"]
+_COMMA_NUMBER = r"[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?"
+_THOUSANDS = r"[+-]?[1-9]\d{0,2},\d{3}"
 # How programs write a number that is missing.
 _NO_NUMBER = ("", "nan", "na", "n/a", "null", "none")
 
@@ -52,14 +56,25 @@ def read_any_table(source: str | Path, notes: list[str]) -> pd.DataFrame:
     """A layer or a table in any of the formats that are read elsewhere, without its geometry.
 
     Columns of delimited text that hold nothing but numbers become numbers, but for those with leading zeros, which are
-    codes.
+    codes. A comma is a decimal one unless it may part thousands.
+
+    Raises:
+        EmptyInputError: it has no rows.
     """
     frame = read_poi_table(source, notes)
+    if not len(frame):
+        raise EmptyInputError(f"{source}: no rows.", "Check the table, and its filter if it has one.")
     geometry = getattr(frame, "_geometry_column_name", None)
     table = pd.DataFrame(frame.drop(columns=geometry) if geometry in frame.columns else frame)
     suffixes = {suffix.lower() for suffix in Path(LayerSource.parse(source).path).suffixes[-2:]}
     if suffixes & {".csv", ".tsv", ".txt", ".psv"}:
-        return table.apply(_as_numbers).reset_index(drop=True)
+        table = table.apply(_as_numbers).reset_index(drop=True)
+        commas = [str(name) for name in table.columns if _decimal_commas(table[name])]
+        if commas:
+            notes.append(f"{len(commas)} columns hold numbers with a decimal comma: {', '.join(commas[:8])}.")
+            points = table[commas].apply(lambda column: column.str.replace(",", ".", regex=False))
+            table = table.assign(**points.apply(pd.to_numeric, errors="coerce"))
+        return table
     if not suffixes & set(COLUMNAR_SUFFIXES) and table.index.name not in (None, *table.columns):
         # Features of a layer have numbers, which are ids where nothing else is; rows of a table have none.
         return table.reset_index()
@@ -75,6 +90,17 @@ def _as_numbers(column: pd.Series) -> pd.Series:
     return pd.to_numeric(column, errors="coerce") if len(texts) and numbers.notna().all() else column
 
 
+def _decimal_commas(column: pd.Series) -> bool:
+    """Whether a column of texts holds nothing but numbers with a decimal comma; 1,000 may be a thousand."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return False
+    texts = column.dropna().astype(str).str.strip()
+    texts = texts[~texts.str.lower().isin(_NO_NUMBER)]
+    parted = texts[texts.str.contains(",")]
+    thousands = parted.str.fullmatch(_THOUSANDS)
+    return bool(len(parted)) and bool(texts.str.fullmatch(_COMMA_NUMBER).all()) and not bool(thousands.all())
+
+
 def name_and_path(text: str) -> tuple[str, str]:
     """`name=path` taken apart; a path alone is named after its file."""
     name, separator, path = text.partition("=")
@@ -84,7 +110,13 @@ def name_and_path(text: str) -> tuple[str, str]:
 
 
 def read_embeddings(
-    text: str, regions: RegionSet, id_field: str | None, targets: Collection[str], columns: Sequence[str] = ()
+    text: str,
+    regions: RegionSet,
+    id_field: str | None,
+    targets: Collection[str],
+    columns: Sequence[str] = (),
+    *,
+    own: bool = False,
 ) -> list[Features]:
     """An embedding table on the rows of the regions.
 
@@ -97,6 +129,7 @@ def read_embeddings(
         id_field: Column of the ids; None guesses.
         targets: Columns that are labels.
         columns: The columns that are the vector; none guesses.
+        own: Whether the regions are the features of this very layer, and so carry their own vectors.
 
     Raises:
         InputError: no vector, or ids that are repeated or do not fit the regions.
@@ -104,8 +137,11 @@ def read_embeddings(
     """
     name, source = name_and_path(text)
     notes: list[str] = []
-    table = read_any_table(source, notes)
-    key = find_id(table, regions, id_field or own_id(source), f"embeddings ({source})")
+    if own:
+        table, key = _features_of(source), regions.id_name
+    else:
+        table = read_any_table(source, notes)
+        key = find_id(table, regions, id_field or own_id(source), f"embeddings ({source})")
     found = find_vectors(table, key, name, notes, targets=targets, chosen=columns)
     joined = join_rows(table[key], regions, f"embeddings ({source})", notes)
     values = _take(found.values.astype(np.float64), joined)
@@ -116,6 +152,30 @@ def read_embeddings(
     kept = [place for place, column in enumerate(found.columns) if column not in places]
     both = [Features(name, values, False, "yes", notes)]
     return both + ([Features(f"{name}, without position", values[:, kept], False, "unknown")] if kept else [])
+
+
+def read_own_places(source: str, id_field: str | None) -> RegionSet:
+    """The polygons or points of a table that holds them and their vectors.
+
+    Raises:
+        InputError: it holds none.
+    """
+    try:
+        return read_places(source, id_field or own_id(source))
+    except InputError:
+        if isinstance(read_table(source), gpd.GeoDataFrame):
+            raise
+    raise InputError(
+        f"{source} holds no polygons or points that vectors could belong to.",
+        "Give the layer of the regions too (regions), with the ids of the table.",
+    )
+
+
+def _features_of(source: str) -> pd.DataFrame:
+    """The fields of a layer, and the numbers of its features, as regions read from it have them."""
+    frame = read_layer(source)
+    table = pd.DataFrame(frame.drop(columns=frame.geometry.name))
+    return table if table.index.name in table.columns else table.reset_index()
 
 
 def read_labels(source: str, regions: RegionSet, id_field: str | None, notes: list[str]) -> pd.DataFrame:
@@ -134,7 +194,15 @@ def label_columns(regions: RegionSet) -> pd.DataFrame:
 
 
 def find_id(table: pd.DataFrame, regions: RegionSet, given: str | None, where: str) -> str:
-    """The column of a table that holds region ids: the given one, one of the usual names, or the one that fits best."""
+    """The column of a table that holds region ids: the given one, one of the usual names, or the one that fits best.
+
+    A column that is called as the ids of the regions are may hold few of them. Any other must hold most of those of the
+    smaller side: numbers agree by chance.
+
+    Raises:
+        ConfigError: no such column.
+        InputError: none fits.
+    """
     if given is not None:
         if given not in table.columns:
             raise ConfigError(
@@ -142,31 +210,42 @@ def find_id(table: pd.DataFrame, regions: RegionSet, given: str | None, where: s
             )
         return given
     wanted = set(id_keys(regions.ids))
-    best, most = "", 0.0
-    names = [regions.id_name, *ID_COLUMNS, *map(str, table.columns)]
-    for column in dict.fromkeys(name for name in names if name in table.columns and name != "embedding"):
-        values = table[column]
-        if pd.api.types.is_float_dtype(values.dtype) and not (values.dropna() % 1 == 0).all():
+    usual = [name for name in dict.fromkeys((regions.id_name, *ID_COLUMNS)) if name in table.columns]
+    keys: dict[str, list[str]] = {}
+    held: dict[str, int] = {}
+    fits: dict[str, int] = {}
+    for name in dict.fromkeys((*usual, *map(str, table.columns))):
+        values = table[name]
+        fractions = pd.api.types.is_float_dtype(values.dtype) and not (values.dropna() % 1 == 0).all()
+        if name == EMBEDDING or fractions:
             continue
-        keys = id_keys(values.dropna().to_numpy(dtype=object))
-        share = len(wanted.intersection(keys)) / len(wanted) if len(set(keys)) == len(keys) else 0.0
-        if share > most:
-            best, most = column, share
-        if column in (regions.id_name, *ID_COLUMNS) and share > 0.5:
-            break
-    if not best:
-        raise InputError(
-            f"{where}: no column holds the ids of the regions ('{regions.id_name}', such as '{regions.ids[0]}').",
-            "Name the id columns of both.",
-        )
-    return best
+        keys[name] = id_keys(values.dropna().to_numpy(dtype=object))
+        distinct = set(keys[name])
+        held[name] = len(wanted & distinct)
+        enough = 1.0 if name in usual else max(1.0, min(len(wanted), len(distinct)) / 2)
+        if len(distinct) == len(keys[name]) and held[name] >= enough:
+            fits[name] = held[name]
+            if name in usual and held[name] * 2 > len(wanted):
+                break
+    if fits:
+        return max(fits, key=lambda name: fits[name])
+    bare = {key.lstrip("0") for key in wanted}
+    for name, found in keys.items():
+        if len(bare.intersection(key.lstrip("0") for key in found)) * 2 >= len(bare):
+            return name  # ids that occur twice, or have lost their zeros: who joins by them says so
+    nearest = max(held, key=lambda name: held[name], default="")
+    almost = f"; nearest is '{nearest}', with {held[nearest]:,} of {len(wanted):,}" if held.get(nearest) else ""
+    raise InputError(
+        f"{where}: no column holds the ids of the regions ('{regions.id_name}', such as '{regions.ids[0]}'){almost}.",
+        "Name the id columns of both.",
+    )
 
 
 def join_rows(values: pd.Series, regions: RegionSet, where: str, notes: list[str]) -> NDArray[np.int64]:
     """The row of the table for each region, (R,); -1 where it has none.
 
     Raises:
-        InputError: an id twice, or none in common.
+        InputError: an id twice, none in common, or some that differ by leading zeros only.
     """
     keys = id_keys(values.to_numpy(dtype=object))
     rows: dict[str, int] = {}
@@ -174,19 +253,35 @@ def join_rows(values: pd.Series, regions: RegionSet, where: str, notes: list[str
         if key in rows and key:
             raise InputError(f"{where}: the id {key!r} occurs twice.", "A table needs one row per region.")
         rows[key] = row
-    found = np.array([rows.get(key, -1) for key in id_keys(regions.ids)], np.int64)
+    wanted = id_keys(regions.ids)
+    found = np.array([rows.get(key, -1) for key in wanted], np.int64)
+    lost = [key for key, row in zip(wanted, found, strict=True) if row < 0]
+    _refuse_lost_zeros(lost, set(keys) - set(wanted), regions, where)
     if not (found >= 0).any():
         raise InputError(
             f"{where}: none of its ids is one of the regions' ('{regions.id_name}', such as '{regions.ids[0]}').",
             "Name the id columns of both.",
         )
-    missing = int((found < 0).sum())
-    if missing:
-        notes.append(f"{where}: {missing} of {len(found)} regions are not in it.")
+    if lost:
+        notes.append(f"{where}: {len(lost)} of {len(found)} regions are not in it.")
     unused = len(keys) - int((found >= 0).sum())
     if unused:
         notes.append(f"{where}: {unused} rows belong to no region.")
     return found
+
+
+def _refuse_lost_zeros(lost: Sequence[str], unused: Collection[str], regions: RegionSet, where: str) -> None:
+    """Refuse ids that would fit but for zeros at their beginning, which programs drop that take codes for numbers."""
+    bare = {key.lstrip("0"): key for key in unused if key}
+    pairs = [(key, bare[key.lstrip("0")]) for key in lost if key.lstrip("0") in bare]
+    if pairs:
+        ours, theirs = pairs[0]
+        raise InputError(
+            f"{where}: {len(pairs)} ids differ from those of the regions ('{regions.id_name}') by zeros at the beginning only, "
+            f"such as '{theirs}' there and '{ours}' here: some program took codes for numbers.",
+            "Write them alike: in QGIS's field calculator with lpad(field, length, '0'), or take the column as text when the "
+            "table is made.",
+        )
 
 
 def id_keys(values: Sequence[Any] | NDArray[Any]) -> list[str]:

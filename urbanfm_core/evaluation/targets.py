@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -21,6 +21,9 @@ from urbanfm_core.evaluation.metrics import Task
 
 _TASKS = get_args(Task)
 _MOST_CLASSES = 50
+# Beyond these, squares are no numbers any more.
+_LARGEST, _SMALLEST = 1e100, 1e-100
+_COMMA = re.compile(r"[+-]?\d*(,\d+)?$")
 _PEOPLE = re.compile(r"pop(\d|_|$|ulation)|inhabitants|residents|einwohner|habitant", re.IGNORECASE)
 
 
@@ -92,24 +95,37 @@ def _read(text: str, labels: pd.DataFrame, area_km2: NDArray[np.float64], task: 
             rest, per_area = rest.removesuffix("/km2"), True
     columns = _columns(rest, labels)
     several = rest not in labels.columns
+    notes: list[str] = []
+    labels = labels.assign(**{column: _without_empty(labels[column], column, notes) for column in columns})
     if task == "distribution" or (several and task == "auto"):
         if log or per_area or len(columns) < 2:
             raise ConfigError(
                 f"Target '{text}': shares of a whole need two or more columns and no logarithm.",
                 "Write a pattern such as occ_*, or columns joined by +.",
             )
-        return [_distribution(rest, columns, labels)]
+        return [_distribution(rest, columns, labels, notes)]
     targets = []
     for column in columns:
         name = f"{'log:' if log else ''}{column}{'/km2' if per_area else ''}"
         chosen = _guess(labels[column], name) if task == "auto" and not (log or per_area) else task
         if chosen in ("auto", "regression"):
-            targets.append(_regression(name, column, labels[column], log, area_km2 if per_area else None, area_km2))
+            target = _regression(name, column, labels[column], log, area_km2 if per_area else None, area_km2)
         elif log or per_area:
             raise ConfigError(f"Target '{text}': a logarithm or density is for the task regression.")
         else:
-            targets.append(_classes(name, labels[column], chosen))
+            target = _classes(name, labels[column], chosen)
+        targets.append(replace(target, notes=[*notes, *target.notes]))
     return targets
+
+
+def _without_empty(column: pd.Series, name: str, notes: list[str]) -> pd.Series:
+    """A column whose empty texts are missing, as a person means them to be."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    empty = column.map(lambda value: isinstance(value, str) and not value.strip()).to_numpy(bool)
+    if empty.any():
+        notes.append(f"{name}: {int(empty.sum())} regions have an empty text, and so no label.")
+    return column.mask(empty) if empty.any() else column
 
 
 def _columns(text: str, labels: pd.DataFrame) -> list[str]:
@@ -139,26 +155,48 @@ def _guess(column: pd.Series, name: str) -> str:
     if pd.api.types.is_numeric_dtype(column.dtype):
         return "regression"
     if distinct > min(_MOST_CLASSES, len(known) / 2):
+        hint = "Choose another column."
+        if _comma(known):
+            hint = _comma_hint(str(column.name))
+        elif pd.to_numeric(known, errors="coerce").notna().all() and not pd.api.types.is_datetime64_any_dtype(known):
+            hint = f"They are numbers that are written as text: '{name}:regression' takes them for numbers."
         raise InputError(
-            f"Target '{name}' has {distinct} different texts in {len(known)} regions, which is no classification.",
-            "Choose another column.",
+            f"Target '{name}' has {distinct} different texts in {len(known)} regions, which is no classification; the first is "
+            f"'{known.iloc[0]}'.",
+            hint,
         )
     return "multiclass"
 
 
 def _numbers(name: str, column: pd.Series) -> NDArray[np.float64]:
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    lost = int((~np.isfinite(values) & column.notna().to_numpy()).sum())
-    if lost:
-        raise InputError(f"Target '{name}': {lost} values are not numbers.", "Choose a column of numbers.")
+    lost = column[~np.isfinite(values) & column.notna().to_numpy()]
+    if len(lost):
+        hint = (
+            _comma_hint(str(column.name)) if _comma(lost) else "Choose a column of numbers, or make these values NULL."
+        )
+        raise InputError(f"Target '{name}': {len(lost)} values are not numbers, such as '{lost.iloc[0]}'.", hint)
     return values
+
+
+def _comma(values: pd.Series) -> bool:
+    """Whether values are texts of numbers, some with a decimal comma."""
+    texts = [value.strip() for value in values if isinstance(value, str)]
+    return len(texts) == len(values) and all(map(_COMMA.match, texts)) and any("," in text for text in texts)
+
+
+def _comma_hint(column: str) -> str:
+    return (
+        "They have a decimal comma. Make a field of numbers from it, in QGIS's field calculator with "
+        f"to_real(replace(\"{column}\", ',', '.'))."
+    )
 
 
 def _regression(
     name: str, column: str, series: pd.Series, log: bool, divide: NDArray[np.float64] | None, area: NDArray[np.float64]
 ) -> Target:
     values = _numbers(name, series)
-    notes, density = [], None
+    notes, density = _marked_missing(name, values), None
     surface = bool((area > 0).all())
     if _PEOPLE.search(column) and (surface or "dens" in column.lower()):
         density = values if "dens" in column.lower() else values / area
@@ -171,9 +209,27 @@ def _regression(
         if useless:
             notes.append(f"{name}: {useless} regions have no positive value and so no logarithm: left out.")
         values = np.log(np.where(values > 0, values, np.nan))
-    if np.nanstd(values) == 0 or not np.isfinite(values).any():
+    known = values[np.isfinite(values)]
+    if not len(known) or np.ptp(known) == 0:
         raise InputError(f"Target '{name}' has one value only, so there is nothing to predict.")
+    largest = float(np.abs(known).max())
+    if largest > _LARGEST or np.ptp(known) < _SMALLEST:
+        raise InputError(
+            f"Target '{name}' has values up to {largest:.3g}: numbers beyond {_LARGEST:g}, or that differ by less than "
+            f"{_SMALLEST:g}, cannot be squared.",
+            "Give it in another unit; what marks a missing value should be NULL.",
+        )
     return Target(name, "regression", values[:, None], (), density, notes, log)
+
+
+def _marked_missing(name: str, values: NDArray[np.float64]) -> list[str]:
+    """A note where a number looks like a marker of missing values: negative and repeated, when all others are not."""
+    known = values[np.isfinite(values)]
+    lowest = known.min(initial=0.0)
+    count = int((known == lowest).sum())
+    if lowest >= 0 or count < 2 or count == len(known) or known[known > lowest].min() < 0:
+        return []
+    return [f"{name}: {count} regions have {lowest:g}, all others 0 or more; if it marks missing values, make it NULL."]
 
 
 def _classes(name: str, series: pd.Series, task: str) -> Target:
@@ -202,13 +258,18 @@ def _class_name(value: Any) -> str:
     return str(value)
 
 
-def _distribution(name: str, columns: list[str], labels: pd.DataFrame) -> Target:
+def _distribution(name: str, columns: list[str], labels: pd.DataFrame, said: list[str]) -> Target:
     values = np.column_stack([_numbers(column, labels[column]) for column in columns])
     if (values < 0).any():
         raise InputError(f"Target '{name}': shares of a whole cannot be negative.", f"Columns: {', '.join(columns)}.")
     total = values.sum(axis=1)
-    notes = [f"{name}: shares of {len(columns)} columns, {columns[0]} to {columns[-1]}."]
+    notes = [*said, f"{name}: shares of {len(columns)} columns, {columns[0]} to {columns[-1]}."]
     empty = int((total == 0).sum())
+    if not (total > 0).any():
+        raise InputError(
+            f"Target '{name}': in all {len(total)} regions the columns are missing or sum to 0, so there are no shares.",
+            f"Columns: {', '.join(columns)}.",
+        )
     if empty:
         notes.append(f"{name}: {empty} regions have nothing to divide into shares: left out.")
     usable = np.isfinite(total) & (total > 0)

@@ -91,7 +91,7 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
         InputError, ConfigError: the embeddings or the fields are not usable.
     """
     from urbanfm_core.data.places import read_places
-    from urbanfm_core.evaluation.tables import label_columns, name_and_path, own_id, read_embeddings
+    from urbanfm_core.evaluation.tables import label_columns, name_and_path, read_embeddings, read_own_places
     from urbanfm_core.inference.columns import find_vectors
     from urbanfm_core.maps.profile import field_columns
 
@@ -99,11 +99,13 @@ def vectors_to_cluster(stage: ClusterStage) -> ToCluster:
     if stage.regions is not None:
         regions = read_places(stage.regions, stage.region_id)
     else:
-        regions = read_places(source, stage.region_id or own_id(source))
+        regions = read_own_places(source, stage.region_id or stage.embeddings_id)
     labels = label_columns(regions)
     # A field that the user names is no part of the vector, whatever it looks like.
     named = set(stage.fields) if stage.regions is None else {str(name) for name in labels.columns}
-    features = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, named, stage.embeddings_columns)
+    features = read_embeddings(
+        str(stage.embeddings), regions, stage.embeddings_id, named, stage.embeddings_columns, own=stage.regions is None
+    )
     notes = [note for item in features for note in item.notes]
     if len(features) > 1:
         notes.append("The columns that look like coordinates are left out here.")

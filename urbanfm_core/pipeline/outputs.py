@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,11 @@ def _files_read(stage: Stage) -> dict[Path, str]:
         for value in values if isinstance(values, list) else [values]:
             # A table may be written name=path, and a layer path|layername=name.
             for text in (value, value.partition("=")[2]) if isinstance(value, str) else ():
-                path = os.path.expanduser(text if os.path.exists(text) else text.partition("|")[0])
-                if os.path.isfile(path):
-                    found[Path(path).resolve()] = name
+                with suppress(OSError, RuntimeError):  # a text that is no path may be too long for one
+                    path = Path(text).expanduser()
+                    path = path if path.exists() else Path(text.partition("|")[0]).expanduser()
+                    if path.is_file():
+                        found[path.resolve()] = name
     return found
 
 

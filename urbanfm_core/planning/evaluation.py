@@ -60,7 +60,9 @@ def _plan_probe(stage: PredictStage, made: Plan, regions: Any, labels: Any, targ
     from urbanfm_core.evaluation.tables import read_embeddings
 
     fields = {str(name) for name in labels.columns}
-    table = read_embeddings(str(stage.embeddings), regions, stage.embeddings_id, fields, stage.embeddings_columns)
+    table = read_embeddings(
+        str(stage.embeddings), regions, stage.embeddings_id, fields, stage.embeddings_columns, own=stage.regions is None
+    )
     features = table[-1]
     made.reads.append(
         (

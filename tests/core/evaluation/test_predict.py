@@ -191,3 +191,13 @@ def test_colours_of_classes_differ_and_maps_draw_every_region():
     few = map_svg(shapes[:3], "EPSG:4326", ["#000000"] * 3, [("a<b", "#000000")], "t")
     assert few.count("<path") == 3 and "a&lt;b" in few
     assert map_svg(shapes, "EPSG:32630", ["#000000"] * 5001, [], "t").count("<rect") == 5001
+
+
+def test_classes_that_lie_in_one_fold_are_told(city, files, tmp_path):
+    frame, _ = city
+    where = frame.geometry.centroid
+    third = np.select([where.y < 2000, where.y < 4000], ["south", "middle"], "north")
+    frame.assign(district=np.where(np.arange(len(frame)) == 77, "dot", third)).to_file(tmp_path / "r.gpkg")
+    found = predict(files, "district", regions=tmp_path / "r.gpkg")
+    assert any("1 of 4 classes lie in one fold only (dot)" in note for note in found.notes)
+    assert not any("one fold only" in note for note in predict(files, "zone").notes)

@@ -101,3 +101,53 @@ def test_negative_shares_are_refused():
     labels = pd.DataFrame({"a": [0.5, -0.1], "b": [0.5, 1.1]})
     with pytest.raises(InputError, match="negative"):
         read_targets(["a+b"], labels, np.ones(2))
+
+
+def label(*values, name="rent"):
+    """Five times these labels in a column."""
+    labels = pd.DataFrame({name: [*values] * 5})
+    return lambda text=name: read_targets([text], labels, np.ones(len(labels)))[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "text", "words"),
+    [
+        ([f"{row},5" for row in range(60)], "rent", "first is '0,5'.*decimal comma.*to_real.*rent"),
+        (
+            [f"{row},5" for row in range(60)],
+            "rent:regression",
+            "300 values are not numbers, such as '0,5'.*decimal comma",
+        ),
+        ([f"{row}.5" for row in range(60)], "rent", "first is '0.5'.*'rent:regression' takes them for numbers"),
+        (["1", "2 EUR", "3"], "rent:regression", "5 values are not numbers, such as '2 EUR'.*NULL"),
+        ([1.0, 2.0, np.inf], "rent", "5 values are not numbers, such as 'inf'"),
+        ([1e300, 2e300, 5e299], "rent", "up to 2e\\+300.*cannot be squared.*another unit"),
+        ([1e-300, 2e-300, 3e-300], "rent", "differ by less than 1e-100"),
+        (["", "x", " "], "rent", "1 different values"),
+    ],
+)
+def test_labels_that_are_odd_are_refused_with_the_way_to_mend_them(values, text, words):
+    with pytest.raises(InputError, match=words):
+        label(*values)(text)
+
+
+def test_numbers_written_as_text_are_numbers_when_asked_for():
+    assert label("0.5", "1.5", "2.5")("rent:regression").values[:3, 0].tolist() == [0.5, 1.5, 2.5]
+
+
+def test_empty_texts_are_no_class():
+    target = label("a", "b", "", "  ")()
+    assert target.classes == ("a", "b") and target.labelled.sum() == 10
+    assert "10 regions have an empty text" in target.notes[0]
+
+
+def test_a_repeated_negative_among_positive_numbers_is_pointed_at():
+    target = label(-9999.0, 3.0, 40.0)()
+    assert "5 regions have -9999, all others 0 or more" in target.notes[0]
+    assert not label(-3.0, -2.0, 40.0)().notes
+
+
+def test_shares_of_nothing_are_refused():
+    labels = pd.DataFrame({"a": [0.0, 0.0], "b": [0.0, np.nan]})
+    with pytest.raises(InputError, match="missing or sum to 0"):
+        read_targets(["a+b"], labels, np.ones(2))
