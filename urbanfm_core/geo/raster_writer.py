@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from urbanfm_core.errors import ConfigError, OutputError, ShapeError
 from urbanfm_core.files import atomic_path
+from urbanfm_core.geo.cog import copy_as_cog
 from urbanfm_core.geo.raster import RasterInfo, gdal_env
 from urbanfm_core.geo.strips import BLOCK_PX
+from urbanfm_core.progress import Progress
 
 _BLOCK_TAGS = ("BLOCK_OFFSET", "BLOCK_SIZE")
 _COMPRESSIONS = ("zstd", "deflate", "none")
@@ -42,28 +43,6 @@ def check_written(path: Path) -> None:
                     raise OSError(errno.ENOSPC, f"{path.name} is not whole: {os.strerror(errno.ENOSPC)}")
 
 
-def copy_as_cog(source: Path, target: Path, profile: dict[str, Any]) -> None:
-    """Copy a GeoTIFF into a Cloud-Optimized one, with overviews.
-
-    Args:
-        source: GeoTIFF.
-        target: File to make.
-        profile: How the source was written.
-    """
-    options: dict[str, Any] = {
-        "compress": profile.get("compress", "none"),
-        "blocksize": BLOCK_PX,
-        "bigtiff": "IF_SAFER",
-        "num_threads": "ALL_CPUS",
-        "overview_resampling": "average" if profile["dtype"].startswith("float") else "nearest",
-    }
-    if "compress" in profile:
-        options |= {"level": 1, "predictor": "floating_point" if profile["predictor"] == 3 else "standard"}
-    if "nbits" in profile:
-        options["nbits"] = profile["nbits"]
-    rasterio.shutil.copy(source, target, driver="COG", **options)
-
-
 class RasterWriter:
     """Writes a tiled, compressed, north-up GeoTIFF on the grid of another raster; it appears whole or not at all.
 
@@ -81,6 +60,7 @@ class RasterWriter:
         scale: Factor from stored to meant values, written to every band.
         cog: Whether the file becomes a Cloud-Optimized GeoTIFF, with overviews: it is written twice. In these, numbers are
             means of pixels, and codes those of the nearest pixel, since a mean of codes means nothing.
+        progress: Cancels the second writing.
     Raises:
         ConfigError: a dtype or compression that cannot be written here.
     """
@@ -98,6 +78,7 @@ class RasterWriter:
         tags: dict[str, str] | None = None,
         scale: float = 1.0,
         cog: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         if dtype not in _DTYPES or compress not in _COMPRESSIONS:
             raise ConfigError(
@@ -130,7 +111,7 @@ class RasterWriter:
             self._profile |= {"compress": compress, "predictor": 3 if dtype.startswith("float") else 2}
             # Higher levels cost twice the time and save one per cent of an embedding.
             self._profile |= {"zstd_level": 1} if compress == "zstd" else {"zlevel": 1}
-        self._cog = cog
+        self._cog, self._progress = cog, progress or Progress()
         self._dataset: Any = None
 
     def __enter__(self) -> RasterWriter:
@@ -180,9 +161,12 @@ class RasterWriter:
             if kind is None:
                 check_written(self._written)
                 if self._cog:
-                    copy_as_cog(self._written, self._temporary, self._profile)
-        except (RasterioError, OSError) as failure:
+                    copy_as_cog(self._written, self._temporary, self._profile, self._progress)
+                    check_written(self._temporary)
+        except BaseException as failure:
             self._target.__exit__(type(failure), failure, failure.__traceback__)
+            if not isinstance(failure, (RasterioError, OSError)):
+                raise
             raise OutputError(f"Raster {self.path}: cannot be finished ({failure}).", "Is the disk full?") from failure
         else:
             self._target.__exit__(kind, error, trace)

@@ -83,6 +83,7 @@ def map_raster(
             descriptions=[names(band) for band in range(width)],
             tags={**(tags or {}), **(ALPHAEARTH_TAGS if dtype == "int8" else {})},
             cog=cog,
+            progress=progress,
         ) as writer,
         ThreadPoolExecutor(1, "write") as writers,
         ThreadPoolExecutor(available_cores(), "pixels") as lanes,

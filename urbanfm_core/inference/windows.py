@@ -276,6 +276,7 @@ def _write(
         descriptions=[names(band) for band in range(bands)],
         tags={**(tags or {}), **(ALPHAEARTH_TAGS if whole else {})},
         cog=cog,
+        progress=progress,
     ) as writer:
         for window in windows:
             top, left = int(window.row_off), int(window.col_off)
