@@ -6,6 +6,7 @@ import json
 import os
 import subprocess  # nosec B404 - starts this interpreter only
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from urbanfm_core.geo.strips import BLOCK_PX
 from urbanfm_core.progress import Progress
 
 _LOOK_EVERY_S = 0.1
+# Overviews take a third of the pixels, and are written twice: in a file of their own first.
+_GROWTH = 1.7
 _COPY = """
 import json, sys
 import rasterio, rasterio.shutil
@@ -33,7 +36,7 @@ def copy_as_cog(source: Path, target: Path, profile: dict[str, Any], progress: P
         source: GeoTIFF.
         target: File to make.
         profile: How the source was written.
-        progress: Cancels; asked ten times a second.
+        progress: Reports, and cancels; asked ten times a second.
     Raises:
         OSError: it cannot be written; with GDAL's words.
         Cancelled: the user asked to stop; the files that begin with the target's name are then the caller's to remove.
@@ -60,10 +63,11 @@ def copy_as_cog(source: Path, target: Path, profile: dict[str, Any], progress: P
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    said = b""
+    expected, said = _GROWTH * source.stat().st_size, b""
     try:
         while process.returncode is None:
             progress.check()
+            progress.update(min(_size(target) / expected, 1.0), "Making it cloud-optimized")
             try:
                 said = process.communicate(timeout=_LOOK_EVERY_S)[1]
             except subprocess.TimeoutExpired:
@@ -76,3 +80,12 @@ def copy_as_cog(source: Path, target: Path, profile: dict[str, Any], progress: P
     if process.returncode:
         words = said.decode(errors="replace").strip().splitlines() or [f"exit code {process.returncode}"]
         raise OSError(words[-1])
+
+
+def _size(target: Path) -> int:
+    """Bytes of what is made so far: the file, and the overviews beside it."""
+    total = 0
+    for path in (target, target.with_name(f"{target.name}.ovr.tmp")):
+        with suppress(OSError):  # not there yet, or no more
+            total += path.stat().st_size
+    return total

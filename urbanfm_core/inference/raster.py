@@ -68,7 +68,8 @@ def map_raster(
     info = source.info
     width = int(function(np.ones((1, info.count), np.float32)).shape[1])
     plan = list(plan_output(info, _READ_BYTES))
-    meter = Meter(progress, "pixels", info.width * info.height)
+    written = progress.part(0.0, 0.5 if cog else 1.0)
+    meter = Meter(written, "pixels", info.width * info.height)
     # One block is filled while the one before is compressed.
     buffers = [np.empty(width * BLOCK_PX**2, np.int8 if dtype == "int8" else np.float32) for _ in range(2)]
     valid_pixels = cut = 0
@@ -83,7 +84,7 @@ def map_raster(
             descriptions=[names(band) for band in range(width)],
             tags={**(tags or {}), **(ALPHAEARTH_TAGS if dtype == "int8" else {})},
             cog=cog,
-            progress=progress,
+            progress=progress.part(0.5, 1.0),
         ) as writer,
         ThreadPoolExecutor(1, "write") as writers,
         ThreadPoolExecutor(available_cores(), "pixels") as lanes,

@@ -264,7 +264,8 @@ def _write(
     """Blend and write block by block; how many numbers int8 cannot hold."""
     whole = dtype == "int8"
     windows = [window for _, some in plan_output(sliding.grid) for window in some]
-    meter = Meter(progress.part(_COMPUTING, 1.0), "blocks", len(windows))
+    blended = (_COMPUTING + 1.0) / 2 if cog else 1.0
+    meter = Meter(progress.part(_COMPUTING, blended), "blocks", len(windows))
     weights, beyond = sliding.weights(), 0
     with RasterWriter(
         path,
@@ -276,7 +277,7 @@ def _write(
         descriptions=[names(band) for band in range(bands)],
         tags={**(tags or {}), **(ALPHAEARTH_TAGS if whole else {})},
         cog=cog,
-        progress=progress,
+        progress=progress.part(blended, 1.0),
     ) as writer:
         for window in windows:
             top, left = int(window.row_off), int(window.col_off)

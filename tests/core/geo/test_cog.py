@@ -60,6 +60,13 @@ def test_a_failure_says_what_gdal_says_and_leaves_nothing(grid, tmp_path, monkey
 
 def test_a_path_with_odd_characters_is_fine(grid, tmp_path):
     path = tmp_path / "ä 'q\" $x" / "c o g.tif"
-    write(grid, path, Progress())
+    told = []
+
+    class Told(Progress):
+        def update(self, fraction, message=""):
+            told.append((fraction, message))
+
+    write(grid, path, Told())
+    assert told and all(0 <= fraction <= 1 and "cloud" in message for fraction, message in told)
     with rasterio.open(path) as file:
         assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and file.read().min() == 1
