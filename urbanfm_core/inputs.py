@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from urbanfm_core.errors import CheckpointError, ConfigError, CRSError, InputError
+from urbanfm_core.errors import CheckpointError, ConfigError
 from urbanfm_core.progress import Progress
 
 if TYPE_CHECKING:
@@ -118,14 +118,11 @@ def regions_of(stage: Any, city: CityInputs) -> RegionSet:
 def grid_over(source: str, size_m: float, shape: Literal["square", "hexagon"]) -> RegionSet:
     """A grid over a layer, or over the extent of a raster."""
     from urbanfm_core.data.regions import RegionSet
-    from urbanfm_core.geo.raster import inspect_raster
+    from urbanfm_core.geo.raster import inspect_raster, is_raster
 
-    try:
-        info = inspect_raster(source)
-    except CRSError:
-        raise
-    except InputError:  # not a raster, so a layer
+    if not is_raster(source):
         return RegionSet.grid(source, size_m, shape)
+    info = inspect_raster(source)
     return RegionSet.grid(info.bounds, size_m, shape, crs=info.crs)
 
 

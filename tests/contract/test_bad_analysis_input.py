@@ -3,7 +3,9 @@
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import pytest
+import rasterio
 import torch
 from spoiling import (
     NORTH,
@@ -250,7 +252,72 @@ def fine_tunes_another_method(place):
     return [*predict(place, "price", price=np.arange(30.0)), *given]
 
 
+def embed_pois(place, **spoilt):
+    """The points of the good city without names, since its model has no encoder of texts."""
+    spoil_pois(place, pois_frame(number=range(20), **spoilt))
+    made = place.parent / "made"
+    given = {"checkpoint": place / "ckpt", "pois": place / "pois.gpkg", "embedding-raster": place / "raster.tif"}
+    given |= {"cache": place.parent / "cache", "device": "cpu", "out": made / "e.gpkg", "map": made / "e.png"}
+    return ["embedpois", *(text for name, value in given.items() for text in (f"--{name}", value))]
+
+
+def embeds_points_of_another_place(place):
+    return embed_pois(place, east=50_000)
+
+
+def embeds_points_where_the_raster_is_empty(place):
+    write_raster(place / "raster.tif", nodata=True)
+    return embed_pois(place)
+
+
+def grid_over_a_rotated_raster(place):
+    with rasterio.open(place / "raster.tif", "r+") as raster:
+        raster.transform = raster.transform @ raster.transform.rotation(20)
+    return ["grid", "--over", place / "raster.tif", "--out", place.parent / "made" / "g.gpkg"]
+
+
+def grid_over_nothing(place):
+    (place / "raster.tif").write_text("")
+    return ["grid", "--over", place / "raster.tif", "--out", place.parent / "made" / "g.gpkg"]
+
+
+def raster_that_is_no_geotiff(place):
+    given = ("--checkpoint", place / "ckpt", "--embedding-raster", place / "raster.tif", "--device", "cpu")
+    return ["embedraster", *given, "--out", place.parent / "made" / "e.jpg"]
+
+
+def clusters_by_points_of_another_place(place):
+    spoil_pois(place, pois_frame(east=50_000))
+    return cluster(place, "--pois", place / "pois.gpkg")
+
+
+def clusters_lists_of_two_lengths(place):
+    command = cluster(place)
+    lists = [[1.0, 2.0], [1.0, 2.0, 3.0]] * 15
+    pd.DataFrame({"region_id": [f"r{row}" for row in range(30)], "v": lists}).to_parquet(place / "lists.parquet")
+    return [place / "lists.parquet" if text == place / "vectors.csv" else text for text in command]
+
+
+def clusters_a_table_without_regions(place):
+    return [text for text in cluster(place) if text not in ("--regions", place / "many.gpkg")]
+
+
+def clusters_a_file_that_is_not_there(place):
+    command = cluster(place)
+    (place / "vectors.csv").unlink()
+    return command
+
+
 CASES = {
+    embeds_points_of_another_place: ["None of 20 points", "raster.tif", "x 490", "not swapped"],
+    embeds_points_where_the_raster_is_empty: ["None of 20 points", "enough valid pixels"],
+    grid_over_a_rotated_raster: ["rotated or mirrored grid", "gdalwarp"],
+    grid_over_nothing: ["raster.tif: cannot be read", "supported file format."],
+    raster_that_is_no_geotiff: ["e.jpg", "GeoTIFF, not as '.jpg'", ".tif"],
+    clusters_by_points_of_another_place: ["None of 20 points of interest lies in a region", "same place"],
+    clusters_lists_of_two_lengths: ["'v' have lengths [2, 3]", "two models"],
+    clusters_a_table_without_regions: ["vectors.csv holds no polygons or points", "(regions)"],
+    clusters_a_file_that_is_not_there: ["vectors.csv: there is no such file", "Check the path"],
     clusters_what_is_all_the_same: ["nothing to cluster", "30 regions with a vector all have the same"],
     clusters_one_region: ["one region has a vector"],
     clusters_what_is_not_finite: ["None of the 30 regions has a vector"],

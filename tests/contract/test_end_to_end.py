@@ -10,8 +10,10 @@ import rasterio
 from running import urbanfm
 
 import urbanfm_core
+from urbanfm_core import pipeline
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.inference.table import EmbeddingTable
+from urbanfm_core.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +171,15 @@ def test_search_ranks_regions_and_pixels_alike(city, work, checkpoint, by_cli):
     assert other.rank.tolist() != ranking.rank.tolist()
     # Vectors of another model have the width, but not the meaning.
     table = EmbeddingTable.from_parquet(work / "cli.parquet")
+    EmbeddingTable(table.regions, table.vectors, {}, {}).to_parquet(work / "unknown.parquet")
+    notes = {
+        name: pipeline.run(
+            "search", {"query": "schools", "checkpoint": checkpoint, "embeddings": work / name}, Progress()
+        ).summary.get("notes", [])
+        for name in ("cli.parquet", "cli.gpkg", "unknown.parquet")
+    }
+    unsure = [name for name, said in notes.items() if any("with this checkpoint is not known" in note for note in said)]
+    assert unsure == ["unknown.parquet"]
     foreign = {**table.provenance, "checkpoint": "1" * 64}
     EmbeddingTable(table.regions, table.vectors, {}, foreign).to_parquet(work / "foreign.parquet")
     with pytest.raises(ConfigError, match="another checkpoint"):

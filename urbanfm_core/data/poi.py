@@ -164,7 +164,7 @@ def _positions(
 
 def _layer_crs(own: CRS | None, given: str | None, where: str, notes: list[str], table: bool) -> CRS:
     if given is None:
-        return WGS84 if own is None and table else require_crs(own, where)
+        return WGS84 if own is None and table else require_crs(own, where, "poi_crs")
     crs = require_crs(given, where)
     if own is not None and not same_crs(CRS.from_user_input(own), crs):
         notes.append(f"The layer says that it is in {CRS.from_user_input(own).name}; the given {crs.name} is used.")

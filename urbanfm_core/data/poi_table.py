@@ -79,6 +79,8 @@ def _parse(path: Path, encoding: str) -> tuple[pd.DataFrame, int]:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path}: there is no such file.", "Check the path.")
     return InputError(
         f"{path}: cannot be read as a table: {(str(error) or repr(error)).splitlines()[0]}.",
         "It needs a header line and one row per place.",

@@ -22,17 +22,19 @@ SCALE_TOLERANCE = 0.02
 UTM_NORTH_LIMIT_DEG, UTM_SOUTH_LIMIT_DEG = 84.0, -80.0
 
 
-def require_crs(crs: Any, where: str) -> CRS:
+def require_crs(crs: Any, where: str, parameter: str | None = None) -> CRS:
     """The CRS of an input, or an error that says how to give it one.
 
     Args:
         crs: Anything that pyproj understands (CRS, "EPSG:25830", WKT, code), or None.
         where: The input in words, for the message: "regions (city.gpkg)".
+        parameter: Where a user can give one to an input that lacks it.
 
     Raises:
         CRSError: there is none, it is not understood, or it is a local one without a place on the Earth.
     """
-    remedy = "Set it in QGIS (Layer > Set CRS of Layer, then export), or give the CRS as a parameter."
+    otherwise = f", or give it as {parameter}" if parameter else ""
+    remedy = f"Set it in QGIS (Layer > Set CRS of Layer, then export){otherwise}."
     if crs is None or (isinstance(crs, str) and not crs.strip()):
         raise CRSError(f"{where}: no coordinate reference system; one is needed to place it on the Earth.", remedy)
     try:

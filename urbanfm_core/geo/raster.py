@@ -161,6 +161,15 @@ def inspect_raster(path: str | Path) -> RasterInfo:
         return _describe(dataset, str(path))
 
 
+def is_raster(path: str | Path) -> bool:
+    """Whether GDAL opens a file as a raster, be it one that can be used here or not."""
+    try:
+        with gdal_env(), rasterio.open(path):
+            return True
+    except (RasterioError, OSError):
+        return False
+
+
 def _open(path: str) -> Any:
     if _ADDRESS.match(path):
         raise InputError(

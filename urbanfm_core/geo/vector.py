@@ -221,7 +221,9 @@ def unreadable(place: LayerSource, error: Exception) -> InputError:
     hint = (
         "Check the name, and that it is a GeoPackage, GeoJSON, Shapefile, GeoParquet, Arrow or another format of GDAL."
     )
-    return InputError(f"{place}: cannot be read: {(str(error) or repr(error)).splitlines()[0]}.", hint)
+    # What follows a semicolon is GDAL's advice to programmers.
+    words = (str(error) or repr(error)).splitlines()[0].split("; ")[0].removeprefix(f"{place.path}: ").rstrip(".")
+    return InputError(f"{place}: cannot be read: {words}.", hint)
 
 
 def _listed(names: Iterable[Any], limit: int = 30) -> str:

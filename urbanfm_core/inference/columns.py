@@ -134,11 +134,16 @@ def holds_lists(column: pd.Series) -> bool:
 
 
 def stack_vectors(column: pd.Series, source: str | Path) -> NDArray[np.float32]:
-    """Lists, or texts of JSON lists, as a matrix of float32; a row without is NaN."""
+    """Lists, or texts of JSON lists, as a matrix of float32; a row without, or with an empty one, is NaN."""
     rows = [_vector(value, source) for value in column]
     widths = sorted({len(row) for row in rows if row is not None})
-    if len(widths) != 1:
-        raise InputError(f"{source}: the vectors in 'embedding' have lengths {widths}; expected one length.")
+    if not widths:
+        raise InputError(f"{source}: no row has a vector in '{column.name}'.", "Embed the regions first.")
+    if len(widths) > 1:
+        raise InputError(
+            f"{source}: the vectors in '{column.name}' have lengths {widths}; expected one length.",
+            "Were tables of two models put together? Take one of them.",
+        )
     vectors = np.full((len(rows), widths[0]), np.nan, np.float32)
     for index, row in enumerate(rows):
         if row is not None:
@@ -194,6 +199,8 @@ def _vector(value: Any, source: str | Path) -> NDArray[np.float32] | None:
         vector = np.asarray(value, np.float32)
     except (ValueError, TypeError) as error:
         raise InputError(f"{source}: a value of 'embedding' is not a list of numbers: {str(value)[:40]}…") from error
+    if vector.size == 0:
+        return None
     if vector.ndim != 1:
         raise InputError(f"{source}: a value of 'embedding' is not a list of numbers: {str(value)[:40]}…")
     return vector

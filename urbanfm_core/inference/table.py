@@ -113,7 +113,8 @@ class EmbeddingTable:
         key = id_name or next((name for name in ID_COLUMNS if name in plain.columns), "")
         found = find_vectors(plain, key, str(source), notes, chosen=columns, any_numbers=False)
         kept = frame.drop(columns=[name for name in found.columns if name in frame.columns])
-        table = cls._from_frame(kept, found.values.astype(np.float32), id_name, about.get("provenance", {}))
+        provenance = about.get("provenance") or _told_by(plain)
+        table = cls._from_frame(kept, found.values.astype(np.float32), id_name, provenance)
         table.regions.notes.extend(notes)
         return table
 
@@ -189,6 +190,12 @@ class EmbeddingTable:
         frame = frame.rename(columns=clashes)
         coverage = {f"coverage_{name}": values.astype(np.float64) for name, values in self.coverage.items()}
         return frame.assign(**coverage)
+
+
+def _told_by(table: pd.DataFrame) -> dict[str, Any]:
+    """What the fields of a layer of ours say of its making: the model, if it is one."""
+    models = [str(name) for name in table.get("emb_model", pd.Series(dtype=object)).dropna().unique() if name]
+    return {"model": models[0]} if len(models) == 1 else {}
 
 
 def _is_own(name: str) -> bool:

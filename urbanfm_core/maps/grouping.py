@@ -29,6 +29,7 @@ _DENSITY_COMPONENTS = 16
 # Smallest clusters that are tried when none is given, as shares of the regions; never below the least.
 _LEAST_SHARES, _LEAST_MEMBERS = (0.005, 0.01, 0.02, 0.05), 5
 # Kaufman and Rousseeuw (1990) call what lies below no substantial structure.
+_MOST_IN_ONE = 0.95
 _WEAK = 0.25
 _LARGEST = 1e15
 
@@ -149,6 +150,12 @@ def group_regions(
         known,
         notes,
     )
+    largest = int(groups.sizes.max())
+    if len(groups.sizes) > 1 and largest > _MOST_IN_ONE * groups.sizes.sum():
+        notes.append(
+            f"One cluster holds {largest:,} of {int(groups.sizes.sum()):,} regions: the others are few that are unlike all "
+            "else, which makes for a good silhouette. Ask for more clusters to part the rest."
+        )
     if groups.mean_silhouette < _WEAK:
         notes.append(
             f"The mean silhouette is {groups.mean_silhouette:.2f}: below {_WEAK} clusters blur into each other. Take them "

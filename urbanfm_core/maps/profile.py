@@ -13,7 +13,7 @@ import pandas as pd
 
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.regions import RegionSet
-from urbanfm_core.errors import ConfigError
+from urbanfm_core.errors import ConfigError, NoOverlapError
 from urbanfm_core.maps.grouping import Groups
 from urbanfm_core.progress import Progress
 
@@ -125,6 +125,8 @@ def profile_clusters(
         pois: Points of interest.
         notes: Hears what is left out.
         progress: Reports and cancels.
+    Raises:
+        NoOverlapError: no point of interest lies in a region.
     """
     progress = progress or Progress()
     progress.update(0.0, "Describing the clusters")
@@ -205,6 +207,11 @@ def _shares(
 ) -> tuple[list[list[Share]], list[int]]:
     """By cluster the shares of the categories, and the number of points."""
     pairs = regions.assign(pois.xy, pois.crs, progress)
+    if not len(pairs.point):
+        raise NoOverlapError(
+            f"None of {len(pois):,} points of interest lies in a region, so they cannot describe clusters.",
+            "Choose layers of the same place, and check that each carries its right CRS.",
+        )
     outside = len(pois) - len(np.unique(pairs.point))
     if outside:
         notes.append(f"{outside:,} of {len(pois):,} points of interest lie in no region.")

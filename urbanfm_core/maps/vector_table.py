@@ -262,7 +262,7 @@ def _streamed(name: str, source: str, id_field: str | None, notes: list[str]) ->
             for batch in file.iter_batches(_BATCH_ROWS, columns=["embedding"], use_threads=False):
                 yield batch.column(0)
 
-    width = next((len(value) for part in lists() for value in part.drop_null()[:1].to_pylist()), 0)
+    width = next((longest for part in lists() if (longest := pc.max(pc.list_value_length(part)).as_py())), 0)
     if not width:
         raise InputError(f"{source}: no region has a vector.", "Embed the regions first.")
     return VectorTable(
@@ -279,12 +279,14 @@ def _streamed(name: str, source: str, id_field: str | None, notes: list[str]) ->
 
 
 def _matrix(column: pa.Array, width: int, source: str) -> Matrix:
-    """Lists as rows; a list that is missing is a row of NaN."""
-    valid = column.is_valid().to_numpy(zero_copy_only=False)
-    lengths = pc.unique(pc.list_value_length(column).drop_null()).to_pylist()
-    if any(length != width for length in lengths):
+    """Lists as rows; a list that is missing or empty is a row of NaN."""
+    length = pc.fill_null(pc.list_value_length(column), 0)
+    valid = pc.greater(length, 0).to_numpy(zero_copy_only=False)
+    lengths = set(pc.unique(length).to_pylist()) - {0}
+    if lengths - {width}:
         raise InputError(
-            f"{source}: the vectors in 'embedding' have lengths {sorted({width, *lengths})}; expected one length."
+            f"{source}: the vectors in 'embedding' have lengths {sorted({width, *lengths})}; expected one length.",
+            "Were tables of two models put together? Take one of them.",
         )
     values = column.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
     if valid.all():

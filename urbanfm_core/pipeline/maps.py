@@ -249,7 +249,7 @@ def _write_similar(stage: SimilarStage, found: Any, ranked: VectorTable) -> Page
                     f"({error.message})",
                     "Ask for a table (table) instead, or give a layer or GeoParquet of embeddings.",
                 ) from error
-            found.notes.append("The table has no polygons, so the report has no map.")
+            found.notes.append(f"The report has no map: {error.message}")
     if stage.table is not None:
         similarity_report.write_table(stage.table, found)
     if stage.out is not None and regions is not None:
@@ -285,7 +285,8 @@ def search(stage: SearchStage, progress: Progress) -> Result:
     notes: list[str] = []
     if stage.embeddings is not None:
         table = EmbeddingTable.from_layer(stage.embeddings)
-        if table.provenance.get("checkpoint") not in (None, checkpoint.manifest["weights_sha256"]):
+        made_with = table.provenance.get("checkpoint")
+        if made_with not in (None, checkpoint.manifest["weights_sha256"]):
             raise ConfigError(
                 f"{stage.embeddings} was made with another checkpoint: its vectors are no answers to this one's phrases.",
                 "Search with the checkpoint that made the embeddings.",
@@ -296,6 +297,7 @@ def search(stage: SearchStage, progress: Progress) -> Result:
                 "Search with the checkpoint that made the embeddings.",
             )
         value = rank(table.vectors, query)
+        notes += _search_notes(stage, table, value, model_name(checkpoint))
         best = value.top(stage.top)
         summary |= {
             "regions": len(table.ids),
@@ -326,6 +328,17 @@ def search(stage: SearchStage, progress: Progress) -> Result:
         encoder = stage.text_encoder or trained.preprocessing.get("text_encoder") or "the model's own"
         page = search_report.page(stage.query, model_name(checkpoint), encoder, shown)
     return Result(summary, value, [*notes, *trained.notes], page)
+
+
+def _search_notes(stage: SearchStage, table: EmbeddingTable, ranking: Ranking, model: str) -> list[str]:
+    notes = [*table.regions.notes]
+    if table.provenance.get("checkpoint") is None and table.provenance.get("model") != model:
+        notes.append(
+            f"Whether {stage.embeddings} was made with this checkpoint is not known; scores mean something only then."
+        )
+    if ranking.ranked < len(table.ids):
+        notes.append(f"{len(table.ids) - ranking.ranked:,} of {len(table.ids):,} regions have no vector, and no score.")
+    return notes
 
 
 def _write_ranking(table: EmbeddingTable, ranking: Ranking, path: str) -> None:

@@ -12,6 +12,8 @@ from urbanfm_core.errors import MissingDependencyError, OutputError
 from urbanfm_core.files import folder_in_the_way
 from urbanfm_core.parameters import Stage
 
+_RASTER_SUFFIXES = (".tif", ".tiff")
+
 
 def check_outputs(stage: Stage) -> None:
     """Refuse, before any work is done, what cannot be written.
@@ -50,6 +52,11 @@ def check_outputs(stage: Stage) -> None:
             from urbanfm_core.geo.vector_writer import check_layer_name
 
             check_layer_name(target.absolute())
+        if extra["kind"] == "raster" and target.suffix.lower() not in _RASTER_SUFFIXES:
+            raise OutputError(
+                f"{target}: rasters are written as GeoTIFF, not as {target.suffix or 'a file without suffix'!r}.",
+                "Give a name that ends in .tif.",
+            )
         if extra["kind"] == "checkpoint":
             from urbanfm_core.training.checkpoint import guard_replacing
 

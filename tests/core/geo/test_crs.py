@@ -23,6 +23,8 @@ UNDEFINED = (
 def test_missing_crs_is_an_error_with_a_remedy(missing: object) -> None:
     with pytest.raises(CRSError, match=r"regions \(a.gpkg\).*no coordinate reference system.*Set it in QGIS"):
         require_crs(missing, "regions (a.gpkg)")
+    with pytest.raises(CRSError, match="or give it as poi_crs"):
+        require_crs(missing, "points", "poi_crs")
 
 
 @pytest.mark.parametrize("bad", ["EPSG:999999", "hello", ENGINEERING, UNDEFINED])

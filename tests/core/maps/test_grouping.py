@@ -156,3 +156,12 @@ def test_cancel_stops() -> None:
 
     with pytest.raises(Cancelled):
         group_regions(blobs(100)[0], progress=Stop())
+
+
+def test_a_few_odd_ones_beside_all_others_are_pointed_at() -> None:
+    vectors = np.random.default_rng(0).normal(size=(100, 3))
+    vectors[:3] += 200
+    found = group_regions(vectors)
+    assert found.sizes.tolist() == [97, 3]
+    assert any("One cluster holds 97 of 100 regions" in note for note in found.notes)
+    assert not any("One cluster holds" in note for note in group_regions(blobs(200)[0]).notes)

@@ -7,6 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 import shapely
@@ -223,3 +224,16 @@ def test_polygons_choose_regions() -> None:
     both = RegionSet.from_layer(doubled)
     same = RegionSet.from_layer(frame.iloc[[3]])
     assert rows_at(both, same, notes).tolist() == [3]
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow"])
+def test_an_empty_list_is_no_vector(tmp_path, name) -> None:
+    rows = [[], [1.0, 2.0], None, [3.0, 4.0]]
+    table = pa.table({"region_id": list("abcd"), "embedding": pa.array(rows, pa.list_(pa.float32()))})
+    if name.endswith(".parquet"):
+        pq.write_table(table, tmp_path / name)
+    else:
+        feather.write_feather(table, tmp_path / name)
+    found = read_vector_table(str(tmp_path / name))
+    assert found.width == 2
+    np.testing.assert_array_equal(np.concatenate(list(found.blocks())), [[np.nan] * 2, [1, 2], [np.nan] * 2, [3, 4]])

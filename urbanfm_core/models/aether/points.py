@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from urbanfm_core.data.city import CityInputs
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.data.store import SampleStore
+from urbanfm_core.errors import NoOverlapError
 from urbanfm_core.models.aether.config import AetherConfig
 from urbanfm_core.models.aether.pixels import pixel_function, require_trained_bands
 from urbanfm_core.models.exchange import Trained
@@ -33,6 +34,7 @@ def point_vectors(trained: Trained, city: CityInputs, store: SampleStore, progre
     Raises:
         CheckpointError: the raster has another number of bands than that of the training, or the text encoder of the
             training is not known or not here.
+        NoOverlapError: no point has valid pixels of the raster around it.
     """
     city.require("pois")
     pois = city.read_pois()
@@ -72,6 +74,16 @@ def _windows(
         found = stored_windows(raster, pois.xy, pois.crs, config.windows()[:1], store, progress)
     mean = np.asarray(found["mean"][0])
     rows = np.flatnonzero(usable_windows(mean, found["valid"][0], config.min_valid))
+    if not len(rows):
+        xy, bounds = pois.to_crs(raster.info.crs).xy, raster.info.bounds
+        (west, south), (east, north) = xy.min(axis=0), xy.max(axis=0)
+        raise NoOverlapError(
+            f"None of {len(pois):,} points of interest has enough valid pixels of {raster.info.path} around it: in its CRS "
+            f"({raster.info.crs.name}) it spans x {bounds[0]:g} to {bounds[2]:g}, y {bounds[1]:g} to {bounds[3]:g}, the points "
+            f"x {west:g} to {east:g}, y {south:g} to {north:g}.",
+            "Choose layers of the same place, and check that each carries its right CRS, and that x and y are not swapped. "
+            "Without the raster points are what their text says.",
+        )
     return rows, pixel_function(trained)(mean[rows])
 
 

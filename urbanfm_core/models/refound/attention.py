@@ -94,15 +94,14 @@ def patch_attention(
     picked = chosen_tokens(sequences, chosen)
     holds = np.add.reduceat(picked, sequences.starts[:-1], dtype=np.int64) > 0 if len(inputs) else np.zeros(0, bool)
     rows = np.flatnonzero(holds & inputs.has_image)
-    notes = [
-        *notes,
-        *trained.precision_notes("Shares of attention"),
-        *_left_out(sequences, chosen, picked, inputs.has_image),
-    ]
+    left_out = _left_out(sequences, chosen, picked, inputs.has_image)
+    notes = [*notes, *trained.precision_notes("Shares of attention"), *left_out]
     if images is None or not len(rows):
         raise EmptyInputError(
-            f"None of {int(chosen.sum()):,} chosen points of interest has a name and lies in a region with imagery.",
-            "Check that points, regions and imagery show the same place, and that the points have names.",
+            f"None of {int(chosen.sum()):,} chosen points of interest has a name and lies in a region with imagery. "
+            + " ".join(left_out),
+            "Check that points, regions and imagery show the same place, and name the column with the names of the points "
+            "(poi_name).",
         )
     rows = inputs.by_length(rows)
     batches = Batches(
