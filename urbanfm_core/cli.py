@@ -123,13 +123,22 @@ def _flag(name: str, item: FieldInfo) -> inspect.Parameter:
     if item.is_required():
         text += " Required."
     group = _GROUPS["output" if extra["output"] else "advanced" if extra["advanced"] else "input"]
-    return _keyword(name, item.annotation, text, group, None if item.is_required() else item.default)
+    default = None if item.is_required() else item.default
+    # An extent west of Greenwich begins like a flag.
+    return _keyword(name, item.annotation, text, group, default, hyphen=extra["kind"] == "extent")
 
 
-def _keyword(name: str, kind: Any, text: str, group: Group, default: Any) -> inspect.Parameter:
+def _keyword(name: str, kind: Any, text: str, group: Group, default: Any, *, hyphen: bool = False) -> inspect.Parameter:
     shown = (lambda _: default) if default not in (None, [], False) else False
     # A list takes all that follows its flag, or the flag several times.
-    about = Parameter(help=text, group=group, show_default=shown, negative_iterable=(), consume_multiple=True)
+    about = Parameter(
+        help=text,
+        group=group,
+        show_default=shown,
+        negative_iterable=(),
+        consume_multiple=True,
+        allow_leading_hyphen=hyphen,
+    )
     options = about if default is True else Parameter.combine(about, Parameter(negative_bool=()))
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, options]

@@ -96,3 +96,10 @@ def test_a_list_takes_what_follows_its_flag_or_the_flag_again(tmp_path, capsys):
         assert "a.json: the file of a city cannot be read" in capsys.readouterr().err.replace("\n", "")
     assert main(["train", "--cities", "a.json", "--pois", "p.gpkg", "--out", str(tmp_path / "x")]) == 2
     assert "pois: the files of the cities" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_an_extent_west_of_greenwich_is_no_flag(tmp_path, capsys):
+    given = ("--extent-crs", "EPSG:4326", "--grid-size", "5000", "--out", str(tmp_path / "g.gpkg"))
+    assert main(["grid", "--extent", "-74.1,40.7,-73.9,40.8", *given]) == 0
+    assert main(["grid", "--extent", "-inf,40.7,-73.9,40.8", *given]) == 2
+    assert "four finite numbers" in capsys.readouterr().err

@@ -367,6 +367,10 @@ def _bounds_shape(bounds: Iterable[Any], crs: CRS) -> tuple[NDArray[np.object_],
         xmin, ymin, xmax, ymax = (float(value) for value in bounds)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"An extent of {bounds!r} is not xmin, ymin, xmax, ymax.", "Give four numbers.") from error
+    if not np.isfinite((xmin, ymin, xmax, ymax)).all():
+        raise ConfigError(
+            f"An extent of {xmin:g}, {ymin:g}, {xmax:g}, {ymax:g} has no end.", "Give four finite numbers."
+        )
     if not (ymin < ymax and (xmin < xmax or (crs.is_geographic and xmin != xmax))):
         raise ConfigError(
             f"The extent {xmin:g}, {ymin:g}, {xmax:g}, {ymax:g} has no surface.", "Give xmin, ymin, xmax, ymax."
