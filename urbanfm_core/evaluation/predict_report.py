@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -13,7 +14,7 @@ from urbanfm_core.data.places import are_points
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.evaluation.predict import INTERVAL, Prediction
 from urbanfm_core.geo.vector_writer import write_layer
-from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, class_colours, write_class_style, write_ranking_style
+from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, class_colours, paler, write_class_style, write_ranking_style
 from urbanfm_core.maps.svg import map_svg, stepped
 from urbanfm_core.report import Page
 
@@ -37,11 +38,18 @@ def write_outputs(regions: RegionSet, found: Prediction, out: str | None, parque
         return
     write_layer(frame, out)
     style = Path(out).with_suffix(".qml")
-    points = are_points(regions)
+    drawn: dict[str, Any] = {"points": are_points(regions)}
+    if found.outside.any():
+        drawn["marked"] = ('"pred_outside" = 1', "Unlike all that was learned from")
     if found.target.task == "regression":
-        write_ranking_style(style, frame["pred"].to_numpy(np.float64), "pred", points=points)
+        write_ranking_style(style, frame["pred"].to_numpy(np.float64), "pred", **drawn)
     else:
-        write_class_style(style, found.target.classes, "pred", len(frame), points=points)
+        share = ("pred_share", _paler_words(found))
+        write_class_style(style, found.target.classes, "pred", len(frame), share=share, **drawn)
+
+
+def _paler_words(found: Prediction) -> str:
+    return "Paler: a smaller share" if found.target.task == "distribution" else "Paler: less sure"
 
 
 def score_lines(found: Prediction) -> list[str]:
@@ -98,8 +106,13 @@ def _prediction_map(regions: RegionSet, found: Prediction) -> str:
     else:
         palette = class_colours(len(found.target.classes))
         best = np.nan_to_num(found.values).argmax(axis=1)
-        colours = [palette[place] if ok else _GREY for place, ok in zip(best, known, strict=True)]
+        share = np.nan_to_num(found.values).max(axis=1)
+        colours = [
+            paler(palette[place], part, len(palette)) if ok else _GREY
+            for place, part, ok in zip(best, share, known, strict=True)
+        ]
         legend = [*zip(found.target.classes, palette, strict=True)][:_LARGEST_LEGEND]
+        legend.append((_paler_words(found), paler(palette[0], 0.0, 1)))
     if not known.all():
         legend = [*legend, ("no prediction", _GREY)]
     return map_svg(regions.geometry, regions.crs, colours, legend, f"Prediction of {found.target.name}")

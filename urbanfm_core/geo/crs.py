@@ -143,6 +143,23 @@ def layer_bounds(geometries: NDArray[np.object_], crs: CRS) -> tuple[float, floa
     return xmin, ymin, xmax, ymax
 
 
+def unbroken(geometries: NDArray[np.object_], crs: CRS) -> NDArray[np.object_]:
+    """Geometries as a map shows them: those on both sides of the antimeridian side by side, in longitudes from 0 to 360.
+
+    Args:
+        geometries: (N,) shapely geometries or None.
+        crs: Their CRS.
+
+    Raises:
+        CRSError: there is no coordinate, or one that is not finite.
+    """
+    xmin, _, xmax, _ = layer_bounds(geometries, crs)
+    if xmin <= xmax:
+        return geometries
+    moved: NDArray[np.object_] = shapely.transform(geometries, lambda xy: np.column_stack([xy[:, 0] % 360.0, xy[:, 1]]))
+    return moved
+
+
 def same_crs(first: CRS, second: CRS) -> bool:
     """Whether coordinates need no change between the two; the order of axes does not count, x is always first."""
     return first is second or _equal(first, second)

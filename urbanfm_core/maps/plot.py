@@ -13,6 +13,7 @@ import shapely
 
 from urbanfm_core.errors import CRSError, EmptyInputError, MissingDependencyError, ShapeError
 from urbanfm_core.files import atomic_path
+from urbanfm_core.geo.crs import unbroken
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,6 +75,7 @@ def plot_map(
     if series.empty or not np.isfinite(series.total_bounds).all():
         raise EmptyInputError("There is no region to draw.")
 
+    series = gpd.GeoSeries(unbroken(series.to_numpy(), series.crs), crs=crs)
     scale = None
     if as_rgb:
         faces: Any = colours / 255.0

@@ -8,10 +8,16 @@ from collections.abc import Mapping, Sequence
 
 # Diameter of a dot, millimetres: the more dots the smaller.
 _DOT_MM, _SMALL_DOT_MM = 2.2, 1.2
+_RING_MM = 3.2
+_MARK = "#222222"
 
 
 def vector_style(
-    rules: Sequence[tuple[str, str, str, str | None]], *, borders: bool, points: bool = False
+    rules: Sequence[tuple[str, str, str, str | None]],
+    *,
+    borders: bool,
+    points: bool = False,
+    marked: tuple[str, str] | None = None,
 ) -> ET.Element:
     """A style of rules.
 
@@ -19,6 +25,7 @@ def vector_style(
         rules: Filter, label, colour, and expression of the colour; drawn in this order.
         borders: Whether features are few enough for white borders.
         points: Whether they are points, drawn as dots.
+        marked: Filter and label of features that are hatched, or ringed, on top.
     """
     root = style_root()
     renderer = ET.SubElement(
@@ -29,6 +36,11 @@ def vector_style(
     for index, (condition, label, colour, expression) in enumerate(rules):
         ET.SubElement(tree, "rule", {"key": _key(index + 1), "filter": condition, "label": label, "symbol": str(index)})
         symbols.append((_dot_symbol if points else _fill_symbol)(str(index), colour, expression, borders))
+    if marked is not None:
+        number = len(rules)
+        about = {"filter": marked[0], "label": marked[1], "symbol": str(number)}
+        ET.SubElement(tree, "rule", {"key": _key(number + 1), **about})
+        symbols.append((_ring_symbol if points else _hatch_symbol)(str(number)))
     ET.SubElement(root, "blendMode").text = "0"
     ET.SubElement(root, "featureBlendMode").text = "0"
     ET.SubElement(root, "layerGeometryType").text = "0" if points else "2"
@@ -78,6 +90,27 @@ def _dot_symbol(name: str, colour: str, expression: str | None, borders: bool) -
     )
     if expression is not None:
         _computed(layer, ["fillColor"], expression)
+    return symbol
+
+
+def _hatch_symbol(name: str) -> ET.Element:
+    symbol = ET.Element("symbol", {"type": "fill", "name": name, "alpha": "1", "clip_to_extent": "1", "force_rhr": "0"})
+    layer = ET.SubElement(symbol, "layer", {"class": "LinePatternFill", "enabled": "1", "locked": "0"})
+    options(layer, {"angle": "45", "distance": "1.6", "distance_unit": "MM", "line_width": "0.3"})
+    about = {"type": "line", "name": f"@{name}@0", "alpha": "1", "clip_to_extent": "1", "force_rhr": "0"}
+    line = ET.SubElement(ET.SubElement(layer, "symbol", about), "layer", {"class": "SimpleLine", "enabled": "1"})
+    options(line, {"line_color": rgba(_MARK), "line_style": "solid", "line_width": "0.3", "line_width_unit": "MM"})
+    return symbol
+
+
+def _ring_symbol(name: str) -> ET.Element:
+    about = {"type": "marker", "name": name, "alpha": "1", "clip_to_extent": "1", "force_rhr": "0"}
+    symbol = ET.Element("symbol", about)
+    layer = ET.SubElement(symbol, "layer", {"class": "SimpleMarker", "enabled": "1", "locked": "0"})
+    ring = {"name": "circle", "color": rgba(_MARK, 0), "outline_color": rgba(_MARK), "outline_style": "solid"}
+    options(
+        layer, {**ring, "outline_width": "0.3", "outline_width_unit": "MM", "size": str(_RING_MM), "size_unit": "MM"}
+    )
     return symbol
 
 

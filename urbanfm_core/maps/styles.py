@@ -24,6 +24,7 @@ from urbanfm_core.maps.qml import options, rgba, style_root, vector_style
 __all__ = [
     "GREY",
     "class_colours",
+    "paler",
     "plot_map",
     "principal_rgb",
     "stretch_limits",
@@ -48,6 +49,8 @@ CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7
 _BORDERS_UP_TO = 2000
 _SAMPLE_WINDOWS = 5
 _SAMPLE_PX = 128
+# Opacity, of 255, of a class that is no likelier than any other.
+_PALEST = 80.0
 
 
 def principal_rgb(vectors: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
@@ -117,7 +120,12 @@ def write_region_style(
 
 
 def write_ranking_style(
-    path: str | Path, score: npt.NDArray[np.floating], field: str = "score", *, points: bool = False
+    path: str | Path,
+    score: npt.NDArray[np.floating],
+    field: str = "score",
+    *,
+    points: bool = False,
+    marked: tuple[str, str] | None = None,
 ) -> None:
     """Write the QGIS style of ranked regions: seven classes with about equally many regions each.
 
@@ -126,6 +134,7 @@ def write_ranking_style(
         score: (R,), as in the field; NaN for a region without a score.
         field: Name of the field.
         points: Whether the layer holds points.
+        marked: Filter and label of regions that are hatched.
     """
     finite = np.asarray(score, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
@@ -146,7 +155,7 @@ def write_ranking_style(
         colour = SCORE_COLOURS[round(index / (classes - 1) * (len(SCORE_COLOURS) - 1)) if classes > 1 else -1]
         rules.append((" AND ".join(parts), f"{texts[index]} to {texts[index + 1]}", colour, None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
-    _write(path, vector_style(rules, borders=len(score) <= _BORDERS_UP_TO, points=points))
+    _write(path, vector_style(rules, borders=len(score) <= _BORDERS_UP_TO, points=points, marked=marked))
 
 
 def legend_numbers(values: Sequence[float] | npt.NDArray[np.floating]) -> list[str]:
@@ -176,6 +185,8 @@ def write_class_style(
     labels: Sequence[str] | None = None,
     *,
     points: bool = False,
+    share: tuple[str, str] | None = None,
+    marked: tuple[str, str] | None = None,
 ) -> None:
     """Write the QGIS style of regions in classes, one colour each; the same classes always get the same colours.
 
@@ -186,14 +197,31 @@ def write_class_style(
         rows: Number of regions: many are drawn without borders.
         labels: Words of the legend; the values when not given.
         points: Whether the layer holds points.
+        share: Field with the share of the class, and what less of it means: the less, the paler.
+        marked: Filter and label of regions that are hatched.
     """
     name = '"' + field.replace('"', '""') + '"'
     rules: list[tuple[str, str, str, str | None]] = []
     for value, label, colour in zip(classes, labels or classes, class_colours(len(classes)), strict=True):
         quoted = value.replace("'", "''")
-        rules.append((f"{name} = '{quoted}'", label, colour, None))
+        shade = None
+        if share is not None:
+            # No class has less than this, if it has the most.
+            least = f"{1 / len(classes)!r}, 1, {_PALEST:.0f}, 255"
+            shade = f"set_color_part('{rgba(colour)}', 'alpha', scale_linear(\"{share[0]}\", {least}))"
+        rules.append((f"{name} = '{quoted}'", label, colour, shade))
+    if share is not None and classes:
+        rules.append(("FALSE", share[1], paler(class_colours(1)[0], 0.0, 1), None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
-    _write(path, vector_style(rules, borders=rows <= _BORDERS_UP_TO, points=points))
+    _write(path, vector_style(rules, borders=rows <= _BORDERS_UP_TO, points=points, marked=marked))
+
+
+def paler(colour: str, share: float, classes: int) -> str:
+    """A colour on white paper as `write_class_style` draws it for a share of one of so many classes."""
+    least = 1 / classes if classes > 1 else 0.0
+    alpha = (_PALEST + (255 - _PALEST) * min(max((share - least) / (1 - least), 0.0), 1.0)) / 255
+    parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return _hex(tuple(round(255 + alpha * (part - 255)) for part in parts))  # type: ignore[arg-type]
 
 
 def write_caption_style(path: str | Path, rows: int, field: str = "caption") -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from urbanfm_core.geo.crs import unbroken
 from urbanfm_core.maps.plot import GREY
 
 _WIDTH, _TALLEST, _LEGEND = 620.0, 620.0, 22.0
@@ -37,8 +38,10 @@ def map_svg(
         legend: Words and their colour, from top to bottom.
         title: For those who cannot see it.
     """
+    known = gpd.GeoSeries([], crs=crs).crs
+    geometry = unbroken(geometry, known)
     west, south, east, north = shapely.total_bounds(geometry)
-    degrees = gpd.GeoSeries([], crs=crs).crs.is_geographic
+    degrees = known.is_geographic
     squeeze = max(math.cos(math.radians((south + north) / 2)), 0.05) if degrees else 1.0
     wide, high = max((east - west) * squeeze, 1e-12), max(north - south, 1e-12)
     scale = min(_WIDTH / wide, _TALLEST / high)
