@@ -18,6 +18,7 @@ import shapely
 from urbanfm_core.maps.search import rank
 from urbanfm_core.maps.styles import (
     class_colours,
+    paler,
     principal_rgb,
     write_caption_style,
     write_class_style,
@@ -84,6 +85,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     numbers = np.where(np.arange(ROWS * COLUMNS) % 12 == 11, np.nan, np.arange(ROWS * COLUMNS) % 12 + 1)
     cluster = pd.array(numbers, dtype="Int32")
     fields |= {"score": ranking.score.astype(float), "my zone": zones, "caption": captions, "cluster": cluster}
+    fields |= {"pred_share": np.linspace(1 / 3, 1, ROWS * COLUMNS), "outside": np.arange(ROWS * COLUMNS) // COLUMNS % 2}
     frame = gpd.GeoDataFrame(fields, geometry=cells, crs="EPSG:32630")
     frame.to_file(folder / "regions.gpkg")
     array = rng.uniform(-1, 1, size=(4, ROWS, COLUMNS)).astype(np.float32)
@@ -104,6 +106,14 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     write_region_style(folder / "regions.qml", components)
     write_ranking_style(folder / "ranking.qml", ranking.score)
     write_class_style(folder / "classes.qml", CLASSES, "my zone", len(frame))
+    write_class_style(
+        folder / "predicted.qml",
+        CLASSES,
+        "my zone",
+        len(frame),
+        share=("pred_share", "Paler: less sure"),
+        marked=('"outside" = 1', "Unlike the others"),
+    )
     write_caption_style(folder / "captions.qml", len(frame))
     write_class_style(folder / "clusters.qml", list(map(str, range(1, 12))), "cluster", len(frame), ["it's"] * 11)
     write_raster_style(folder / "e.qml", folder / "e.tif")
@@ -113,6 +123,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ["vector", str(folder / "regions.gpkg"), str(folder / "regions.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "ranking.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "classes.qml"), *place],
+        ["vector", str(folder / "regions.gpkg"), str(folder / "predicted.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "captions.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "clusters.qml"), *place],
         ["raster", str(folder / "e.tif"), str(folder / "e.qml"), *place],
@@ -131,8 +142,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
     assert lines, done.stderr
     results = json.loads(lines[0].removeprefix("RESULT"))
+    names = ("regions", "ranking", "classes", "predicted", "captions", "clusters", "raster", "score")
     return {
-        **dict(zip(("regions", "ranking", "classes", "captions", "clusters", "raster", "score"), results, strict=True)),
+        **dict(zip(names, results, strict=True)),
         "rgb": rgb,
         "order": ranking.rank,
         "array": array,
@@ -149,6 +161,7 @@ def colours(result: dict[str, Any]) -> np.ndarray:
         ("regions", "RuleRenderer"),
         ("ranking", "RuleRenderer"),
         ("classes", "RuleRenderer"),
+        ("predicted", "RuleRenderer"),
         ("captions", "RuleRenderer"),
         ("clusters", "RuleRenderer"),
         ("raster", "multibandcolor"),
@@ -176,6 +189,18 @@ def test_qgis_draws_each_class_in_its_colour(seen: dict[str, Any]) -> None:
     palette = [tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)) for colour in class_colours(len(CLASSES))]
     expected = np.array([*palette, (204, 204, 204)])[np.arange(ROWS * COLUMNS) % (len(CLASSES) + 1)]
     np.testing.assert_array_equal(colours(seen["classes"]), expected)
+
+
+def test_qgis_draws_what_is_less_sure_paler_and_hatches_what_is_unlike(seen: dict[str, Any]) -> None:
+    palette, shares = class_colours(len(CLASSES)), np.linspace(1 / 3, 1, ROWS * COLUMNS)
+    expected = np.full((ROWS * COLUMNS, 3), 204)
+    for row, share in enumerate(shares):
+        if row % (len(CLASSES) + 1) < len(CLASSES):
+            colour = paler(palette[row % (len(CLASSES) + 1)], share, len(CLASSES))
+            expected[row] = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    drawn, outside = colours(seen["predicted"]), np.arange(ROWS * COLUMNS) // COLUMNS % 2 == 1
+    assert np.abs(drawn - expected)[~outside].max() <= 2
+    assert (drawn[outside].max(axis=1) < 100).any()
 
 
 def test_qgis_draws_whole_numbers_as_classes(seen: dict[str, Any]) -> None:

@@ -8,7 +8,15 @@ import shapely
 from pyproj import CRS
 
 from urbanfm_core.errors import CRSError
-from urbanfm_core.geo.crs import layer_bounds, metric_crs, require_crs, same_crs, transform_geometry, transform_xy
+from urbanfm_core.geo.crs import (
+    layer_bounds,
+    metric_crs,
+    require_crs,
+    same_crs,
+    transform_geometry,
+    transform_xy,
+    unbroken,
+)
 
 GEO = CRS.from_epsg(4326)
 ENGINEERING = 'LOCAL_CS["site",UNIT["metre",1],AXIS["E",EAST],AXIS["N",NORTH]]'
@@ -102,3 +110,11 @@ def test_transform_geometry_keeps_holes_and_gaps() -> None:
     assert len(moved[0].interiors) == 1
     back = transform_geometry(moved, CRS.from_epsg(25830), GEO)
     assert shapely.equals_exact(back[0], ring, tolerance=1e-9)
+
+
+def test_a_layer_across_the_antimeridian_is_drawn_in_one_piece() -> None:
+    wgs84 = CRS.from_epsg(4326)
+    both = np.array([shapely.box(179, 0, 180, 1), None, shapely.box(-180, 0, -179, 1)], dtype=object)
+    assert shapely.total_bounds(unbroken(both, wgs84)).tolist() == [179, 0, 181, 1]
+    for shapes, crs in ((both[:1], wgs84), (both, CRS.from_epsg(32660))):
+        assert unbroken(shapes, crs) is shapes
