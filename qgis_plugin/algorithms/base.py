@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Optional
 
@@ -32,11 +33,10 @@ from ..runtime.job import Job
 from . import nextsteps
 from .definitions import define
 from .examples import command
-from .values import SOURCE_KINDS, Collector, given, is_set, missing_crs, raster_problem, worker_file
+from .outputs import SINK_KINDS, output_file, output_problem
+from .values import SOURCE_KINDS, Collector, given, input_file, is_set, missing_crs, raster_problem, worker_file
 
 WORKER_START, WORKER_END = 5.0, 95.0
-# Outputs that become QGIS layers.
-SINK_KINDS = ("polygons", "points", "layer")
 
 
 class UrbanFMAlgorithm(QgsProcessingAlgorithm):
@@ -154,8 +154,17 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         fine, message = super().checkParameterValues(shown, context)
         if not fine:
             return False, message
+        inputs: dict[Path, str] = {}
         for p in self.contract_parameters():
-            problem = self._output_problem(p, parameters) if p.output else self._input_problem(p, parameters, context)
+            problem = "" if p.output else self._input_problem(p, parameters, context)
+            if problem:
+                return False, problem
+            file = None if p.output else input_file(self, p, parameters, context)
+            if file is not None:
+                inputs[file] = tr(p.label)
+        for p in self.contract_parameters():
+            path = output_file(p, parameters) if p.output else None
+            problem = output_problem(p, path, inputs) if path is not None else ""
             if problem:
                 return False, problem
         problem = self.check_together(parameters)
@@ -303,6 +312,11 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
         wkb_type: Any,
         crs: QgsCoordinateReferenceSystem,
     ) -> tuple[QgsFeatureSink, str]:
+        path = output_file(p, parameters)
+        if path is not None:
+            # QGIS makes no folders, and the files that the worker writes have theirs.
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
         sink, dest = self.parameterAsSink(parameters, p.key, context, fields, wkb_type, crs)
         if sink is None:
             raise QgsProcessingException(self.invalidSinkError(parameters, p.key))
@@ -345,17 +359,6 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
             )
         if p.above is not None and not self.parameterAsDouble(parameters, p.key, context) > p.above:
             return tr("{}: must be greater than {:g}.").format(tr(p.label), p.above)
-        return ""
-
-    def _output_problem(self, p: Parameter, parameters: dict[str, Any]) -> str:
-        value = parameters.get(p.key)
-        if isinstance(value, QgsProcessingOutputLayerDefinition):
-            value = value.sink.staticValue()
-        if p.kind in SINK_KINDS and isinstance(value, str) and value.lower().endswith((".shp", ".shz", ".dbf")):
-            return tr(
-                "{}: a Shapefile cuts field names to 10 letters and texts to 254, which destroys embeddings. Choose a "
-                "GeoPackage (.gpkg)."
-            ).format(tr(p.label))
         return ""
 
 

@@ -57,6 +57,22 @@ def worker_file(parameters: dict[str, Any], key: str) -> Optional[Path]:
     return None
 
 
+def input_file(
+    algorithm: QgsProcessingAlgorithm, p: Parameter, parameters: dict[str, Any], context: QgsProcessingContext
+) -> Optional[Path]:
+    """The file behind an input; None if there is none, as with layers in memory and in databases."""
+    if not given(parameters, p.key) or p.kind not in (*SOURCE_KINDS, "layer", "raster", "file"):
+        return None
+    path: Any = worker_file(parameters, p.key)
+    if path is None and p.kind == "file":
+        path = algorithm.parameterAsFile(parameters, p.key, context)
+    elif path is None:
+        layer = algorithm.parameterAsLayer(parameters, p.key, context)
+        parts = {} if layer is None else QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
+        path = parts.get("path")
+    return Path(path).resolve() if path and Path(path).is_file() else None
+
+
 def named_source(
     algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], key: str, path: str, context: QgsProcessingContext
 ) -> str:
@@ -190,11 +206,19 @@ class Collector:
         if source is None:
             raise QgsProcessingException(self._algorithm.invalidSourceError(self._parameters, p.key))
         self._check(missing_crs(source, tr(p.label)))
-        vector = VectorInput(source, source.fields(), source.sourceCrs(), source.wkbType(), count=source.featureCount())
+        vector = VectorInput(
+            source,
+            source.fields(),
+            source.sourceCrs(),
+            source.wkbType(),
+            count=source.featureCount(),
+            name=source.sourceName(),
+        )
         return self._write(p, vector, job, feedback)
 
     def _write(self, p: Parameter, vector: VectorInput, job: Job, feedback: QgsProcessingFeedback) -> str:
         path = job.temporary(f"{p.name}{'.csv' if vector.is_table else '.gpkg'}")
+        job.names[str(path)] = vector.name or tr(p.label)
         written = export(vector, path, feedback)
         if written == 0 and not feedback.isCanceled():
             raise QgsProcessingException(
@@ -215,7 +239,13 @@ class Collector:
             self._check(layer_without_crs(layer, tr(p.label)))
             source = QgsVectorLayerFeatureSource(layer)
             self._layers[p.key] = VectorInput(
-                source, layer.fields(), layer.crs(), layer.wkbType(), count=layer.featureCount(), geometry_only=True
+                source,
+                layer.fields(),
+                layer.crs(),
+                layer.wkbType(),
+                count=layer.featureCount(),
+                geometry_only=True,
+                name=layer.name(),
             )
         else:
             self._check(tr("{}: choose a vector layer with geometries or a raster file.").format(tr(p.label)))

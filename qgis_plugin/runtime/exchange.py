@@ -54,6 +54,7 @@ class VectorInput:
         wkb_type: Geometry type; a table has none.
         count: How many there are, as far as known; for the progress text.
         geometry_only: Leave all fields behind.
+        name: How people call the layer.
     """
 
     source: Source
@@ -62,6 +63,7 @@ class VectorInput:
     wkb_type: Any
     count: int = 0
     geometry_only: bool = False
+    name: str = ""
 
     @property
     def is_table(self) -> bool:

@@ -26,6 +26,12 @@ class Job:
 
     Args:
         stage: Stage of the library.
+
+    Attributes:
+        params: Values of the stage's inputs.
+        outputs: Files of its outputs.
+        repeat: The line that repeats the run.
+        names: How people call the layers that reach the worker as temporary files, by their paths.
     """
 
     def __init__(self, stage: str) -> None:
@@ -33,6 +39,7 @@ class Job:
         self.params: dict[str, Any] = {}
         self.outputs: dict[str, str] = {}
         self.repeat = ""
+        self.names: dict[str, str] = {}
         _remove_abandoned()
         self.folder = Path(tempfile.mkdtemp(prefix=f"urbanfm-{stage}-{os.getpid()}-"))
         self.log = _log_path(stage)

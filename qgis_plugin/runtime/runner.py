@@ -63,7 +63,7 @@ def run(job: Job, python: Path, feedback: QgsProcessingFeedback, start: float = 
         process = ChildProcess(command, scrubbed(os.environ), cwd=job.folder, stderr=job.log)
     except OSError as error:
         raise WorkerError(tr("{} could not be started: {}").format(python, error)) from error
-    listener = _Listener(feedback, job.log, start, end)
+    listener = _Listener(feedback, job.log, start, end, job.names)
     try:
         while not process.finished():
             if feedback.isCanceled():
@@ -89,10 +89,13 @@ def run(job: Job, python: Path, feedback: QgsProcessingFeedback, start: float = 
 class _Listener:
     """Turns the worker's lines into feedback and keeps what must not be lost."""
 
-    def __init__(self, feedback: QgsProcessingFeedback, log: Path, start: float, end: float) -> None:
+    def __init__(
+        self, feedback: QgsProcessingFeedback, log: Path, start: float, end: float, names: dict[str, str]
+    ) -> None:
         self.outcome = Outcome()
         self.done = False
         self._feedback, self._log, self._start, self._span = feedback, log, start, end - start
+        self._names = names
         self._error: Optional[dict[str, Any]] = None
         self._foreign = 0
         self._metric_shown = float("-inf")
@@ -115,8 +118,10 @@ class _Listener:
         """What to tell the user about a run that did not end well."""
         where = tr("Log: {}").format(self._log)
         if self._error is not None:
-            text = str(self._error.get("message", "")).strip() or tr("The worker failed without saying why.")
-            hint = str(self._error.get("hint", "") or "").strip()
+            text = self._named(str(self._error.get("message", ""))).strip() or tr(
+                "The worker failed without saying why."
+            )
+            hint = self._named(str(self._error.get("hint", "") or "")).strip()
             # A user error explains itself; only a bug needs the log.
             parts = [text, hint] if code == 2 else [text, hint, where]
             return "\n".join(part for part in parts if part)
@@ -131,6 +136,12 @@ class _Listener:
             text = tr("The worker ended with code {} and without an explanation.").format(code)
         tail = self._tail()
         return "\n".join(part for part in (text, tail, where) if part)
+
+    def _named(self, text: str) -> str:
+        """A text of the worker with the layers called by their names, and not by files that nobody knows."""
+        for path, name in self._names.items():
+            text = text.replace(path, name)
+        return text
 
     def _tail(self, lines: int = 15) -> str:
         try:
@@ -158,7 +169,7 @@ class _Listener:
             self._feedback.setProgressText(message)
 
     def _on_log(self, event: dict[str, Any]) -> None:
-        message = str(event["message"])
+        message = self._named(str(event["message"]))
         if event.get("level") in ("warning", "error"):
             self._feedback.pushWarning(message)
         else:

@@ -1602,8 +1602,24 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>{}: {:,} Objekte</translation>
   </message>
   <message>
+   <source>{}: {} cannot be written: {}. Choose another folder.</source>
+   <translation>{}: {} lässt sich nicht schreiben: {}. Wählen Sie einen anderen Ordner.</translation>
+  </message>
+  <message>
+   <source>{}: {} holds {} layers ({}), which would all be lost. Choose another name, or 'Save to GeoPackage…' to add a layer.</source>
+   <translation>{}: {} enthält {} Layer ({}), die alle verloren gingen. Wählen Sie einen anderen Namen, oder „In GeoPackage speichern…“, um einen Layer hinzuzufügen.</translation>
+  </message>
+  <message>
+   <source>{}: {} is a folder. Choose the name of a file.</source>
+   <translation>{}: {} ist ein Ordner. Wählen Sie den Namen einer Datei.</translation>
+  </message>
+  <message>
    <source>{}: {} is no checkpoint: it has no manifest.json. Choose the folder that training wrote.</source>
    <translation>{}: {} ist kein Checkpoint, denn die Datei manifest.json fehlt. Wählen Sie den Ordner, den das Training geschrieben hat.</translation>
+  </message>
+  <message>
+   <source>{}: {} is the input '{}', which would be lost. Choose another name.</source>
+   <translation>{}: {} ist die Eingabe „{}“, die verloren ginge. Wählen Sie einen anderen Namen.</translation>
   </message>
   <message>
    <source>{}: {}.</source>

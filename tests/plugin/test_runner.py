@@ -234,3 +234,10 @@ def test_the_bootstrap_gives_the_worker_the_library_and_nothing_of_the_plugin() 
     )
     found: list[Any] = json.loads(done.stdout)
     assert found == [str(ROOT / "urbanfm_core" / "__init__.py"), []]
+
+
+def test_layers_are_called_by_their_names_and_not_by_temporary_files(fake: Fake, tmp_path: Path) -> None:
+    fake.behave("error")
+    with make_job(tmp_path) as job, pytest.raises(runner.WorkerError, match="Layer 'My regions' has no polygons"):
+        job.names = {" x ": " 'My regions' "}
+        runner.run(job, fake.python, Feedback())
