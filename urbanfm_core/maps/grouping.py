@@ -29,8 +29,9 @@ _DENSITY_COMPONENTS = 16
 # Smallest clusters that are tried when none is given, as shares of the regions; never below the least.
 _LEAST_SHARES, _LEAST_MEMBERS = (0.005, 0.01, 0.02, 0.05), 5
 # Kaufman and Rousseeuw (1990) call what lies below no substantial structure.
-_MOST_IN_ONE = 0.95
 _WEAK = 0.25
+# A cluster with more of the regions than this divides nothing.
+_MOST_IN_ONE = 0.95
 _LARGEST = 1e15
 
 
