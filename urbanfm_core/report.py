@@ -39,7 +39,7 @@ _STYLE = (
     "@media print{body{margin:0;max-width:none;padding:0;font-size:10pt;-webkit-print-color-adjust:exact;"
     "print-color-adjust:exact}h1,h2,h3{break-after:avoid}figure,tr,li,pre,.warn li{break-inside:avoid}"
     "thead{display:table-header-group}table{font-size:9pt}"
-    "figure,.scroll{padding:0;overflow:visible}.wide{font-size:6.5pt}svg{max-height:115mm}}"
+    "figure,.scroll{padding:0;overflow:visible}.wide{font-size:6.5pt}svg{max-height:105mm}}"
 )
 # Tables of so many columns are set in small letters.
 _WIDE = 8
