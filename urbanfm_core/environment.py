@@ -58,7 +58,13 @@ def write_report(path: str | Path, checks: list[Check]) -> None:
     """The checks as a page."""
     rows = [(item.name, item.found, "ok" if item.ok else "missing", item.remedy) for item in checks]
     page_table = report.table(("What", "Found", "State", "Remedy"), rows, [not item.ok for item in checks])
-    report.write_page(path, report.Page("UrbanFM environment", [page_table]))
+    missing = [item.name for item in checks if not item.ok]
+    said = (
+        f"Missing: {', '.join(missing)}. The remedies are below."
+        if missing
+        else "All that the main work needs is here."
+    )
+    report.write_page(path, report.Page("UrbanFM environment", [page_table], [report.lead(said)]))
 
 
 def as_dicts(checks: list[Check]) -> list[dict[str, object]]:

@@ -51,6 +51,26 @@ class Progress:
             meter.advance()
 
 
+class Keeping(Progress):
+    """Passes everything on to another progress, and keeps what is logged as a warning.
+
+    Attributes:
+        warnings: Each sentence once, in the order of their first saying.
+    """
+
+    def __init__(self, listener: Progress) -> None:
+        self._listener = listener
+        self.update = listener.update  # type: ignore[method-assign]
+        self.metric = listener.metric  # type: ignore[method-assign]
+        self.cancelled = listener.cancelled  # type: ignore[method-assign]
+        self.warnings: list[str] = []
+
+    def log(self, level: str, message: str) -> None:
+        if level == "warning" and message not in self.warnings:
+            self.warnings.append(message)
+        self._listener.log(level, message)
+
+
 class _Part(Progress):
     def __init__(self, parent: Progress, start: float, end: float) -> None:
         self._parent, self._start, self._span = parent, start, end - start

@@ -23,7 +23,7 @@ class EmbedPois(UrbanFMAlgorithm):
     FIRST = ("checkpoint", "pois", "buildings", "streetview", "embedding_raster", "poi_id")
     # What tells of regions alone.
     HIDDEN = ("roads", "road_snap", "features")
-    BY_DEFAULT = ("out",)
+    BY_DEFAULT = ("out", "report")
     SINK_SOURCE = "pois"
     NUMBERS = {
         "POINT_COUNT": ("points", "Number of points of interest"),

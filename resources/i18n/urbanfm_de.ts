@@ -2345,8 +2345,8 @@ Dort werden etwa {:.0f} GB belegt, und es dauert einige Minuten. Eine Umgebung, 
    <translation>Was beim Feinabstimmen lernt: nur der Kopf ('head'), das ganze Netz ('all'), oder wie im Artikel der Methode: ganz ReFound, bei UrbanCLIP nur der Vorhersagekopf.</translation>
   </message>
   <message>
-   <source>What learns: 'linear' (ridge, logistic or softmax regression), 'mlp' (a network of two layers), or 'finetune' (a trained ReFound or UrbanCLIP goes on learning, which takes its checkpoint and layers, and time).</source>
-   <translation>Was lernt: 'linear' (Ridge-, logistische oder Softmax-Regression), 'mlp' (ein Netz aus zwei Schichten) oder 'finetune' (ein trainiertes ReFound oder UrbanCLIP lernt weiter, was dessen Checkpoint und Layer braucht, und Zeit).</translation>
+   <source>What learns: 'linear' (ridge, logistic or softmax regression), 'mlp' (six networks of two layers, whose mean counts), or 'finetune' (a trained ReFound or UrbanCLIP goes on learning, which takes its checkpoint and layers, and time).</source>
+   <translation>Was lernt: 'linear' (Ridge-, logistische oder Softmax-Regression), 'mlp' (sechs Netze aus zwei Schichten, deren Mittel gilt) oder 'finetune' (ein trainiertes ReFound oder UrbanCLIP lernt weiter, was dessen Checkpoint und Layer braucht, und Zeit).</translation>
   </message>
   <message>
    <source>What receives an embedding each: a layer of points, or of polygons such as buildings, or a CSV or Parquet table with longitude and latitude.</source>

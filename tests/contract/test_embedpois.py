@@ -6,6 +6,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from pages import check_page
 
 import urbanfm_core
 from urbanfm_core import planning
@@ -68,7 +69,12 @@ def test_points_have_the_files_that_regions_have(work, layers, table):
 
 def test_the_command_line_writes_the_same_and_leaves_no_work_behind(work, layers, model, table, capsys):
     flags = [f"--{name}={path}" for name, path in {**layers, "checkpoint": model, "cache": work / "cli"}.items()]
-    assert main(["embedpois", *flags, "--device", "cpu", f"--parquet={work / 'cli.parquet'}", "--batch-size", "7"]) == 0
+    flags += ["--device", "cpu", f"--parquet={work / 'cli.parquet'}", f"--report={work / 'cli.html'}"]
+    assert main(["embedpois", *flags, "--batch-size", "7"]) == 0
+    page = (work / "cli.html").read_text()
+    check_page(page, "200 of 200 points of interest have a vector", "What the inputs cover", "UrbanMFM")
+    # A dot for each point, and the four colours of the legend or fewer.
+    assert page.count("<rect") in range(203, 206)
     assert "points: 200" in capsys.readouterr().out
     np.testing.assert_allclose(EmbeddingTable.from_parquet(work / "cli.parquet").vectors, table.vectors, atol=1e-5)
     assert not list((work / "cli" / "embedpois").glob("*"))

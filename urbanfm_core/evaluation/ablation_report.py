@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from urbanfm_core import report
 from urbanfm_core.evaluation.ablation import FULL, AblatedTarget, Ablation, Variant, VariantScore
-from urbanfm_core.evaluation.metrics import LOWER_IS_BETTER, METRICS
+from urbanfm_core.evaluation.metrics import LOWER_IS_BETTER, METRICS, meanings
 from urbanfm_core.evaluation.picture import Series, line_plot
 from urbanfm_core.evaluation.report import aligned, arrow, summary_dict, value_text
 from urbanfm_core.evaluation.results import Summary
@@ -115,19 +114,31 @@ def write_json(path: str | Path, ablation: Ablation) -> None:
 
 def page(ablation: Ablation, title: str = "Ablation") -> Page:
     """A page for people: each target as a table, with a plot for each number that was swept."""
-    parts = [f"<p>{html.escape(explanation(ablation))}</p>"]
-    parts.append(report.notes("Floors that the full model does not beat", ablation.verdicts()))
+    parts = [report.paragraph(explanation(ablation))]
     for target in ablation.targets:
-        parts.append(f"<h2>{html.escape(target.title)}</h2><p>{html.escape(_counts(target))}</p>")
+        parts.append(report.heading(target.title) + report.paragraph(_counts(target)))
         rows = [_cells(target, item) for item in target.scores]
         worse = [item.verdict == "worse" and not item.floor for item in target.scores]
-        parts.append(report.table(("Variant", "Probe", *_headers(target), "Against full", ""), rows, worse))
+        parts.append(report.table(("Variant", "Probe", *_headers(target), "Against full", "Verdict"), rows, worse))
+        parts.append(report.paragraph(meanings(target.task), quiet=True))
         for name in ablation.sweeps:
             parts.append(report.picture(f"{target.title}: {name}", sweep_picture(ablation, target, name)))
     changed = [(item.name, _overrides(item)) for item in ablation.variants]
-    parts.append("<h2>Variants</h2>" + report.table(("Variant", "What is changed"), changed))
-    parts.append("<h2>Full model</h2>" + report.table(("Number", "Value"), [*ablation.config.items()]))
-    return Page(title, parts)
+    parts.append(report.heading("Variants") + report.table(("Variant", "What is changed"), changed))
+    parts.append(report.heading("Full model") + report.table(("Number", "Value"), [*ablation.config.items()]))
+    return Page(title, parts, [report.lead(_answer(target)) for target in ablation.targets])
+
+
+def _answer(target: AblatedTarget) -> str:
+    """The full model's score, and the variants that are surely worse or better."""
+    own = next(item for item in target.scores if item.name == FULL)
+    said = f"{target.title}: the full model has {target.metric} {value_text(own.metrics[target.metric], interval=True)}"
+    variants = [item for item in target.scores if not item.floor and item is not own]
+    told = []
+    for verdict in ("worse", "better"):
+        names = ", ".join(item.name for item in variants if item.verdict == verdict)
+        told += [f"{verdict} beyond the interval: {names}"] if names else []
+    return f"{said}; {'; '.join(told) or 'no variant is told apart from it'}."
 
 
 def _overrides(variant: Variant) -> str:

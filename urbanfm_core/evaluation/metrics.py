@@ -23,6 +23,19 @@ METRICS: dict[Task, tuple[str, ...]] = {
     "distribution": ("KL", "L1", "Chebyshev"),
 }
 LOWER_IS_BETTER = frozenset({"RMSE", "MAE", "KL", "L1", "Chebyshev"})
+# For readers who do not know the names.
+MEANINGS = {
+    "R2": "share of the differences between regions that is predicted: 1 is perfect, 0 no better than one mean for all",
+    "RMSE": "size of the errors, large ones counting more, in the unit of the target",
+    "MAE": "mean size of the errors, in the unit of the target",
+    "AUC": "how often a region of the class is ranked above one that is not: 1 is perfect, 0.5 chance",
+    "F1": "precision and recall in one number: 1 is perfect",
+    "precision": "share of the regions given a class that are of it, mean over the classes",
+    "recall": "share of the regions of a class that are given it, mean over the classes",
+    "KL": "divergence of the true shares from the predicted ones (Kullback and Leibler): 0 is perfect",
+    "L1": "sum of the differences of the shares: 0 is perfect, 2 the worst",
+    "Chebyshev": "largest difference of a share: 0 is perfect, 1 the worst",
+}
 _SMALLEST_SHARE = 1e-12
 
 
@@ -41,6 +54,11 @@ def score(task: Task, truth: Array, predicted: Array) -> dict[str, float]:
     if task == "multiclass":
         return multiclass_scores(truth.argmax(axis=1), predicted.argmax(axis=1))
     return distribution_scores(truth, predicted)
+
+
+def meanings(task: Task) -> str:
+    """What the scores of a task are, in one line."""
+    return "; ".join(f"{name}: {MEANINGS[name]}" for name in METRICS[task]) + "."
 
 
 def better(metric: str, first: float, second: float) -> bool:

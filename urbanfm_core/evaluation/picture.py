@@ -1,4 +1,4 @@
-"""Lines with intervals, in SVG without a library."""
+"""Lines and dots with intervals, in SVG without a library."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from urbanfm_core.evaluation.results import Summary
+from urbanfm_core.report import even
 
 _COLOURS = ("#0b6e99", "#c2571a", "#3a7d34", "#7b4ea3", "#a8324a")
-_FLOOR, _DASHES = "#8a8a8a", ("4 3", "1 3", "8 3 2 3", "8 3", "2 2")
-_LEFT, _TOP, _WIDTH, _HEIGHT, _NAMES, _BELOW = 64, 24, 440, 260, 250, 52
+_FLOOR, _DASHES = "#757575", ("4 3", "1 3", "8 3 2 3", "8 3", "2 2")
+_LEFT, _TOP, _WIDTH, _HEIGHT, _NAMES, _BELOW = 64, 24, 440, 260, 300, 52
 _LINE, _CHARACTER = 15, 6.4
+_ROW, _LABEL, _PLOT, _MARGIN, _WIDEST_LABEL = 24, 120, 420, 16, 420
 _LOWEST = -0.5
 
 
@@ -28,6 +30,75 @@ class Series:
     name: str
     points: Sequence[tuple[float, Summary]]
     floor: bool = False
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One row of a plot of dots.
+
+    Attributes:
+        value: With its interval; not finite where there is none.
+        colour: '#rrggbb'.
+        bold: Whether its name stands out.
+    """
+
+    name: str
+    value: Summary
+    colour: str
+    bold: bool = False
+
+
+def dot_plot(title: str, dots: Sequence[Dot], x_title: str, *, floored: bool = False) -> str:
+    """Numbers with intervals, one row each, with their names at the left and the numbers at the right.
+
+    Args:
+        title: For those who cannot see it.
+        dots: From top to bottom.
+        x_title: Under the axis, which always shows 0.
+        floored: Whether values below -0.5 are drawn at the edge, so that a hopeless one does not press all others
+            together.
+    """
+    values = [end for dot in dots for end in (*dot.value.interval, dot.value.mean) if math.isfinite(end)]
+    low, high = min([0.0, *values]), max([0.0, *values])
+    if floored:
+        low = max(low, _LOWEST)
+    step = nice_step(max(high - low, 1e-9) / 5)
+    low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    high = max(high, low + step)
+    label = min(max(_LABEL, 20 + _CHARACTER * 1.08 * max(len(dot.name) for dot in dots)), _WIDEST_LABEL)
+
+    def across(value: float) -> float:
+        return label + _PLOT * (min(max(value, low), high) - low) / (high - low)
+
+    width, height, bottom = label + _PLOT + 90, _ROW * len(dots) + 3 * _ROW, _MARGIN + _ROW * len(dots)
+    parts = [
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:.0f} {height}' width='{width:.0f}' "
+        f"height='{height}' font-family='system-ui,sans-serif' font-size='12' role='img' "
+        f"aria-label='{html.escape(title, quote=True)}'>"
+    ]
+    for number in range(round((high - low) / step) + 1):
+        value = low + number * step
+        x, shade = across(value), "#888" if abs(value) < step / 1e6 else "#e8e8e8"
+        parts.append(f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{_MARGIN - 6}' y2='{bottom}' stroke='{shade}'/>")
+        parts.append(_text(x, bottom + 16, tick(value, step), "middle", "#666"))
+    parts.append(_text(label + _PLOT / 2, bottom + 36, x_title, "middle", "#222"))
+    for place, dot in enumerate(dots):
+        parts.append(_dot(dot, _MARGIN + _ROW * (place + 0.5), label, across))
+    return "".join(parts) + "</svg>"
+
+
+def _dot(dot: Dot, y: float, label: float, across: Callable[[float], float]) -> str:
+    name = _cut(dot.name, label - 20, 1.08)
+    weight = " font-weight='bold'" if dot.bold else ""
+    text = _text(label - 12, y + 4, name, "end", dot.colour, weight)
+    if not math.isfinite(dot.value.mean):
+        return text + _text(label + _PLOT + 12, y + 4, "no value", "start", dot.colour)
+    low, high = dot.value.interval
+    return (
+        f"{text}<line x1='{across(low):.1f}' x2='{across(high):.1f}' y1='{y:.1f}' y2='{y:.1f}' stroke='{dot.colour}' "
+        f"stroke-width='2.5'/><circle cx='{across(dot.value.mean):.1f}' cy='{y:.1f}' r='4.5' fill='{dot.colour}'/>"
+        + _text(label + _PLOT + 12, y + 4, even([dot.value.mean])[0], "start", dot.colour)
+    )
 
 
 def line_plot(
@@ -127,16 +198,22 @@ def _lines(series: Sequence[Series], across: Callable[[float], float], down: Cal
             parts.append(f"<circle cx='{x:.1f}' cy='{down(value.mean):.1f}' r='3' fill='{colour}'/>")
         names.append((down(known[-1][1].mean), line.name, colour))
     below = float("-inf")
-    most = int((_NAMES - 16) / _CHARACTER)
     for y, name, colour in sorted(names):
         below = max(y, below + _LINE)
-        short = name if len(name) <= most else f"{name[: most - 1]}…"
-        parts.append(_text(_LEFT + _WIDTH + 10, below + 4, short, "start", colour))
+        parts.append(_text(_LEFT + _WIDTH + 10, below + 4, _cut(name, _NAMES - 16), "start", colour))
     return parts
 
 
-def _text(x: float, y: float, words: str, anchor: str, colour: str) -> str:
-    return f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}' fill='{colour}'>{html.escape(words)}</text>"
+def _cut(name: str, width: float, bold: float = 1.0) -> str:
+    """A name that is too long for its place, with three dots in the middle: beginnings and ends tell names apart."""
+    most = int(width / (_CHARACTER * bold))
+    if len(name) <= most:
+        return name
+    return f"{name[: (most - 1) // 2]}…{name[len(name) - most // 2 :]}"
+
+
+def _text(x: float, y: float, words: str, anchor: str, colour: str, more: str = "") -> str:
+    return f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}' fill='{colour}'{more}>{html.escape(words)}</text>"
 
 
 def nice_step(rough: float) -> float:

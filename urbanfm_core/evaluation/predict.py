@@ -31,7 +31,8 @@ Rows = NDArray[np.int64]
 # Labelled rows, other rows, folds of the labelled ones -> held-out (N, K), and by fold for the others (F, M, K).
 Predictor = Callable[[Rows, Rows, Folds, Progress], tuple[Array, Array]]
 
-INTERVAL = "95 % interval from resampled spatial blocks"
+SCORES_LEVEL = 0.95
+INTERVAL = f"{100 * SCORES_LEVEL:g} % interval from resampled spatial blocks"
 _DRAWS = 200
 _OUTSIDE_PERCENTILE = 99.0
 _MOST_NEIGHBOURS_FROM = 20_000
@@ -197,6 +198,9 @@ def predict(
     values = np.full(target.values.shape, np.nan)
     values[rows], values[others] = held, elsewhere.mean(axis=0)
     notes = [*target.notes, *_counts(target, covered), *_unseen_classes(target, truth, folds)]
+    if target.task == "regression" and not target.log and truth.min() >= 0 and (values < 0).any():
+        remedy = f"; the target log:{target.name} would keep them above" if truth.min() > 0 else ""
+        notes.append(f"{int((values < 0).sum())} predictions are below 0, though no label is{remedy}.")
     if target.log:
         notes.append("Scores, Moran's I and the map of residuals are of logarithms; the layer's fields are not.")
     bounds, achieved, residuals = None, None, None
@@ -280,7 +284,9 @@ def _scores(task: Task, truth: Array, held: Array, block: Rows, seed: int) -> di
     for name in METRICS[task]:
         numbers = np.array([one[name] for one in drawn])
         finite = numbers[np.isfinite(numbers)]
-        low, high = np.percentile(finite, (2.5, 97.5)) if len(finite) else (np.nan, np.nan)
+        low, high = (
+            np.quantile(finite, (0.5 - SCORES_LEVEL / 2, 0.5 + SCORES_LEVEL / 2)) if len(finite) else (np.nan, np.nan)
+        )
         found[name] = (whole[name], float(low), float(high))
     return found
 

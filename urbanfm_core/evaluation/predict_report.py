@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from urbanfm_core import report
 from urbanfm_core.data.places import are_points
 from urbanfm_core.data.regions import RegionSet
-from urbanfm_core.evaluation.predict import INTERVAL, Prediction
+from urbanfm_core.evaluation.metrics import MEANINGS, METRICS, Task
+from urbanfm_core.evaluation.predict import INTERVAL, SCORES_LEVEL, Prediction
+from urbanfm_core.evaluation.predict_figures import truth_parts
 from urbanfm_core.geo.vector_writer import write_layer
 from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, class_colours, paler, write_class_style, write_ranking_style
 from urbanfm_core.maps.svg import map_svg, stepped
@@ -22,6 +24,13 @@ _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 # Blue over white to red, which all eyes tell apart: predicted too high to too low.
 _RESIDUAL_COLOURS = ("#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b")
 _LARGEST_LEGEND = 24
+_TASKS: dict[Task, str] = {
+    "regression": "a number",
+    "binary": "two classes",
+    "multiclass": "classes",
+    "distribution": "shares of a whole",
+}
+_MORAN = "whether neighbours err alike: near 0 they do not; near 1 something that varies over the city is missed"
 
 
 def frame_of(regions: RegionSet, found: Prediction) -> gpd.GeoDataFrame:
@@ -70,31 +79,110 @@ def page(regions: RegionSet, found: Prediction, head: str, vectors: str) -> Page
         vectors: What from, in words.
     """
     facts: list[tuple[str, str]] = [
-        ("Target", f"{found.target.name} ({found.target.task})"),
+        ("Target", f"{found.target.name} ({_TASKS[found.target.task]})"),
         ("Predicted by", head),
         ("From", vectors),
         ("Regions", f"{len(found.values):,}, of which {int(found.predicted.sum()):,} have a prediction"),
         ("Labelled regions learned from", f"{found.rows:,}"),
-        ("Outside of what was learned from", f"{int(found.outside.sum()):,} regions"),
+        ("Unlike all that was learned from", f"{int(found.outside.sum()):,} regions (field pred_outside)"),
     ]
-    rows: list[tuple[str, float | str, str]] = [
-        (name, value, f"{low:.4g} to {high:.4g}") for name, (value, low, high) in found.scores.items()
-    ]
-    if found.coverage is not None:
-        asked = f"asked for: {100 * found.level:g} %"
-        rows.append(("Regions inside their interval", f"{100 * found.coverage:.1f} %", asked))
-    if found.moran is not None:
-        p_value = f"p = {found.moran.p_value:.3g}, expected {found.moran.expected:.3f}"
-        rows.append(("Moran's I of the residuals", found.moran.value, p_value))
-    parts = [report.table(("What", "Value"), facts)]
+    parts = []
+    rows = _score_rows(found)
     if rows:
-        heading = "<h2>How good it is, in blocks that the model never saw</h2>"
-        parts.append(heading + report.table(("Score", "Value", INTERVAL), rows))
-    parts.append(report.picture("Prediction", _prediction_map(regions, found)))
+        parts.append(report.heading("How good it is, in blocks of neighbours that the model never saw"))
+        parts.append(report.table(("Score", "Value", INTERVAL, "What it says"), rows))
+    parts += truth_parts(found)
+    parts.append(report.picture("Prediction", _prediction_map(regions, found), _caveats(found)))
     residual = found.residual()
     if np.isfinite(residual).any():
-        parts.append(report.picture("Residuals", _residual_map(regions, found, residual)))
-    return Page(f"Prediction of {found.target.name}", parts)
+        parts.append(report.picture("Residuals", _residual_map(regions, found, residual), _residual_words(found)))
+    parts.append(report.heading("What was predicted, and from what") + report.table(("What", "Value"), facts))
+    return Page(f"Prediction of {_named(found)}", parts, [report.lead(_answer(found, head))])
+
+
+def _named(found: Prediction) -> str:
+    """The target in a few words."""
+    target = found.target
+    if target.task != "distribution":
+        return target.name
+    return f"{len(target.classes)} shares, {target.classes[0]} to {target.classes[-1]}"
+
+
+def _answer(found: Prediction, head: str) -> str:
+    """What came of it, in two or three sentences."""
+    target = found.target
+    known = f"{int(found.predicted.sum()):,} of {len(found.values):,} regions have a prediction of {_named(found)}, by {head}."
+    metric = METRICS[target.task][0]
+    if metric not in found.scores:
+        return f"{known} No region here has a label, so nothing here says how good it is."
+    value, low, high = found.scores[metric]
+    said = (
+        f"{known} In blocks of neighbours that the model never saw, {metric} is {value:.2f} "
+        f"({100 * SCORES_LEVEL:g} % interval {low:.2f} to {high:.2f})"
+    )
+    if target.task == "regression" and low <= 0:
+        said += ": not surely better than one mean for all regions"
+    said += "."
+    if found.coverage is not None and found.bounds is not None:
+        said += (
+            f" {100 * found.coverage:.1f} % of the labelled regions lie in their interval, of {100 * found.level:g} % that "
+            "were asked for."
+        )
+    return said
+
+
+def _score_rows(found: Prediction) -> list[tuple[str, str, str, str]]:
+    """Name, value, interval and meaning of each score."""
+    rows = []
+    for name, numbers in found.scores.items():
+        value, low, high = report.even(numbers, by=numbers[:1])
+        rows.append((name, value, f"{low} to {high}", MEANINGS[name]))
+    if found.target.log and "MAE" in found.scores:
+        factors = report.even([float(np.exp(number)) for number in found.scores["MAE"]])
+        rows.append(
+            ("Factor", factors[0], f"{factors[1]} to {factors[2]}", "typical factor by which it is off, exp(MAE)")
+        )
+    if found.coverage is not None and found.bounds is not None:
+        asked = f"asked for: {100 * found.level:g} %"
+        rows.append(("Inside", f"{100 * found.coverage:.1f} %", asked, "labelled regions that lie in their interval"))
+        lower, upper = (np.exp(bound) if found.target.log else bound for bound in found.bounds)
+        width = (upper - lower)[np.isfinite(upper - lower)]
+        median, first, third = report.even(
+            np.quantile(width, (0.5, 0.25, 0.75)).tolist() if len(width) else [np.nan] * 3
+        )
+        rows.append(
+            ("Width", median, f"{first} to {third} (quartiles)", "median width of the intervals, unit of the field")
+        )
+    if found.moran is not None:
+        p_value = f"p = {found.moran.p_value:.3g}, expected {found.moran.expected:.3f}"
+        rows.append(("Moran's I", f"{found.moran.value:.3f}", p_value, _MORAN))
+    return rows
+
+
+def _caveats(found: Prediction) -> str:
+    """What to know of the map of predictions."""
+    said = ["Each colour has as many regions."] if found.target.task == "regression" else []
+    if found.outside.any():
+        said.append(
+            f"{int(found.outside.sum()):,} regions are unlike all that was learned from: trust them less (field pred_outside)."
+        )
+    below = int((found.values < 0).sum())
+    if found.target.task == "regression" and not found.target.log and below:
+        said.append(f"{below:,} predictions are below 0.")
+    return " ".join(said)
+
+
+def _residual_words(found: Prediction) -> str:
+    """What the colours of the second map mean."""
+    task = found.target.task
+    if task == "regression":
+        scale = "of the logarithms" if found.target.log else "in the unit of the field"
+        return f"Truth minus prediction, {scale}: red regions have more than was predicted, blue ones less."
+    if task == "binary":
+        return f"Red: of the class {found.target.classes[1]}, and predicted not to be; blue: the other way round."
+    if task == "multiclass":
+        return "1 minus the probability that was given to the true class: yellow regions surprised the model."
+    return "The share of the region that is given to a wrong kind: half the sum of the differences."
 
 
 def _prediction_map(regions: RegionSet, found: Prediction) -> str:
@@ -103,7 +191,9 @@ def _prediction_map(regions: RegionSet, found: Prediction) -> str:
         number = np.asarray(found.fields()["pred"], np.float64)
         edges = np.unique(np.quantile(number[known], np.linspace(0, 1, len(SCORE_COLOURS) + 1)))
         colours, legend = stepped(number, edges, SCORE_COLOURS)
+        about = found.target.name.removeprefix("log:")
     else:
+        about = "Most likely class" if found.target.task != "distribution" else "Largest share"
         palette = class_colours(len(found.target.classes))
         best = np.nan_to_num(found.values).argmax(axis=1)
         share = np.nan_to_num(found.values).max(axis=1)
@@ -115,11 +205,12 @@ def _prediction_map(regions: RegionSet, found: Prediction) -> str:
         legend.append((_paler_words(found), paler(palette[0], 0.0, 1)))
     if not known.all():
         legend = [*legend, ("no prediction", _GREY)]
-    return map_svg(regions.geometry, regions.crs, colours, legend, f"Prediction of {found.target.name}")
+    return map_svg(regions.geometry, regions.crs, colours, legend, f"Prediction of {found.target.name}", about)
 
 
 def _residual_map(regions: RegionSet, found: Prediction, residual: NDArray[np.float64]) -> str:
     known = np.isfinite(residual)
+    about = "Residual" if found.target.task in ("regression", "binary") else "Error"
     if found.target.task in ("regression", "binary"):
         most = max(float(np.quantile(np.abs(residual[known]), 0.98)), 1e-12)
         edges = np.linspace(-most, most, len(_RESIDUAL_COLOURS) + 1)
@@ -129,4 +220,4 @@ def _residual_map(regions: RegionSet, found: Prediction, residual: NDArray[np.fl
         colours, legend = stepped(residual, edges, SCORE_COLOURS)
     if not known.all():
         legend = [*legend, ("no label or no vector", _GREY)]
-    return map_svg(regions.geometry, regions.crs, colours, legend, f"Residuals of {found.target.name}")
+    return map_svg(regions.geometry, regions.crs, colours, legend, f"Residuals of {found.target.name}", about)

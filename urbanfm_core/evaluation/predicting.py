@@ -14,6 +14,7 @@ from urbanfm_core.evaluation.floors import centres_m
 from urbanfm_core.evaluation.inputs import read_labelled_regions
 from urbanfm_core.evaluation.metrics import Task
 from urbanfm_core.evaluation.predict import Prediction, Settings, predict, probe_predictor, unlike
+from urbanfm_core.evaluation.probes import MLP_COMMITTEE
 from urbanfm_core.evaluation.tables import read_embeddings
 from urbanfm_core.evaluation.targets import Target, read_targets
 from urbanfm_core.progress import Progress
@@ -101,5 +102,6 @@ def predict_with_probe(stage: PredictStage, progress: Progress) -> Predicted:
     constant = int((np.ptp(features.vectors[features.covered], axis=0) == 0).sum())
     if constant:
         notes.append(f"{constant} of {features.vectors.shape[1]} dimensions are the same everywhere and say nothing.")
-    head = "a network of two layers" if stage.head == "mlp" else _HEADS[stage.head, target.task]
+    mlp = f"the mean of {MLP_COMMITTEE} networks of two layers"
+    head = mlp if stage.head == "mlp" else _HEADS[stage.head, target.task]
     return Predicted(regions, found, head, f"{features.name}, {features.vectors.shape[1]} dimensions", notes)

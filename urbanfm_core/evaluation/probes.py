@@ -31,6 +31,8 @@ RIDGE_PENALTIES = np.logspace(-2, 5, 15)
 SOFTMAX_PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 MLP_PENALTIES = (3e-4, 1e-2)
 MLP_WIDEST = 128
+# Networks whose mean predicts; tests/benchmarks/RESULTS.md has what that changes.
+MLP_COMMITTEE = 6
 _INNER_FOLDS = 3
 _MLP_HIDDEN, _MLP_STEPS, _MLP_PATIENCE, _MLP_RATE = 64, 300, 30, 1e-2
 _ONE_THREAD = 4_000_000
@@ -77,6 +79,9 @@ def predict_everywhere(
 ) -> tuple[Array, Array]:
     """Like `predict_held_out`, and what the model of each fold says of further regions.
 
+    Of each fold several networks speak, and their mean counts: one alone depends on its first weights and on the regions
+    that tell it when to stop, which costs accuracy, and makes the intervals of regions without a label wide.
+
     Args:
         others: (M, D) features of regions without a label, finite; the rest as in `predict_held_out`.
     Returns:
@@ -91,7 +96,7 @@ def predict_everywhere(
     with _threads(1 if whole.size < _ONE_THREAD else None):
         if probe == "mlp":
             # Networks look at training rows only, but answer for all.
-            said = _networks(task, whole, blank, folds, inner, seed, progress)
+            said = _networks(task, whole, blank, folds, inner, seed, progress, MLP_COMMITTEE)
         else:
             said = (
                 _linear(probe, features, target, folds.train_rows(number), whole, inner[number])
@@ -250,21 +255,28 @@ def _mlp_held_out(
 ) -> Array:
     """The two-layer network, for as many folds at once as memory allows."""
     predicted = np.empty_like(target)
-    for number, output in enumerate(_networks(task, features, target, folds, inner, seed, progress)):
+    for number, output in enumerate(_networks(task, features, target, folds, inner, seed, progress, 1)):
         test = folds.test_rows(number)
         predicted[test] = output[test]
     return predicted
 
 
 def _networks(
-    task: Task, features: Array, target: Array, folds: Folds, inner: list[Pairs], seed: int, progress: Progress
+    task: Task,
+    features: Array,
+    target: Array,
+    folds: Folds,
+    inner: list[Pairs],
+    seed: int,
+    progress: Progress,
+    members: int,
 ) -> Iterator[Array]:
-    """Outputs for all regions, (N, K), of one network after the other."""
-    each = len(features) * (min(features.shape[1], MLP_WIDEST) + 4 * _MLP_HIDDEN) * 4 * len(MLP_PENALTIES)
+    """Outputs for all regions, (N, K), of one fold after the other; each the mean of so many networks."""
+    each = len(features) * (min(features.shape[1], MLP_WIDEST) + 4 * _MLP_HIDDEN) * 4 * len(MLP_PENALTIES) * members
     group = max(1, _MLP_BYTES // max(each, 1))
     for first in range(0, folds.count, group):
         numbers = list(range(first, min(first + group, folds.count)))
-        yield from _train_networks(task, features, target, folds, numbers, inner, seed, progress)
+        yield from _train_networks(task, features, target, folds, numbers, inner, seed, progress, members)
 
 
 def _train_networks(
@@ -276,35 +288,41 @@ def _train_networks(
     inner: list[Pairs],
     seed: int,
     progress: Progress,
+    members: int,
 ) -> Array:
-    """Networks x -> relu(x A + a) B + b, one per fold and penalty, trained side by side.
+    """Networks x -> relu(x A + a) B + b, of each fold so many members with each penalty, trained side by side.
 
     Each sees the training regions of its fold but for one inner fold, which tells after which step it was best, and
-    which penalty; the outputs of that step are what comes back.
+    which penalty; the outputs of that step are what counts. The members of a fold leave out one inner fold after the
+    other, so that together they learn from all, and start from weights of their own.
 
     Returns:
-        (folds, N, K) outputs for all regions.
+        (folds, N, K) outputs for all regions, means over the members.
     """
     rows, kinds = len(features), target.shape[1]
     x = np.empty((len(numbers), rows, min(features.shape[1], MLP_WIDEST)), np.float32)
     y = np.empty((len(numbers), rows, kinds), np.float32)
-    fit, judge = np.zeros((2, len(numbers), rows), np.float32)
+    fit, judge = np.zeros((2, len(numbers), members, rows), np.float32)
     centre, scale = np.zeros((len(numbers), 1, kinds)), np.ones((len(numbers), 1, kinds))
     for place, number in enumerate(numbers):
         train = folds.train_rows(number)
         everyone = np.arange(len(train))
-        fitted, judged = inner[number][0] if inner[number] else (everyone, everyone)
         x[place] = _narrowed(*standardise(features[train], features))
-        fit[place, train[fitted]], judge[place, train[judged]] = 1 / len(fitted), 1 / len(judged)
+        for member in range(members):
+            pairs = inner[number] or [(everyone, everyone)]
+            fitted, judged = pairs[member % len(pairs)]
+            fit[place, member, train[fitted]] = 1 / len(fitted)
+            judge[place, member, train[judged]] = 1 / len(judged)
         if task == "regression":
             centre[place] = target[train].mean(axis=0)
             scale[place] = np.maximum(target[train].std(axis=0), _FLAT)
         y[place] = (target - centre[place]) / scale[place]
     copies = len(MLP_PENALTIES)
-    inputs, wanted, fit_weight, judge_weight = (
-        torch.from_numpy(np.repeat(array, copies, axis=0)) for array in (x, y, fit, judge)
+    inputs, wanted = (torch.from_numpy(np.repeat(array, members * copies, axis=0)) for array in (x, y))
+    fit_weight, judge_weight = (
+        torch.from_numpy(np.repeat(array.reshape(-1, rows), copies, axis=0)) for array in (fit, judge)
     )
-    penalty = torch.tensor(MLP_PENALTIES).repeat(len(numbers))
+    penalty = torch.tensor(MLP_PENALTIES).repeat(len(numbers) * members)
     models = len(inputs)
     weights = _first_weights(models, x.shape[2], kinds, seed, small=task != "regression")
     optimiser = torch.optim.Adam(weights, lr=_MLP_RATE)
@@ -330,9 +348,12 @@ def _train_networks(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    choice = best.reshape(len(numbers), copies).argmin(dim=1)
-    chosen = kept.reshape(len(numbers), copies, rows, kinds)[torch.arange(len(numbers)), choice].double().numpy()
-    return np.asarray(chosen * scale + centre if task == "regression" else softmax(chosen, axis=2), np.float64)
+    choice = best.reshape(-1, copies).argmin(dim=1)
+    chosen = kept.reshape(-1, copies, rows, kinds)[torch.arange(len(choice)), choice].double().numpy()
+    each = chosen.reshape(len(numbers), members, rows, kinds)
+    if task != "regression":
+        return np.asarray(softmax(each, axis=3).mean(axis=1), np.float64)
+    return np.asarray(each.mean(axis=1) * scale + centre, np.float64)
 
 
 def _narrowed(train: Array, every: Array) -> Array:

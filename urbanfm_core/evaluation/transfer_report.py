@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from urbanfm_core import report
-from urbanfm_core.evaluation.metrics import METRICS
+from urbanfm_core.evaluation.metrics import LOWER_IS_BETTER, MEANINGS, METRICS
 from urbanfm_core.evaluation.report import aligned, arrow, summary_dict, value_text
 from urbanfm_core.evaluation.transfer import Square, Transfer, TransferredTarget, across
 from urbanfm_core.files import atomic_path
@@ -66,17 +66,34 @@ def write_markdown(path: str | Path, transfer: Transfer) -> None:
 
 def page(transfer: Transfer) -> Page:
     """A page for people."""
-    return Page(f"{transfer.model} from city to city", parts(transfer))
+    return Page(
+        f"{transfer.model} from city to city", parts(transfer), [report.lead(text) for text in answers(transfer)]
+    )
 
 
-def parts(transfer: Transfer, heading: str = "h2") -> list[str]:
-    """What such a page shows, or a part of another; targets under headings of this kind."""
-    parts = [f"<p>{html.escape(text)}</p>" for text in explanation(transfer)]
-    parts.append(report.notes("Floors that are not beaten", transfer.verdicts()))
+def answers(transfer: Transfer) -> list[str]:
+    """Of each target: the mean scores within and between cities."""
+    where = "probes learned in" if transfer.one_model else "was trained on"
+    return [_answer(target, where) for target in transfer.targets]
+
+
+def _answer(target: TransferredTarget, where: str) -> str:
+    within, elsewhere = across(target.squares[0], target.metric)
+    floors = [(across(square, target.metric)[1], square.features) for square in target.squares[1:]]
+    words = f"{target.target}: {target.metric} is {within:.3f} within the city that {where}, {elsewhere:.3f} in another"
+    if not floors:
+        return f"{words}."
+    best = (min if target.metric in LOWER_IS_BETTER else max)(floors)
+    return f"{words}; the best floor has {best[0]:.3f} there ({best[1]})."
+
+
+def parts(transfer: Transfer, heading: Callable[[str], str] = report.heading) -> list[str]:
+    """What such a page shows, or a part of another; what makes the headings of targets is given."""
+    parts = [report.paragraph(text) for text in explanation(transfer)]
     for target in transfer.targets:
-        parts.append(f"<{heading}>{html.escape(_title(target))}</{heading}><p>{html.escape(_counts(target))}</p>")
+        parts.append(heading(_title(target)) + report.paragraph(f"{_counts(target)}. {MEANINGS[target.metric]}."))
         for title, headers, rows in _tables(transfer, target):
-            parts.append(f"<p>{html.escape(title)}</p>" + report.table(headers, rows))
+            parts.append(report.subheading(title) + report.table(headers, rows))
     return parts
 
 
@@ -129,7 +146,7 @@ def _tables(transfer: Transfer, target: TransferredTarget) -> list[Table]:
     if not transfer.one_model:
         local = across(target.local, metric)
         rows.insert(1, [f"{method.features}, labels of the scored city", *(f"{value:.3f}" for value in local)])
-    return [*tables, ("In short:", ["mean", "within the city", "in another city"], rows)]
+    return [("In short:", ["mean", "within the city", "in another city"], rows), *tables]
 
 
 def _square(transfer: Transfer, square: Square, title: str, metric: str) -> Table:

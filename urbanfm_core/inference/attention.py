@@ -71,7 +71,7 @@ class OwnShare:
         if self.regions > 1:
             low, high = self.interval
             spread = f" (95 % interval over {self.regions:,} regions: {low:.4g} to {high:.4g})"
-        times = f"{self.ratio:.3g} times"
+        times = f"{self.ratio:.3f} times"
         return (
             f"Attention on the points' own patches: {self.own:.4g}{spread}; uniform would be {self.uniform:.4g}, this is "
             f"{times} as much."

@@ -23,6 +23,11 @@ _SIDE, _GAP, _FOOT = 320, 16, 40
 _FEW_POINTS = 3
 # More points than these hide the picture that they stand on.
 _MOST_POINTS = 40
+_HOW_TO_READ = (
+    "Attention is how much the model takes from each patch of the picture, a square, when it reads a point; over a region it "
+    "sums to 1. Uniform would be the same from every patch. Left: the imagery and the points; right: the attention, bright "
+    "where there is much. Entropy tells how spread out it is: 1 is even over all patches, 0 all on one."
+)
 
 
 def choose_pictures(attention: RegionAttention, count: int, seed: int = 0) -> NDArray[np.int64]:
@@ -53,8 +58,9 @@ def attention_page(
     """
     own, uniform = region_shares(attention)
     parts = [
-        f"<p>{html.escape(findings.share.sentence())}</p>",
-        report.table(
+        report.paragraph(_HOW_TO_READ, quiet=True),
+        report.heading("What was looked at")
+        + report.table(
             ("What", "Value"),
             [
                 ("Chosen points", findings.chosen),
@@ -69,12 +75,11 @@ def attention_page(
         weights = attention.take(np.array([row]))[0]
         svg = region_picture(attention, pois, int(row), weights)
         title = f"Region {ids[row]}"
-        parts.append(report.picture(title, svg))
         numbers = f"Entropy {entropy(weights[None])[0]:.3f}"
         if np.isfinite(own[row]):
-            numbers += f"; attention on own patches {own[row]:.4g}, uniform {uniform[row]:.4g}"
-        parts.append(f"<p>{html.escape(numbers)}.</p>")
-    return Page(f"Where they look: {findings.chosen}", parts)
+            numbers += f"; attention on own patches {own[row]:.4f}, uniform {uniform[row]:.4f}"
+        parts.append(report.picture(title, svg, f"{numbers}."))
+    return Page(f"Where they look: {findings.chosen}", parts, [report.lead(findings.share.sentence())])
 
 
 def region_picture(attention: RegionAttention, pois: PoiSet, row: int, weights: NDArray[np.float32]) -> str:

@@ -19,7 +19,7 @@ from urbanfm_core.evaluation.picture import Series, line_plot
 from urbanfm_core.evaluation.results import Summary
 from urbanfm_core.files import atomic_path
 from urbanfm_core.geo.vector_writer import write_layer
-from urbanfm_core.maps.density import densities_svg
+from urbanfm_core.maps.density import BESIDE, densities_svg
 from urbanfm_core.maps.grouping import Groups
 from urbanfm_core.maps.plot import GREY
 from urbanfm_core.maps.profile import Level, Profile, Share
@@ -30,9 +30,16 @@ from urbanfm_core.report import Page
 FIELD = "cluster"
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
 _SHOWN = 4
-_LEGEND_CHARACTERS = 48
+_LEGEND_CHARACTERS = 60
 # Distributions are drawn of fields with so many values, for the largest clusters.
 _FEWEST_VALUES, _DRAWN_CLUSTERS = 5, 12
+# Bounds of Kaufman and Rousseeuw (1990), Finding groups in data, table 4.
+_SILHOUETTES = (
+    (0.7, "strong clusters"),
+    (0.5, "reasonable clusters"),
+    (0.25, "weak clusters, which another method may draw otherwise"),
+    (-math.inf, "no clear gaps between the clusters: they cut a continuum, and borders could lie elsewhere"),
+)
 
 
 @dataclass(frozen=True)
@@ -117,9 +124,9 @@ def page(found: Clustering) -> Page:
         ("Clustered by", found.how),
         ("Regions", f"{len(groups.labels):,}, of which {inside:,} are in a cluster"),
         ("Clusters", len(groups.sizes)),
-        ("Mean silhouette", f"{groups.mean_silhouette:.3f} (1: far apart; 0: they touch; below 0: in the wrong one)"),
+        ("Mean silhouette", report.number(groups.mean_silhouette)),
     ]
-    parts = [report.table(("What", "Value"), facts), report.picture("Map", _map(found))]
+    parts = [report.picture("Map", _map(found), "Regions of one colour have alike vectors; numbers are by size.")]
     rows = [
         (
             one.number,
@@ -137,7 +144,7 @@ def page(found: Clustering) -> Page:
         "Cluster", "Suggested name", "Regions", "Silhouette", "More points of", "Fewer points of", "Fields",
         "Typical regions",
     )  # fmt: skip
-    parts.append("<h2>What makes each cluster differ from the city</h2>" + report.table(headers, rows))
+    parts.append(report.heading("What makes each cluster differ from the city") + report.table(headers, rows))
     if any(one.shares or one.levels for one in found.profiles):
         parts.append(
             "<p>Points: how many times the city's share a category has here, if that is two standard deviations off "
@@ -146,11 +153,31 @@ def page(found: Clustering) -> Page:
             "tests.</p>"
         )
     if found.profiles[0].levels:
-        parts.append("<h2>Means of the fields, by cluster</h2>" + _levels_table(found.profiles))
+        parts.append(report.heading("Means of the fields, by cluster") + _levels_table(found.profiles))
     parts += _densities(found)
     if len(groups.tried) > 1:
         parts.append(report.picture("What was tried", _curve(found)))
-    return Page(f"Clusters of {found.vectors}", parts)
+    parts.append(report.heading("How it was done") + report.table(("What", "Value"), facts))
+    return Page(f"Clusters of {found.vectors}", parts, _answer(found, inside))
+
+
+def _answer(found: Clustering, inside: int) -> list[str]:
+    """How many clusters there are, and how far apart."""
+    groups = found.groups
+    said = f"{inside:,} of {len(groups.labels):,} regions are in {len(groups.sizes)} clusters"
+    mean = groups.mean_silhouette
+    if not math.isfinite(mean):
+        return [report.lead(f"{said}.")]
+    how = next(words for least, words in _SILHOUETTES if mean >= least)
+    return [
+        report.lead(f"{said}. Mean silhouette {mean:.2f}: {how}."),
+        report.paragraph(
+            "The silhouette of a region compares how far it is from its own cluster and from the next one: 1 is far from "
+            "the next, 0 on the border, below 0 nearer to the next. Names are suggested by the categories of points that "
+            "are more common than in the city.",
+            quiet=True,
+        ),
+    ]
 
 
 def _map(found: Clustering) -> str:
@@ -159,7 +186,7 @@ def _map(found: Clustering) -> str:
     legend = [(_legend(one), colour) for one, colour in zip(found.profiles, palette, strict=True)]
     if (found.groups.labels < 0).any():
         legend.append(("in no cluster", _GREY))
-    return map_svg(found.regions.geometry, found.regions.crs, colours, legend, "Clusters")
+    return map_svg(found.regions.geometry, found.regions.crs, colours, legend, "Clusters", "Cluster")
 
 
 def _legend(profile: Profile) -> str:
@@ -181,10 +208,11 @@ def _densities(found: Clustering) -> list[str]:
     words = "How the fields are distributed in each cluster. All hills have the same height; the stroke is the median."
     if len(largest) < len(found.profiles):
         words += f" The {len(largest)} largest of {len(found.profiles)} clusters are drawn."
-    return [
-        report.picture("Distributions of the fields", densities_svg(drawn, found.groups.labels, clusters)),
-        f"<p>{words}</p>",
-    ]
+    parts = [report.heading("Distributions of the fields"), report.paragraph(words)]
+    # A picture for each row, so that pages break between them.
+    for first in range(0, len(drawn), BESIDE):
+        parts.append(report.picture("", densities_svg(drawn[first : first + BESIDE], found.groups.labels, clusters)))
+    return parts
 
 
 def _curve(found: Clustering) -> str:
@@ -206,7 +234,7 @@ def _curve(found: Clustering) -> str:
 def _levels_table(profiles: list[Profile]) -> str:
     headers = ("Field", "City", *(str(one.number) for one in profiles))
     rows = [
-        (level.name, level.city, *(one.levels[at].mean for one in profiles))
+        (level.name, *report.even([level.city, *(one.levels[at].mean for one in profiles)]))
         for at, level in enumerate(profiles[0].levels)
     ]
     return report.table(headers, rows)
@@ -217,7 +245,7 @@ def _share_words(share: Share) -> str:
 
 
 def _level_words(level: Level) -> str:
-    return f"{level.name} {level.mean:.4g} ({level.deviations:+.1f} sd)"
+    return f"{level.name} {report.number(level.mean)} ({level.deviations:+.1f} sd)"
 
 
 def _profile_dict(one: Profile) -> dict[str, Any]:

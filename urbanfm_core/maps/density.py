@@ -20,7 +20,7 @@ _POINTS = 80
 # Of larger clusters a sample makes the curve; smaller ones have none.
 _MOST_ROWS, _FEWEST_ROWS = 5000, 5
 _LEFT, _WIDTH, _RIGHT, _TITLE, _ROW, _HILL, _AXIS = 70.0, 200.0, 30.0, 22.0, 26.0, 22.0, 34.0
-_BESIDE = 3
+BESIDE = 3
 _CITY = "#8a8a8a"
 
 
@@ -77,10 +77,10 @@ def densities_svg(
     wide, high = _LEFT + _WIDTH + _RIGHT, _TITLE + _ROW * (len(clusters) + 1) + _AXIS
     drawn = []
     for place, (name, values) in enumerate(columns):
-        down, right = divmod(place, _BESIDE)
+        down, right = divmod(place, BESIDE)
         picture = _field(name, values, labels, clusters)
         drawn.append(f"<g transform='translate({right * wide:.0f} {down * high:.0f})'>{picture}</g>")
-    width, height = wide * min(len(columns), _BESIDE), high * -(-len(columns) // _BESIDE)
+    width, height = wide * min(len(columns), BESIDE), high * -(-len(columns) // BESIDE)
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:.0f} {height:.0f}' width='{width:.0f}' "
         "role='img' font-family='system-ui,sans-serif' font-size='12'><title>Fields by cluster</title>"

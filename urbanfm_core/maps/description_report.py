@@ -40,12 +40,16 @@ def page(regions: RegionSet, told: list[tuple[str, str]]) -> Page:
         legend.append(("no caption", _GREY))
     drawn = map_svg(regions.geometry, regions.crs, colours, legend, "Regions with a caption")
     shown = np.sort(np.random.default_rng(0).permutation(said)[:_EXAMPLES])
-    examples = [(regions.ids[row], *told[row]) for row in shown]
+    examples = [(str(regions.ids[row]), *told[row]) for row in shown]
+    answer = (
+        f"{len(said):,} of {len(regions):,} regions have a caption. Models write captions, and err: check some below."
+    )
     return Page(
         "Captions of regions",
         [
-            report.table(("What", "Value"), facts),
-            report.picture("Map", drawn),
             report.heading("Some of them, drawn at random") + report.table(("Region", "Caption", "By"), examples),
+            report.picture("Map: who wrote the caption", drawn),
+            report.heading("All of them") + report.table(("What", "Value"), facts),
         ],
+        [report.lead(answer)],
     )

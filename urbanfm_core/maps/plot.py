@@ -157,12 +157,10 @@ def _legend(figure: Any, bottom: float, *, as_rgb: bool, uncovered: int) -> None
 def _scale_bar(
     figure: Any, axes: Axes, crs: pyproj.CRS, bounds: tuple[float, float, float, float], bottom: float
 ) -> None:
-    """A bar of a round length, measured on the ellipsoid through the middle of the map."""
+    """A bar of a round length."""
     west, south, east, north = bounds
     middle = (south + north) / 2
-    lonlat = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
-    lon, lat = lonlat.transform([west, east], [middle, middle])
-    _, _, metres = pyproj.Geod(ellps="WGS84").inv(lon[0], lat[0], lon[1], lat[1])
+    metres = ground_width_m(crs, bounds)
     figure.canvas.draw()
     pixels = axes.transData.transform([(west, middle), (east, middle)])
     shown = (pixels[1, 0] - pixels[0, 0]) / figure.bbox.width
@@ -171,11 +169,25 @@ def _scale_bar(
     length = round_length(0.2 * metres / shown)
     span = shown * length / metres
     right = 0.97
-    text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    text = length_text(length)
     from matplotlib.lines import Line2D
 
     figure.add_artist(Line2D([right - span, right], [bottom, bottom], color=_INK, linewidth=2.5, solid_capstyle="butt"))
     figure.text(right - span - 0.008, bottom, text, fontsize=9.5, color=_INK, ha="right", va="center")
+
+
+def ground_width_m(crs: pyproj.CRS, bounds: tuple[float, float, float, float]) -> float:
+    """Width of a map on the ground, measured on the ellipsoid through its middle; not finite where there is none."""
+    west, south, east, north = bounds
+    middle = (south + north) / 2
+    lonlat = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
+    lon, lat = lonlat.transform([west, east], [middle, middle])
+    return float(pyproj.Geod(ellps="WGS84").inv(lon[0], lat[0], lon[1], lat[1])[2])
+
+
+def length_text(metres: float) -> str:
+    """A round length in metres or kilometres."""
+    return f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
 
 
 def round_length(metres: float) -> float:

@@ -44,15 +44,18 @@ def page(path: str, model: str, said: Sequence[tuple[str, Any]]) -> Page:
     _, rgb = principal_rgb(vectors.reshape(-1, info.count))
     known = np.asarray(np.isfinite(vectors).all(axis=2))
     drawn = _svg(rgb.reshape(*known.shape, 3), known, "The raster in the colours of its vectors")
+    caption = (
+        "Red, green and blue are the first three principal components of the vectors, the directions in which they differ "
+        "most. North is up; without data it is white."
+    )
+    answer = f"Each of {info.width:,} x {info.height:,} pixels of {wide:.3g} x {high:.3g} m has {info.count} numbers."
     return Page(
         f"Embedding raster by {model}",
         [
-            report.table(("What", "Value"), facts),
-            report.picture("Alike colours mean alike places", drawn),
-            report.paragraph(
-                "Red, green and blue are the first three principal components of the vectors.", quiet=True
-            ),
+            report.picture("Alike colours mean alike places", drawn, caption),
+            report.heading("The raster") + report.table(("What", "Value"), facts),
         ],
+        [report.lead(answer)],
     )
 
 

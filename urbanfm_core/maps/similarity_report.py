@@ -23,6 +23,7 @@ from urbanfm_core.maps.svg import map_svg, stepped
 from urbanfm_core.report import Page
 
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
+_NAMED = 3
 _CHOSEN_COLOUR = "#d62728"
 
 
@@ -96,18 +97,27 @@ def write_table(path: str, found: Similar) -> None:
 def page(found: Similar, top: int, regions: RegionSet | None, rows: NDArray[np.int64]) -> Page:
     """What the report shows; without polygons it has no map."""
     facts: list[tuple[str, Any]] = [
-        ("Chosen regions", _listed(found.chosen_ids)),
+        ("Chosen regions", _listed(found.chosen_ids, 100)),
         ("Compared with", found.how),
         ("Ranked", f"{found.where}: {found.ranking.ranked:,} of {len(found.ids):,} regions"),
     ]
     if found.medoid is not None:
         facts.append(("The region that stands for the chosen ones", found.medoid))
-    parts = [report.table(("What", "Value"), facts)]
+    parts = []
     if regions is not None:
-        parts.append(report.picture("Map", _map(found, regions, rows)))
-    best = [(place, name, score) for place, (name, score) in enumerate(found.top(top), start=1)]
-    parts.append("<h2>Most similar regions</h2>" + report.table(("Rank", "Region", "Score"), best))
-    return Page(f"Regions of {found.where} like {_listed(found.chosen_ids, 3)}", parts)
+        said = "Each colour has as many regions; the chosen ones are not ranked."
+        parts.append(report.picture("Map", _map(found, regions, rows), said))
+    best = [(place, str(name), f"{score:.3f}") for place, (name, score) in enumerate(found.top(top), start=1)]
+    parts.append(report.heading("Most similar regions") + report.table(("Rank", "Region", "Score"), best))
+    parts.append(report.heading("What was compared") + report.table(("What", "Value"), facts))
+    named = ", ".join(f"{name} ({score:.3f})" for name, score in found.top(_NAMED)) or "none"
+    answer = f"Most like {_listed(found.chosen_ids, _NAMED)}, with their score: {named}."
+    said = (
+        f"The score is the cosine between the vectors of a region and of {found.how}: 1 is the same direction, 0 nothing in "
+        "common, below 0 the opposite."
+    )
+    title = f"Regions of {found.where} like {_listed(found.chosen_ids, _NAMED)}"
+    return Page(title, parts, [report.lead(answer), report.paragraph(said)])
 
 
 def _map(found: Similar, regions: RegionSet, rows: NDArray[np.int64]) -> str:
@@ -122,7 +132,7 @@ def _map(found: Similar, regions: RegionSet, rows: NDArray[np.int64]) -> str:
         legend = [("chosen", _CHOSEN_COLOUR), *legend]
     if not known.all():
         legend = [*legend, ("no score", _GREY)]
-    return map_svg(regions.geometry, regions.crs, colours, legend, "Similarity")
+    return map_svg(regions.geometry, regions.crs, colours, legend, "Similarity", "Score")
 
 
 def _listed(ids: list[Any], most: int = 12) -> str:

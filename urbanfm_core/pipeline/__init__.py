@@ -29,7 +29,7 @@ from urbanfm_core.pipeline import (
     transfer,
 )
 from urbanfm_core.pipeline.outputs import check_map, check_outputs
-from urbanfm_core.progress import Progress
+from urbanfm_core.progress import Keeping, Progress
 from urbanfm_core.result import Result
 from urbanfm_core.stages import STAGES, make_stage
 
@@ -78,14 +78,15 @@ def run_stage(name: str, stage: Stage, progress: Progress, repeat: str | None = 
     check_map(stage)
     progress.check()
     started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+    kept = Keeping(progress)
     try:
-        result = _STAGE_FUNCTIONS[name](stage, progress)
+        result = _STAGE_FUNCTIONS[name](stage, kept)
         if result.page is not None:
             from urbanfm_core.report import write_page
             from urbanfm_core.reporting.frame import Run, framed
 
             path = stage.model_dump()["report"]
-            made = Run(name, stage, result, started, time.monotonic() - clock, repeat)
+            made = Run(name, stage, result, started, time.monotonic() - clock, repeat, kept.warnings)
             write_page(path, framed(result.page, made, path))
     except OSError as error:
         refused = refusal(error)

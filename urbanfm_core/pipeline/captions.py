@@ -237,10 +237,17 @@ def _page(captions: CaptionSet, refined: Refinement) -> Page:
         ("Captioners", sorted({str(name) for name in captions.captioner if name}) or "not named"),
     ]
     headers = ("Rule", "Captions", "Dropped", "Changes", "What it does")
+    # Rules that found nothing are told in a line.
+    idle = ", ".join(counts["rule"][counts["captions"] == 0])
     parts = [
-        report.table(("What", "Value"), facts),
-        report.heading("What the rules changed") + report.table(headers, counts.to_numpy().tolist()),
+        report.heading("What the rules changed") + report.table(headers, touched.to_numpy().tolist()),
+        report.paragraph(f"Rules that found nothing to change: {idle}.", quiet=True) if idle else "",
     ]
     if examples:
         parts.append(report.heading("Examples") + report.table(("Rule", "Before", "After"), examples))
-    return Page("Captions", parts)
+    parts.append(report.heading("All captions") + report.table(("What", "Value"), facts))
+    kept = int(refined.kept.sum())
+    answer = (
+        f"{kept:,} of {len(captions):,} captions are kept, after rules that take out what says nothing of the place."
+    )
+    return Page("Captions", parts, [report.lead(answer)])

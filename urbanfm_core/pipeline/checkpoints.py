@@ -12,6 +12,19 @@ from urbanfm_core.report import Page
 from urbanfm_core.result import Result
 from urbanfm_core.stages.checkpoints import ImportCheckpointStage, InspectStage
 
+# What a page says of a checkpoint beside its training, by the names of its summary.
+_FACTS = {
+    "parameters": "Size",
+    "trains on": "Trains on",
+    "embeds from": "Embeds from",
+    "can also": "Can also",
+    "cities": "Cities",
+    "preprocessing": "Inputs are read as",
+    "config": "Configuration",
+    "created": "Made",
+    "versions": "Made with",
+}
+
 
 def importcheckpoint(stage: ImportCheckpointStage, progress: Progress) -> Result:
     if stage.method == "refound":
@@ -63,9 +76,25 @@ def inspect(stage: InspectStage, progress: Progress) -> Result:
 
 def checkpoint_page(folder: str, summary: dict[str, Any]) -> Page:
     """What a report shows of a checkpoint; how it was trained stands in every report."""
-    facts = [(name, value) for name, value in summary.items() if name != "notes"]
-    made = report.notes("Notes of the training", summary.get("notes", []))
-    return Page(f"Checkpoint {Path(folder).name}", [report.table(("What", "Value"), facts), made])
+    told = {**summary, "parameters": f"{summary['parameters']:,} numbers that were learned"}
+    facts = [(name, told[key]) for key, name in _FACTS.items() if told.get(key) not in (None, "", {})]
+    parts = [
+        report.notes("Notes of the training", summary.get("notes", [])),
+        report.heading("What the model is") + report.table(("What", "Value"), facts),
+    ]
+    return Page(f"Checkpoint {Path(folder).name}", parts, [report.lead(_answer(summary))])
+
+
+def _answer(summary: dict[str, Any]) -> str:
+    """What the model is and how it was trained, in a sentence."""
+    from urbanfm_core.models import get_method
+
+    name = f"{get_method(summary['method']).title} ({summary.get('preset') or 'imported'})"
+    if "samples" not in summary or "metrics" not in summary:
+        return f"{name}, which was not trained here."
+    loss = (summary["metrics"] or {}).get("loss")
+    words = f", the one with the lowest loss ({report.number(loss)})" if loss is not None else ""
+    return f"{name} learned from {summary['samples']:,} samples; epoch {summary['best_epoch']} is kept{words}."
 
 
 def _read_names(path: str | None) -> list[str]:

@@ -11,7 +11,9 @@ from urbanfm_core.stages.evaluation import EvaluateStage, PredictStage
 
 
 def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
+    from urbanfm_core import report as pages
     from urbanfm_core.evaluation import report, transfer_report
+    from urbanfm_core.evaluation.evaluation_page import page
     from urbanfm_core.evaluation.floors import centres_m
     from urbanfm_core.evaluation.inputs import read_features, read_labelled_regions, settings_of, targets_of
     from urbanfm_core.evaluation.other_city import score_other_city
@@ -25,7 +27,7 @@ def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
     end = 1.0 if stage.other is None else 0.7
     found = run_evaluation(targets, features, centres_m(regions), settings, progress.part(0.2, end))
     found = replace(found, notes=[*regions.notes, *notes, *found.notes])
-    verdicts, table, shown = found.verdicts(), report.lines(found), report.page(found)
+    verdicts, table, shown = found.verdicts(), report.lines(found), page(found)
     elsewhere = None
     if stage.other is not None:
         beyond = score_other_city(stage, city, regions, labels, progress.part(end, 1.0))
@@ -33,8 +35,8 @@ def evaluate(stage: EvaluateStage, progress: Progress) -> Result:
         table += ["", "In another city", *transfer_report.lines(beyond)]
         verdicts += beyond.verdicts()
         found = replace(found, notes=[*found.notes, *(note for note in beyond.notes if note not in found.notes)])
-        heading = "<h2>In another city</h2>"
-        shown = replace(shown, parts=[*shown.parts, heading, *transfer_report.parts(beyond, "h3")])
+        other = [pages.heading("In another city"), *map(pages.paragraph, transfer_report.answers(beyond))]
+        shown = replace(shown, parts=[*shown.parts, *other, *transfer_report.parts(beyond, pages.subheading)])
     if stage.out is not None:
         report.write_json(stage.out, found, elsewhere)
     for sentence in verdicts:

@@ -322,11 +322,15 @@ def search(stage: SearchStage, progress: Progress) -> Result:
             summary |= {name: found[name] for name in ("dimensions", "valid_pixels")}
             write_score_style(Path(stage.raster).with_suffix(".qml"), stage.raster)
         if stage.report is not None:
-            shown.append(report.picture("Score of each pixel", score_picture(stage.raster, stage.query)))
+            said = "Dark to yellow: a seventh of the pixels each, from the lowest score to the highest."
+            shown.append(report.picture("Score of each pixel", score_picture(stage.raster, stage.query), said))
     page = None
     if stage.report is not None:
         encoder = stage.text_encoder or trained.preprocessing.get("text_encoder") or "the model's own"
-        page = search_report.page(stage.query, model_name(checkpoint), encoder, shown)
+        if isinstance(encoder, dict):
+            encoder = str(encoder.get("spec"))
+        best = "" if stage.embeddings is None else search_report.best_words(table, value)
+        page = search_report.page(stage.query, model_name(checkpoint), encoder, best, shown)
     return Result(summary, value, [*notes, *trained.notes], page)
 
 

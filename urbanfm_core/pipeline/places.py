@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from urbanfm_core.models.method import Method
 
 _LAYERS = ("pois", "buildings", "streetview", "embedding_raster", "roads", "features")
-_OUTPUTS = ("out", "parquet", "map")
+_OUTPUTS = ("out", "parquet", "map", "report")
 
 
 def embedpois(stage: EmbedPoisStage, progress: Progress) -> Result:
     from urbanfm_core.inference.table import EmbeddingTable
+    from urbanfm_core.maps import embedding_report
 
     progress.update(0.0, "Reading the points of interest")
     method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
@@ -65,7 +66,8 @@ def embedpois(stage: EmbedPoisStage, progress: Progress) -> Result:
         "checkpoint": stage.checkpoint,
         **{name: getattr(stage, name) for name in _OUTPUTS},
     }
-    return Result(summary, table, notes)
+    page = None if stage.report is None else embedding_report.page(table, "points of interest")
+    return Result(summary, table, notes, page)
 
 
 @dataclass(frozen=True)

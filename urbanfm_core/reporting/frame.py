@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -32,6 +33,7 @@ class Run:
         started: When.
         seconds: How long it took.
         repeat: The line of another program that repeats it, such as QGIS; None to write that of the command line.
+        warnings: What it logged as such.
     """
 
     name: str
@@ -40,10 +42,11 @@ class Run:
     started: datetime.datetime
     seconds: float
     repeat: str | None = None
+    warnings: Sequence[str] = ()
 
 
 def framed(page: Page, run: Run, written: str) -> Page:
-    """What the stage shows, and around it what every report says.
+    """The answer first, then warnings, then the rest of what the stage shows, then what every report says.
 
     Args:
         page: Of the stage.
@@ -52,7 +55,9 @@ def framed(page: Page, run: Run, written: str) -> Page:
     """
     when = run.started.astimezone().strftime("%Y-%m-%d %H:%M %Z")
     line = f"urbanfm {run.name} · {when} · took {duration(run.seconds)} · UrbanFM {urbanfm_core.__version__}"
-    parts = [report.paragraph(line, quiet=True), *page.parts, report.notes("Notes", run.result.notes)]
+    said = [note for note in run.result.notes if note not in run.warnings]
+    parts = [report.paragraph(line, quiet=True), *page.answer, report.warnings(run.warnings), *page.parts]
+    parts.append(report.notes("Notes", said))
     parts += _inputs(run)
     rows, curve = model_of(run.stage, run.result.summary)
     if rows:
@@ -79,8 +84,8 @@ def _inputs(run: Run) -> list[str]:
     else:
         covered = []
     if covered:
-        parts.append(report.heading("What covers the regions"))
-        parts.append(report.table(("Input", "Regions with it", "Mean coverage"), covered))
+        parts.append(report.heading("What the inputs cover"))
+        parts.append(report.table(("Input", "Covered", "Mean coverage"), covered))
     return parts
 
 

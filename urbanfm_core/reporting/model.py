@@ -47,7 +47,7 @@ def model_rows(provenance: dict[str, Any]) -> list[Row]:
         ("Preset", training.get("preset") or provenance.get("model")),
         ("Imported from", training.get("source")),
         ("Cities", training.get("cities")),
-        ("Training samples", training.get("samples")),
+        ("Training samples", f"{training['samples']:,}" if training.get("samples") else None),
         ("Epochs", training.get("epochs")),
         ("Epoch that is kept", training.get("best_epoch")),
         ("Losses at that epoch", training.get("losses")),

@@ -24,6 +24,8 @@ from urbanfm_core.parameters import Stage
 _FILES = ("polygons", "points", "layer", "raster", "file", "folder", "embeddings", "checkpoint")
 # Lists whose entries are files.
 _LISTS = {"compare", "cities"}
+# Files and folders that say nothing of what went in.
+_NOT_DATA = {"cache"}
 _TEXT = (".csv", ".tsv", ".txt", ".json", ".html", ".md")
 _COVERAGE = "coverage_"
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -37,7 +39,8 @@ def named_files(stage: Stage, *, outputs: bool) -> list[tuple[str, str, str]]:
     for field, item in type(stage).model_fields.items():
         extra: Any = item.json_schema_extra
         value = getattr(stage, field)
-        if extra["output"] is not outputs or not value or (extra["kind"] not in _FILES and field not in _LISTS):
+        named = extra["kind"] in _FILES or field in _LISTS
+        if extra["output"] is not outputs or not value or not named or field in _NOT_DATA:
             continue
         for text in value if isinstance(value, list) else [value]:
             found.append((extra["label"], extra["kind"], str(text)))

@@ -232,8 +232,9 @@ class PredictStage(BlockParams, ComputeParams, ImageryInputs, PoiInputs, LabelTa
     )
     head: Literal["linear", "mlp", "finetune"] = param(
         "linear",
-        "What learns: 'linear' (ridge, logistic or softmax regression), 'mlp' (a network of two layers), or 'finetune' "
-        "(a trained ReFound or UrbanCLIP goes on learning, which takes its checkpoint and layers, and time).",
+        "What learns: 'linear' (ridge, logistic or softmax regression), 'mlp' (six networks of two layers, whose mean "
+        "counts), or 'finetune' (a trained ReFound or UrbanCLIP goes on learning, which takes its checkpoint and layers, "
+        "and time).",
         label="Model",
         kind="choice",
     )

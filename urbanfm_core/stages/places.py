@@ -72,3 +72,6 @@ class EmbedPoisStage(ComputeParams, StreetViewInputs, NetworkInputs, EmbeddingRa
         output=True,
         advanced=True,
     )
+    report: str | None = param(
+        None, "HTML report to write, with a map.", label="Report on the embeddings", kind="file", output=True
+    )

@@ -1,5 +1,6 @@
 """`urbanfm evaluate`, from files to table, JSON and page."""
 
+import html
 import json
 import re
 
@@ -50,8 +51,13 @@ def test_the_command_line_writes_table_json_and_page(files, capsys):
     assert len(mine["metrics"]["R2"]["per_seed"]) == 2 and mine["metrics"]["R2"]["mean"] > 0.8
     assert {f["name"]: f["given_position"] for f in found["features"]}["mine"] == "unknown"
     page = (files / "r.html").read_text()
-    assert page.count("<svg") == 3 and "<script" not in page and "://" not in page.replace("http://www.w3.org", "")
-    assert page.index("Floors that are not beaten") < page.index("<svg")
+    assert page.count("<svg") == 6 and "<script" not in page and "://" not in page.replace("http://www.w3.org", "")
+    # The answer, what to beware of, and then the pictures.
+    assert page.index("beat every floor") < page.index("<b>Warnings</b>") < page.index("<svg")
+    warnings = [line.strip() for line in said.out.splitlines() if line.strip().startswith("! ")]
+    for sentence in warnings:
+        assert html.escape(sentence.removeprefix("! ")) in page
+    assert warnings and page.count("noise loses to") + page.count("noise is level with") <= len(warnings)
 
 
 def test_shares_of_the_labels_give_a_curve(files, capsys):

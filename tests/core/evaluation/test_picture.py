@@ -1,11 +1,11 @@
-"""Line plots: where the points lie, and what is written beside them."""
+"""Plots: where the points lie, and what is written beside them."""
 
 import math
 import re
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
-from urbanfm_core.evaluation.picture import Series, line_plot
+from urbanfm_core.evaluation.picture import Dot, Series, dot_plot, line_plot
 from urbanfm_core.evaluation.run import Summary
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -71,3 +71,32 @@ def test_a_single_place_is_in_the_middle_and_can_be_marked():
     assert "here" in [text.text for text in picture.iter(f"{SVG}text")]
     ((place,),) = places(picture)
     assert all(map(math.isfinite, place))
+
+
+def test_dots_lie_where_their_values_are_and_the_axis_shows_0():
+    dots = [
+        Dot("one", Summary((0.2, 0.4)), "#0b6e99", True),
+        Dot("two <b>", Summary((-9.0,)), "#757575"),
+        Dot("three", Summary((float("nan"),)), "#757575"),
+        Dot(
+            "a name that is much longer than all that fits beside the plot, and its very end",
+            Summary((0.6,)),
+            "#757575",
+        ),
+    ]
+    picture = ET.fromstring(dot_plot("a <title>", dots, "R2, higher is better", floored=True))
+    circles = [float(circle.get("cx")) for circle in picture.iter(f"{SVG}circle")]
+    texts = [text.text for text in picture.iter(f"{SVG}text")]
+    ticks = {
+        float(text.text): float(text.get("x"))
+        for text in picture.iter(f"{SVG}text")
+        if text.get("text-anchor") == "middle" and text.text.replace(".", "").lstrip("-").isdigit()
+    }
+    first, last = min(ticks), max(ticks)
+    scale = (ticks[last] - ticks[first]) / (last - first)
+    assert math.isclose(circles[0], ticks[0.0] + 0.3 * scale, abs_tol=0.2)
+    # A hopeless value is drawn at the edge, and its number told as it is.
+    assert math.isclose(circles[1], min(ticks.values()), abs_tol=0.2) and "-9.00" in texts
+    assert len(circles) == 3 and "no value" in texts
+    cut = next(text for text in texts if "…" in text)
+    assert cut.startswith("a name that") and cut.endswith("very end")

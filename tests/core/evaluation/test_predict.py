@@ -9,6 +9,7 @@ import shapely
 import urbanfm_core
 from urbanfm_core.data.splits import make_folds
 from urbanfm_core.errors import ConfigError, InputError
+from urbanfm_core.evaluation import probes
 from urbanfm_core.evaluation.predict import Reach, residuals_of, unlike
 from urbanfm_core.evaluation.probes import predict_everywhere, predict_held_out
 from urbanfm_core.geo.vector import read_layer
@@ -128,16 +129,33 @@ def test_shares_have_a_field_each(files, tmp_path):
     assert set(layer["pred"].dropna()) <= {"s_0", "s_1", "s_2"}
 
 
-def test_held_out_predictions_are_those_of_the_evaluation():
+def test_held_out_predictions_are_those_of_the_evaluation(monkeypatch):
     rng = np.random.default_rng(3)
     features, xy = rng.normal(size=(60, 4)), rng.uniform(size=(60, 2))
     target = features[:, :1] ** 2 + 0.1 * rng.normal(size=(60, 1))
     folds = make_folds(xy, folds=3, blocks=9)
     for probe in ("ridge", "mlp"):
+        # In the evaluation one network speaks for a fold, for the sake of time.
+        monkeypatch.setattr(probes, "MLP_COMMITTEE", 1)
         held, elsewhere = predict_everywhere(probe, "regression", features, target, folds, features, 0)
         np.testing.assert_allclose(held, predict_held_out(probe, "regression", features, target, folds, 0), atol=1e-4)
+        monkeypatch.setattr(probes, "MLP_COMMITTEE", 4)
+        held, elsewhere = predict_everywhere(probe, "regression", features, target, folds, features, 0)
         # A region given as one of the others is told the same by the fold that held it out.
         np.testing.assert_allclose(elsewhere[folds.fold, np.arange(60)], held, atol=1e-6)
+
+
+def test_a_committee_makes_the_models_of_the_folds_more_alike_and_better(monkeypatch):
+    rng = np.random.default_rng(4)
+    features, xy = rng.normal(size=(150, 5)), rng.uniform(size=(150, 2))
+    target = np.sin(2 * features[:, :1]) + 0.3 * rng.normal(size=(150, 1))
+    folds, others = make_folds(xy, folds=3, blocks=9), rng.normal(size=(100, 5))
+    spread, error = {}, {}
+    for members in (1, 3):
+        monkeypatch.setattr(probes, "MLP_COMMITTEE", members)
+        held, elsewhere = predict_everywhere("mlp", "regression", features, target, folds, others, 0)
+        spread[members], error[members] = elsewhere.std(axis=0).mean(), ((held - target) ** 2).mean()
+    assert spread[3] < 0.8 * spread[1] and error[3] < error[1]
 
 
 def test_residuals_of_classes_and_shares():
@@ -190,8 +208,8 @@ def test_few_labels_give_no_interval_but_a_note(files, city, tmp_path):
 def test_colours_of_classes_differ_and_maps_draw_every_region():
     assert len(set(class_colours(24))) == 24
     shapes = np.array([shapely.box(x, 0, x + 1, 1) for x in range(5001)], dtype=object)
-    few = map_svg(shapes[:3], "EPSG:4326", ["#000000"] * 3, [("a<b", "#000000")], "t")
-    assert few.count("<path") == 3 and "a&lt;b" in few
+    few = map_svg(shapes[:3], "EPSG:4326", ["#000000"] * 3, [("a<b", "#000000")], "t", "c<d")
+    assert few.count('<path fill="#') == 3 and "a&lt;b" in few and "c&lt;d" in few
     assert map_svg(shapes, "EPSG:32630", ["#000000"] * 5001, [], "t").count("<rect") == 5001
 
 

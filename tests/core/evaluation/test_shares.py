@@ -9,6 +9,7 @@ import pytest
 from urbanfm_core.data.splits import make_folds
 from urbanfm_core.errors import ConfigError
 from urbanfm_core.evaluation import report, run
+from urbanfm_core.evaluation.evaluation_page import page
 from urbanfm_core.evaluation.run import Settings, evaluate
 from urbanfm_core.evaluation.shares import few_labels
 from urbanfm_core.evaluation.tables import Features
@@ -100,9 +101,12 @@ def test_the_outputs_show_the_curve(found, tmp_path):
     assert [part["share"] for part in stored["label_shares"]] == list(SHARES)
     assert stored["label_shares"][0]["scores"] == stored["scores"]
     assert len(stored["label_shares"][4]["comparisons"][0]["difference"]["per_seed"]) == 3
-    page = "".join(report.page(found).parts)
-    assert page.count("<svg") == 2 and page.count("<polyline") == 2
-    assert "<b>" not in page and "share of the training labels" in page
+    shown = page(found)
+    text = "".join([*shown.answer, *shown.parts])
+    # Scores, paired differences, and the curve of shares.
+    assert text.count("<svg") == 3 and text.count("<polyline") == 2
+    assert "<b>" not in text and "share of the training labels" in text
+    assert "good on 1 of 1 targets" in text and "embedding minus the other" in text
 
 
 def test_floors_that_are_not_beaten_with_few_labels_are_named(planted):

@@ -66,7 +66,8 @@ def pois() -> PoiSet:
 def test_the_page_needs_nothing_else_and_says_the_numbers(attention, pois):
     findings = Findings(own_patch_share(attention), "bar, <pub>", "refound-tiny", ["3 points & more were left out."])
     ids = np.array([f"r<{i}>" for i in range(REGIONS)], object)
-    text = "".join(attention_page(attention, pois, ids, findings, np.array([4, 9])).parts)
+    page = attention_page(attention, pois, ids, findings, np.array([4, 9]))
+    text = "".join([*page.answer, *page.parts])
     assert "<script" not in text and not re.search(r"(src|href)=['\"](?!data:|#)", text)
     assert "own patches: 0.3" in text and "uniform would be 0.08333" in text
     assert "bar, &lt;pub&gt;" in text and "Region r&lt;9&gt;" in text

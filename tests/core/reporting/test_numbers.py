@@ -1,0 +1,34 @@
+"""Numbers in reports: as many digits as mean something, and alike where they are read together."""
+
+import math
+
+import pytest
+
+from urbanfm_core.report import even, number, table
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (90.000000001, "90.0"), (0.103912, "0.104"), (1936.4, "1,936"), (23460.1, "23,460"), (12.345, "12.3"),
+        (-0.7463, "-0.746"), (2.011e-05, "2e-05"), (0.0, "0.000"), (math.nan, "-"), (math.inf, "-"),
+    ],
+)  # fmt: skip
+def test_a_number_has_three_digits(value, words):
+    assert number(value) == words
+
+
+def test_numbers_that_are_read_together_have_like_decimals():
+    assert even([0.0321, 0.5, -0.25]) == ["0.032", "0.500", "-0.250"]
+    assert even([36.9, 176.0, math.nan]) == ["37", "176", "-"]
+    assert even([1.0, 22.5], 4) == ["1.00", "22.50"]
+    assert even([-0.04, 123.0]) == ["0", "123"]
+    assert even([0.04, -1.94, 2.03], by=[0.04]) == ["0.040", "-1.940", "2.030"]
+    assert even([]) == []
+
+
+def test_cells_tell_settings_as_they_are_and_keep_intervals_together():
+    page = table(("a", "b", "c", "d"), [(0.002, 5.0, True, 1 / 7)])
+    assert ">0.002<" in page and ">5<" in page and ">yes<" in page and ">0.143<" in page
+    page = table(("a",), [("0.6 [0.5, 0.7]",), ("/a/path/that/is/longer/than/a/column",)])
+    assert "0.6 [0.5,\u00a00.7]" in page and "class='long'" in page
