@@ -276,7 +276,9 @@ def _apply(
     if "reach" in about:
         outside[rows] = Reach.from_json(about["reach"]).beyond(vectors)
     if outside.any():
-        notes.append(f"{int(outside.sum())} regions lie outside of what the network learned from. Trust those less.")
+        notes.append(
+            f"Outside what the network learned from: {int(outside.sum()):,} of {len(outside):,} regions. Trust those less."
+        )
     level, bounds = stage.level / 100, None
     if "residuals" in about:
         lower, upper = np.full((2, len(inputs)), np.nan)

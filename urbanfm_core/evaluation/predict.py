@@ -229,8 +229,8 @@ def predict(
     far = outside(rows) & covered
     if far.any():
         notes.append(
-            f"{int(far.sum())} regions lie outside what the model learned from: their vector is farther from all labelled "
-            "ones than 99 % of these are from each other. Trust their predictions less."
+            f"Outside what the model learned from: {int(far.sum()):,} of {len(far):,} regions, whose vectors are farther from "
+            "all labelled ones than 99 % of these are from each other. Trust their predictions less."
         )
     scores = _scores(target.task, truth, held, folds.block, settings.seed)
     progress.update(1.0)

@@ -164,7 +164,8 @@ def _caveats(found: Prediction) -> str:
     said = ["Each colour has as many regions."] if found.target.task == "regression" else []
     if found.outside.any():
         said.append(
-            f"{int(found.outside.sum()):,} regions are unlike all that was learned from: trust them less (field pred_outside)."
+            f"Unlike all that was learned from: {int(found.outside.sum()):,} of {len(found.outside):,} regions. Trust them less "
+            "(field pred_outside)."
         )
     below = int((found.values < 0).sum())
     if found.target.task == "regression" and not found.target.log and below:
