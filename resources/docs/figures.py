@@ -11,11 +11,12 @@ import urbanfm_core as ufm
 FIGURES = Path(__file__).resolve().parent / "figures"
 
 
-def first_picture(report: Path, target: Path) -> None:
-    """Take the first picture of a report out into a file of its own."""
-    found = re.search(r"<svg.*?</svg>", report.read_text(encoding="utf-8"), re.DOTALL)
+def first_map(report: Path, target: Path) -> None:
+    """Take the first map of a report out into a file of its own."""
+    pictures = re.findall(r"<svg.*?</svg>", report.read_text(encoding="utf-8"), re.DOTALL)
+    found = [picture for picture in pictures if "north is up" in picture]
     if not found:
-        raise ValueError(f"{report} has no picture.")
+        raise ValueError(f"{report} has no map.")
     target.write_text(found[0] + "\n", encoding="utf-8")
 
 
@@ -34,7 +35,7 @@ def main() -> None:
             embeddings=table, regions=city / "regions.gpkg", target="log:population/km2", report=reports["predicted"]
         )
         for name, report in reports.items():
-            first_picture(report, FIGURES / f"{name}.svg")
+            first_map(report, FIGURES / f"{name}.svg")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from urbanfm_core.evaluation.predict import Prediction
 Array = NDArray[np.float64]
 
 _SIDE, _LEFT, _TOP, _BELOW = 260, 80, 12, 52
+_CHARACTER = 7.0
 _MOST_DOTS, _MOST_ROWS = 2000, 30
 # Blue and orange, which all eyes tell apart.
 _INSIDE, _OUTSIDE = "#0b6e99", "#b45309"
@@ -102,11 +103,15 @@ def scatter(predicted: Array, truth: Array, inside: NDArray[np.bool_], name: str
 
     ticks = _log_ticks(low, high) if log else _ticks(low, high)
     right, bottom = _LEFT + _SIDE, _TOP + _SIDE
-    parts = []
+    parts, taken = [], -math.inf
     for value, word in ticks:
         x, y = _LEFT + place(value), bottom - place(value)
         parts.append(f"<path d='M{x:.1f} {_TOP}V{bottom}M{_LEFT} {y:.1f}H{right}' stroke='#e8e8e8'/>")
-        parts.append(f"<text x='{x:.1f}' y='{bottom + 17}' text-anchor='middle' fill='#666'>{word}</text>")
+        half = _CHARACTER * len(word) / 2
+        # Below the axis a word gives way to the one before; beside it there is room for all.
+        if x - half > taken:
+            parts.append(f"<text x='{x:.1f}' y='{bottom + 17}' text-anchor='middle' fill='#666'>{word}</text>")
+            taken = x + half + _CHARACTER
         parts.append(f"<text x='{_LEFT - 8}' y='{y + 4:.1f}' text-anchor='end' fill='#666'>{word}</text>")
     parts.append(f"<path d='M{_LEFT} {bottom}L{right} {_TOP}' stroke='#888'/>")
     for said, true, ok in zip(predicted.tolist(), truth.tolist(), inside, strict=True):
@@ -137,4 +142,4 @@ def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     powers = range(math.floor(low / math.log(10)) - 1, math.ceil(high / math.log(10)) + 1)
     factors = (1,) if high - low > math.log(1000) else (1, 2, 5)
     values = [(math.log(factor) + power * math.log(10), factor * 10.0**power) for power in powers for factor in factors]
-    return [(value, report.number(number)) for value, number in values if low <= value <= high]
+    return [(value, f"{number:,.9f}".rstrip("0").rstrip(".")) for value, number in values if low <= value <= high]

@@ -1,5 +1,6 @@
 """Truth beside prediction: dots where they belong, and tables that add up."""
 
+import itertools
 import re
 
 import numpy as np
@@ -38,7 +39,7 @@ def test_axes_of_logarithms_tell_the_numbers_themselves():
     told = [float(word.replace(",", "")) for word in re.findall(r"text-anchor='end' fill='#666'>([\d.,]+)<", drawn)]
     assert told == [100, 200, 500, 1000, 2000] and "logarithmic" in drawn
     wide = scatter(np.log([1.0, 10_000.0]), np.log([1.0, 10_000.0]), np.ones(2, bool), "price", True)
-    assert re.findall(r"text-anchor='end' fill='#666'>([\d.,]+)<", wide) == ["1.00", "10.0", "100", "1,000", "10,000"]
+    assert re.findall(r"text-anchor='end' fill='#666'>([\d.,]+)<", wide) == ["1", "10", "100", "1,000", "10,000"]
 
 
 def test_numbers_outside_their_interval_are_orange_and_unlabelled_regions_are_not_drawn():
@@ -67,3 +68,14 @@ def test_shares_have_their_means_and_errors():
 
 def test_without_held_out_predictions_there_is_nothing_to_show():
     assert truth_parts(prediction("regression", [[1.0], [2.0]], [[1.0], [2.0]], scores=False)) == []
+
+
+def test_words_below_the_axis_of_logarithms_do_not_meet() -> None:
+    values = np.log([60.0, 15_000.0])
+    drawn = scatter(values, values, np.ones(2, bool), "people", True)
+    below = [(float(x), words) for x, words in re.findall(r"<text x='([\d.]+)' y='289' [^>]*>([\d.,]+)<", drawn)]
+    beside = re.findall(r"text-anchor='end' fill='#666'>([\d.,]+)<", drawn)
+    assert beside == ["100", "200", "500", "1,000", "2,000", "5,000", "10,000"]
+    assert 3 <= len(below) < len(beside)
+    for (x, words), (following, others) in itertools.pairwise(below):
+        assert following - x > 3.5 * (len(words) + len(others))
