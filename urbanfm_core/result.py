@@ -23,6 +23,19 @@ def said_by(notes: Mapping[str, Sequence[str]]) -> list[str]:
     return [text if len(names) == len(notes) else f"{', '.join(names)}: {text}" for text, names in speakers.items()]
 
 
+@dataclass(frozen=True)
+class Caller:
+    """What a program that calls a stage knows of the run, for its report.
+
+    Attributes:
+        repeat: The line of the program that repeats the run; None to write that of the command line.
+        names: How people call files that the program made for this run only, by their paths.
+    """
+
+    repeat: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class Result:
     """What a stage leaves.

@@ -1,7 +1,7 @@
 """`python -m urbanfm_core.worker job.json`: run one stage for another program, over JSON lines.
 
-The job is `{"protocol": 1, "stage": "...", "params": {...}, "outputs": {...}}`, and optionally `"repeat"`: the line by
-which the calling program repeats it, for the report. Standard output carries one JSON object
+The job is `{"protocol": 1, "stage": "...", "params": {...}, "outputs": {...}}`, and optionally, for the report, `"repeat"`:
+the line by which the calling program repeats it, and `"names"`: how people call the files of this job. Standard output carries one JSON object
 a line, told apart by "event": hello, progress, log, metric, then done or error. A line `cancel` on standard input, or
 its end, stops the stage. Exit codes: 0 ok, 1 bug, 2 user error, 3 cancelled.
 """
@@ -19,6 +19,7 @@ from typing import Any, TextIO
 import urbanfm_core
 from urbanfm_core.errors import Cancelled, ConfigError, UrbanFMError
 from urbanfm_core.progress import Progress
+from urbanfm_core.result import Caller
 from urbanfm_core.stages import PROTOCOL
 
 EXIT_OK, EXIT_BUG, EXIT_USER, EXIT_CANCELLED = 0, 1, 2, 3
@@ -68,8 +69,8 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def read_job(path: Path) -> tuple[str, dict[str, Any], str | None]:
-    """Stage name, all its parameters, and the line that repeats it, if one is named.
+def read_job(path: Path) -> tuple[str, dict[str, Any], Caller]:
+    """Stage name, all its parameters, and what the calling program knows of the run.
 
     Raises:
         ConfigError: the file is not a job of this protocol.
@@ -87,10 +88,12 @@ def read_job(path: Path) -> tuple[str, dict[str, Any], str | None]:
     params, outputs = job.get("params", {}), job.get("outputs", {})
     if not isinstance(job.get("stage"), str) or not isinstance(params, dict) or not isinstance(outputs, dict):
         raise ConfigError(f"{path}: a job needs a 'stage' and objects 'params' and 'outputs'.")
-    repeat = job.get("repeat")
+    repeat, names = job.get("repeat"), job.get("names", {})
     if repeat is not None and not isinstance(repeat, str):
         raise ConfigError(f"{path}: the line that repeats a job ('repeat') is a text, found {type(repeat).__name__}.")
-    return job["stage"], {**params, **outputs}, repeat
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise ConfigError(f"{path}: the names of a job's files ('names') are an object of texts, found {names!r}.")
+    return job["stage"], {**params, **outputs}, Caller(repeat, names)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,11 +107,11 @@ def main(arguments: list[str] | None = None) -> int:
     progress = WorkerProgress(stream)
     progress.send("hello", protocol=PROTOCOL, version=urbanfm_core.__version__)
     try:
-        stage, params, repeat = read_job(Path(arguments[0]))
+        stage, params, caller = read_job(Path(arguments[0]))
         progress.listen(sys.stdin)
         from urbanfm_core import pipeline
 
-        result = pipeline.run(stage, params, progress, repeat)
+        result = pipeline.run(stage, params, progress, caller)
     except Cancelled as error:
         progress.send("error", code=EXIT_CANCELLED, message=error.message, hint=error.hint)
         return EXIT_CANCELLED

@@ -221,6 +221,7 @@ class UrbanFMAlgorithm(QgsProcessingAlgorithm):
                 continue
             if p.kind in SINK_KINDS:
                 outputs[p.name] = str(job.temporary(f"{p.name}.gpkg"))
+                job.names[outputs[p.name]] = str(output_file(p, parameters) or tr(p.label))
             else:
                 read = self.parameterAsOutputLayer if p.kind == "raster" else self.parameterAsFileOutput
                 outputs[p.name] = str(Path(read(parameters, p.key, context)).absolute())

@@ -31,7 +31,7 @@ class Job:
         params: Values of the stage's inputs.
         outputs: Files of its outputs.
         repeat: The line that repeats the run.
-        names: How people call the layers that reach the worker as temporary files, by their paths.
+        names: How people call the layers that are temporary files for the worker, by their paths.
     """
 
     def __init__(self, stage: str) -> None:
@@ -68,6 +68,7 @@ class Job:
             "params": self.params,
             "outputs": self.outputs,
             **({"repeat": self.repeat} if self.repeat else {}),
+            **({"names": self.names} if self.names else {}),
         }
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
         return path

@@ -278,7 +278,7 @@ def test_a_prediction_is_the_same_from_the_command_line_python_and_qgis(city, wo
                 frame[name].to_numpy(float), by_id[0][name].to_numpy(float), rtol=1e-6, err_msg=name
             )
     assert by_id[0]["pred_residual"].isna().sum() == by_id[0]["price"].isna().sum()
-    assert (work / "priced.html").read_text().count("<svg") == 2
+    assert (work / "priced.html").read_text().count("<svg") == 3
     assert (work / "priced cli.qml").is_file() and (work / "priced qgis.qml").is_file()
 
 

@@ -33,6 +33,16 @@ def test_the_worker_is_told_what_repeats_the_run(
     line = fake.job["repeat"]
     assert "clusterregions" in line and line.startswith(("processing.run(", "qgis_process run "))
     assert "CLUSTERS" in line and "r.html" in line and "memory:" in line
+    table = fake.job["params"]["embeddings"].partition("=")[2]
+    assert fake.job["names"] == {table: regions.name(), fake.job["outputs"]["out"]: "Clusters"}
+
+
+def test_the_worker_is_told_the_file_of_a_layer(
+    fake: Fake, regions: QgsVectorLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    out = tmp_path / "clusters.gpkg"
+    run(ClusterRegions, {"EMBEDDINGS": regions.id(), "OUT": str(out)}, context, Feedback())
+    assert fake.job["names"][fake.job["outputs"]["out"]] == str(out)
 
 
 def test_arrow_and_csv_go_to_the_worker_as_they_are() -> None:

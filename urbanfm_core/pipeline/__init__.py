@@ -30,7 +30,7 @@ from urbanfm_core.pipeline import (
 )
 from urbanfm_core.pipeline.outputs import check_map, check_outputs
 from urbanfm_core.progress import Keeping, Progress
-from urbanfm_core.result import Result
+from urbanfm_core.result import Caller, Result
 from urbanfm_core.stages import STAGES, make_stage
 
 _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
@@ -57,22 +57,22 @@ _STAGE_FUNCTIONS: dict[str, Callable[[Any, Progress], Result]] = {
 }
 
 
-def run(name: str, params: dict[str, Any], progress: Progress, repeat: str | None = None) -> Result:
+def run(name: str, params: dict[str, Any], progress: Progress, caller: Caller | None = None) -> Result:
     """Check the parameters of a stage, and run it.
 
     Args:
         name: Of the stage.
         params: Its parameters.
         progress: Where to report, and what cancels.
-        repeat: For the report: the line of the calling program that repeats the run, if it is not the command line.
+        caller: For the report: what the calling program knows of the run, if it is not the command line.
 
     Raises:
         UrbanFMError: a user error, or cancelled.
     """
-    return run_stage(name, make_stage(name, params), progress, repeat)
+    return run_stage(name, make_stage(name, params), progress, caller)
 
 
-def run_stage(name: str, stage: Stage, progress: Progress, repeat: str | None = None) -> Result:
+def run_stage(name: str, stage: Stage, progress: Progress, caller: Caller | None = None) -> Result:
     """Run a stage whose parameters are checked already; what was chosen or left out is logged. See `run`."""
     check_outputs(stage)
     check_map(stage)
@@ -86,7 +86,8 @@ def run_stage(name: str, stage: Stage, progress: Progress, repeat: str | None = 
             from urbanfm_core.reporting.frame import Run, framed
 
             path = stage.model_dump()["report"]
-            made = Run(name, stage, result, started, time.monotonic() - clock, repeat, kept.warnings)
+            seconds = time.monotonic() - clock
+            made = Run(name, stage, result, started, seconds, caller or Caller(), kept.warnings)
             write_page(path, framed(result.page, made, path))
     except OSError as error:
         refused = refusal(error)

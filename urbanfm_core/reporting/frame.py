@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import html
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 
 import urbanfm_core
@@ -17,7 +18,7 @@ from urbanfm_core.report import Page
 from urbanfm_core.reporting.command import shell_lines
 from urbanfm_core.reporting.model import model_of
 from urbanfm_core.reporting.sources import coverage_of, coverage_rows, input_rows, named_files, output_rows
-from urbanfm_core.result import Result
+from urbanfm_core.result import Caller, Result
 
 _PACKAGES = ("numpy", "torch", "scikit-learn", "geopandas", "shapely", "pyogrio", "rasterio", "pyproj", "pyarrow")
 
@@ -32,7 +33,7 @@ class Run:
         result: What it left.
         started: When.
         seconds: How long it took.
-        repeat: The line of another program that repeats it, such as QGIS; None to write that of the command line.
+        caller: What another program that called it, such as QGIS, knows of it.
         warnings: What it logged as such.
     """
 
@@ -41,7 +42,7 @@ class Run:
     result: Result
     started: datetime.datetime
     seconds: float
-    repeat: str | None = None
+    caller: Caller = field(default_factory=Caller)
     warnings: Sequence[str] = ()
 
 
@@ -68,7 +69,16 @@ def framed(page: Page, run: Run, written: str) -> Page:
     if outputs:
         parts.append(report.heading("What was written") + report.table(("Output", "File", "Size"), outputs))
     parts += _repeat(run)
-    return Page(page.title, [*parts, _versions()])
+    return Page(page.title, _named([*parts, _versions()], run.caller.names))
+
+
+def _named(parts: Sequence[str], names: Mapping[str, str]) -> list[str]:
+    """Parts with files of this run only called as people call them."""
+    found = list(parts)
+    for path, name in names.items():
+        told, file = html.escape(name), html.escape(path)
+        found = [part.replace(f"{told}={file}", told).replace(file, told) for part in found]
+    return found
 
 
 def _inputs(run: Run) -> list[str]:
@@ -92,9 +102,9 @@ def _inputs(run: Run) -> list[str]:
 def _settings(stage: Stage) -> list[str]:
     rows = []
     files = {label for label, _, _ in named_files(stage, outputs=False)}
-    for field, item in type(stage).model_fields.items():
+    for name, item in type(stage).model_fields.items():
         extra = item.json_schema_extra
-        value = getattr(stage, field)
+        value = getattr(stage, name)
         if isinstance(extra, dict) and not extra["output"] and extra["label"] not in files and value != item.default:
             rows.append((extra["label"], value, extra["unit"] or ""))
     told = report.table(("Parameter", "Value", "Unit"), rows) if rows else ""
@@ -103,8 +113,8 @@ def _settings(stage: Stage) -> list[str]:
 
 
 def _repeat(run: Run) -> list[str]:
-    if run.repeat is not None:
-        lines = [report.code(run.repeat)]
+    if run.caller.repeat is not None:
+        lines = [report.code(run.caller.repeat)]
         said = "Layers reached the library as temporary copies, which are gone; the line names the layers themselves."
         lines.append(report.paragraph(said, quiet=True))
     else:

@@ -16,6 +16,7 @@ from urbanfm_core.inference.table import EmbeddingTable
 from urbanfm_core.progress import Progress
 from urbanfm_core.report import Page, notes, picture, table, write_page
 from urbanfm_core.reporting.sources import content_text, coverage_rows
+from urbanfm_core.result import Caller
 
 
 def blobs(folder):
@@ -80,13 +81,20 @@ def test_the_command_in_a_report_makes_the_same_again(tmp_path, monkeypatch, arg
     assert without_times((tmp_path / "r.html").read_text()) == without_times(page)
 
 
-def test_another_program_names_its_own_line(tmp_path):
+def test_another_program_names_its_own_line_and_its_own_layers(tmp_path):
     blobs(tmp_path)
-    params = {"embeddings": str(tmp_path / "o.parquet"), "clusters": 3, "report": str(tmp_path / "r.html")}
-    pipeline.run("cluster", params, Progress(), "qgis_process run urbanfm:clusterregions --EMBEDDINGS='x y'")
+    table, layer = str(tmp_path / "o.parquet"), str(tmp_path / "c.gpkg")
+    caller = Caller(
+        "qgis_process run urbanfm:clusterregions --EMBEDDINGS='x y'",
+        {table: "Old <Town>", layer: "/home/me/clusters.gpkg"},
+    )
+    params = {"embeddings": f"Old <Town>={table}", "out": layer, "clusters": 3, "report": str(tmp_path / "r.html")}
+    pipeline.run("cluster", params, Progress(), caller)
     page = (tmp_path / "r.html").read_text()
     check_page(page, "qgis_process run urbanfm:clusterregions --EMBEDDINGS='x y'", "temporary copies")
     assert "urbanfm cluster --" not in page
+    assert table not in page and re.search(r"<td[^>]*>Old &lt;Town&gt;</td>", page)
+    assert layer not in page and "/home/me/clusters.gpkg" in page
 
 
 def test_what_is_not_known_of_a_table_is_not_said(tmp_path, monkeypatch):
