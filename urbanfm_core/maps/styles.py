@@ -206,9 +206,11 @@ def write_class_style(
         quoted = value.replace("'", "''")
         shade = None
         if share is not None:
-            # No class has less than this, if it has the most.
-            least = f"{1 / len(classes)!r}, 1, {_PALEST:.0f}, 255"
-            shade = f"set_color_part('{rgba(colour)}', 'alpha', scale_linear(\"{share[0]}\", {least}))"
+            # No class has less than this, if it has the most. White is mixed in, since what shines through a layer has
+            # colours of its own.
+            weight = f'scale_linear("{share[0]}", {1 / len(classes)!r}, 1, {_PALEST / 255:.4f}, 1)'
+            parts = (int(colour[at : at + 2], 16) - 255 for at in (1, 3, 5))
+            shade = f"color_rgb({', '.join(f'round(255 + {part} * {weight})' for part in parts)})"
         rules.append((f"{name} = '{quoted}'", label, colour, shade))
     if share is not None and classes:
         rules.append(("FALSE", share[1], paler(class_colours(1)[0], 0.0, 1), None))
@@ -217,7 +219,7 @@ def write_class_style(
 
 
 def paler(colour: str, share: float, classes: int) -> str:
-    """A colour on white paper as `write_class_style` draws it for a share of one of so many classes."""
+    """A colour as `write_class_style` draws it for a share of one of so many classes."""
     least = 1 / classes if classes > 1 else 0.0
     alpha = (_PALEST + (255 - _PALEST) * min(max((share - least) / (1 - least), 0.0), 1.0)) / 255
     parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))

@@ -116,6 +116,8 @@ def test_classes_are_named_and_coloured_apart(files, tmp_path):
     style = (tmp_path / "z.qml").read_text()
     assert "'it''s'" in style and all(f'label="{name}"' in style for name in ("Wohnen", "Büro"))
     assert 'label="Paler: less sure"' in style and 'label="Unlike all that was learned from"' in style
+    # Opaque: what lies below has colours of its own.
+    assert "color_rgb(round(255 + " in style and "alpha'" not in style
     page = (tmp_path / "z.html").read_text()
     assert "Paler: less sure" in page
     assert page.count("<svg") == 2 and "<script" not in page and "http://www.w3.org/2000/svg" in page
