@@ -86,7 +86,10 @@ def test_points_regions_raster_and_page_say_the_same(city, layers, made, model, 
         inside = ((bounds[:, 0] < x) & (x < bounds[:, 2]) & (bounds[:, 1] < y) & (y < bounds[:, 3])).sum() == 1
         if inside:
             np.testing.assert_allclose(values[int(row), int(column)], weights[patch], rtol=1e-6)
-    assert (made / "a.qml").is_file() and (made / "r.qml").is_file()
+    assert (made / "a.qml").is_file()
+    for name, geometry in (("r.qml", "2"), ("p.qml", "0")):
+        style = (made / name).read_text()
+        assert "about even" in style and f"<layerGeometryType>{geometry}</layerGeometryType>" in style
     # One is the curve of the training.
     assert (made / "a.html").read_text().count("<svg") == 9 and (made / "two.html").read_text().count("<svg") == 3
     assert not list((work / "cache" / "attend").iterdir())

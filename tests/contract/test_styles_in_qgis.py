@@ -15,17 +15,18 @@ import pytest
 import rasterio
 import shapely
 
+from urbanfm_core.maps.raster_styles import write_raster_style, write_score_style
 from urbanfm_core.maps.search import rank
 from urbanfm_core.maps.styles import (
+    DIVERGING_COLOURS,
     class_colours,
     paler,
     principal_rgb,
     write_caption_style,
     write_class_style,
     write_ranking_style,
-    write_raster_style,
+    write_ratio_style,
     write_region_style,
-    write_score_style,
 )
 
 LOOK = """
@@ -86,6 +87,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     cluster = pd.array(numbers, dtype="Int32")
     fields |= {"score": ranking.score.astype(float), "my zone": zones, "caption": captions, "cluster": cluster}
     fields |= {"pred_share": np.linspace(1 / 3, 1, ROWS * COLUMNS), "outside": np.arange(ROWS * COLUMNS) // COLUMNS % 2}
+    fields["ratio"] = np.array([0.1, 0.3, 0.7, 0.987, 1.002, 1.6, 3.0, np.nan])[np.arange(ROWS * COLUMNS) % 8]
     frame = gpd.GeoDataFrame(fields, geometry=cells, crs="EPSG:32630")
     frame.to_file(folder / "regions.gpkg")
     array = rng.uniform(-1, 1, size=(4, ROWS, COLUMNS)).astype(np.float32)
@@ -114,6 +116,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         share=("pred_share", "Paler: less sure"),
         marked=('"outside" = 1', "Unlike the others"),
     )
+    write_ratio_style(folder / "ratios.qml", len(frame), "ratio")
     write_caption_style(folder / "captions.qml", len(frame))
     write_class_style(folder / "clusters.qml", list(map(str, range(1, 12))), "cluster", len(frame), ["it's"] * 11)
     write_raster_style(folder / "e.qml", folder / "e.tif")
@@ -124,6 +127,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ["vector", str(folder / "regions.gpkg"), str(folder / "ranking.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "classes.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "predicted.qml"), *place],
+        ["vector", str(folder / "regions.gpkg"), str(folder / "ratios.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "captions.qml"), *place],
         ["vector", str(folder / "regions.gpkg"), str(folder / "clusters.qml"), *place],
         ["raster", str(folder / "e.tif"), str(folder / "e.qml"), *place],
@@ -142,7 +146,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
     assert lines, done.stderr
     results = json.loads(lines[0].removeprefix("RESULT"))
-    names = ("regions", "ranking", "classes", "predicted", "captions", "clusters", "raster", "score")
+    names = ("regions", "ranking", "classes", "predicted", "ratios", "captions", "clusters", "raster", "score")
     return {
         **dict(zip(names, results, strict=True)),
         "rgb": rgb,
@@ -201,6 +205,12 @@ def test_qgis_draws_what_is_less_sure_paler_and_hatches_what_is_unlike(seen: dic
     drawn, outside = colours(seen["predicted"]), np.arange(ROWS * COLUMNS) // COLUMNS % 2 == 1
     assert np.abs(drawn - expected)[~outside].max() <= 2
     assert (expected - drawn)[outside].max() >= 20
+
+
+def test_qgis_draws_ratios_by_what_they_are_and_not_by_how_far_they_spread(seen: dict[str, Any]) -> None:
+    palette = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in DIVERGING_COLOURS]
+    expected = np.array([palette[place] for place in (0, 1, 2, 3, 3, 4, 5)] + [[204, 204, 204]])
+    np.testing.assert_array_equal(colours(seen["ratios"]), expected[np.arange(ROWS * COLUMNS) % 8])
 
 
 def test_qgis_draws_whole_numbers_as_classes(seen: dict[str, Any]) -> None:

@@ -16,13 +16,19 @@ from urbanfm_core.evaluation.metrics import MEANINGS, METRICS, Task
 from urbanfm_core.evaluation.predict import INTERVAL, SCORES_LEVEL, Prediction
 from urbanfm_core.evaluation.predict_figures import truth_parts
 from urbanfm_core.geo.vector_writer import write_layer
-from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, class_colours, paler, write_class_style, write_ranking_style
+from urbanfm_core.maps.styles import (
+    DIVERGING_COLOURS,
+    GREY,
+    SCORE_COLOURS,
+    class_colours,
+    paler,
+    write_class_style,
+    write_ranking_style,
+)
 from urbanfm_core.maps.svg import map_svg, stepped
 from urbanfm_core.report import Page
 
 _GREY = "#{:02x}{:02x}{:02x}".format(*GREY)
-# Blue over white to red, which all eyes tell apart: predicted too high to too low.
-_RESIDUAL_COLOURS = ("#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b")
 _LARGEST_LEGEND = 24
 _TASKS: dict[Task, str] = {
     "regression": "a number",
@@ -214,8 +220,8 @@ def _residual_map(regions: RegionSet, found: Prediction, residual: NDArray[np.fl
     about = "Residual" if found.target.task in ("regression", "binary") else "Error"
     if found.target.task in ("regression", "binary"):
         most = max(float(np.quantile(np.abs(residual[known]), 0.98)), 1e-12)
-        edges = np.linspace(-most, most, len(_RESIDUAL_COLOURS) + 1)
-        colours, legend = stepped(residual, edges, _RESIDUAL_COLOURS)
+        edges = np.linspace(-most, most, len(DIVERGING_COLOURS) + 1)
+        colours, legend = stepped(residual, edges, DIVERGING_COLOURS)
     else:
         edges = np.linspace(0.0, 1.0, len(SCORE_COLOURS) + 1)
         colours, legend = stepped(residual, edges, SCORE_COLOURS)

@@ -5,6 +5,9 @@ from __future__ import annotations
 # XML is written here, never read.
 import xml.etree.ElementTree as ET  # nosec B405
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from urbanfm_core.files import atomic_path
 
 # Diameter of a dot, millimetres: the more dots the smaller.
 _DOT_MM, _SMALL_DOT_MM = 2.2, 1.2
@@ -144,3 +147,15 @@ def _key(number: int) -> str:
 
 def rgba(colour: str, alpha: int = 255) -> str:
     return ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)) + f",{alpha}"
+
+
+def write_style(path: str | Path, root: ET.Element) -> None:
+    """Write a style, whole or not at all."""
+    ET.indent(root, " ")
+    with atomic_path(path) as temporary:
+        Path(temporary).write_text(
+            "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+            + ET.tostring(root, encoding="unicode")
+            + "\n",
+            encoding="utf-8",
+        )

@@ -1,4 +1,4 @@
-"""How results look: embeddings as colours, QGIS styles for layers and rasters.
+"""How layers of results look: embeddings as colours, and QGIS styles.
 
 The styles are QML, the plain XML that QGIS keeps beside a file, written without QGIS. They hold for QGIS 3.22 and
 later: symbol properties are written as `Option` maps, which replaced the older `prop` elements.
@@ -6,6 +6,7 @@ later: symbol properties are written as `Option` maps, which replaced the older 
 
 from __future__ import annotations
 
+import itertools
 import math
 
 # XML is written here, never read.
@@ -16,10 +17,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from urbanfm_core.files import atomic_path
 from urbanfm_core.inference.components import principal_components
 from urbanfm_core.maps.plot import GREY, plot_map
-from urbanfm_core.maps.qml import options, rgba, style_root, vector_style
+from urbanfm_core.maps.qml import vector_style, write_style
 
 __all__ = [
     "GREY",
@@ -28,13 +28,11 @@ __all__ = [
     "plot_map",
     "principal_rgb",
     "stretch_limits",
-    "write_attention_style",
     "write_caption_style",
     "write_class_style",
     "write_ranking_style",
-    "write_raster_style",
+    "write_ratio_style",
     "write_region_style",
-    "write_score_style",
 ]
 
 Limits = list[tuple[float, float]]
@@ -43,12 +41,14 @@ PERCENTILES = (2.0, 98.0)
 PCA_FIELDS = ("emb_pca1", "emb_pca2", "emb_pca3")
 # Viridis at seven even steps: ordered in lightness, and readable with colour-blind eyes.
 SCORE_COLOURS = ("#440154", "#443983", "#31688e", "#21918c", "#35b779", "#90d743", "#fde725")
+# Red and blue around white, of ColorBrewer, which colour-blind eyes tell apart.
+DIVERGING_COLOURS = ("#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b")
 # Okabe and Ito (2008), to be told apart with any eyes; without black, and yellow last since it is faint on paper.
 CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#8c6d31", "#f0e442")
 # White borders help the eye among a few regions, and hide the colours of many.
 _BORDERS_UP_TO = 2000
-_SAMPLE_WINDOWS = 5
-_SAMPLE_PX = 128
+# Where the classes of a ratio to what is even begin; the one in the middle is as good as even.
+_RATIOS = (1 / 4, 1 / 2, 4 / 5, 5 / 4, 2.0, 4.0)
 # Opacity, of 255, of a class that is no likelier than any other.
 _PALEST = 80.0
 
@@ -116,7 +116,7 @@ def write_region_style(
         (covered, "Embedding: principal components 1, 2, 3 as red, green, blue", "#8c96c6", colour),
         ("ELSE", "Not covered", _hex(GREY), None),
     ]
-    _write(path, vector_style(rules, borders=len(components) <= _BORDERS_UP_TO, points=points))
+    write_style(path, vector_style(rules, borders=len(components) <= _BORDERS_UP_TO, points=points))
 
 
 def write_ranking_style(
@@ -155,7 +155,29 @@ def write_ranking_style(
         colour = SCORE_COLOURS[round(index / (classes - 1) * (len(SCORE_COLOURS) - 1)) if classes > 1 else -1]
         rules.append((" AND ".join(parts), f"{texts[index]} to {texts[index + 1]}", colour, None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
-    _write(path, vector_style(rules, borders=len(score) <= _BORDERS_UP_TO, points=points, marked=marked))
+    write_style(path, vector_style(rules, borders=len(score) <= _BORDERS_UP_TO, points=points, marked=marked))
+
+
+def write_ratio_style(path: str | Path, rows: int, field: str, *, points: bool = False) -> None:
+    """Write the QGIS style of ratios to what is even: the same classes always, so that what is nearly even looks so.
+
+    Args:
+        path: The `.qml` file.
+        rows: Number of features: many are drawn without borders.
+        field: Name of the field.
+        points: Whether the layer holds points.
+    """
+    name = '"' + field.replace('"', '""') + '"'
+    words = [f"{low:g} to {high:g} times" for low, high in itertools.pairwise(_RATIOS)]
+    words = [f"less than {_RATIOS[0]:g} times", *words, f"{_RATIOS[-1]:g} times or more"]
+    words[len(_RATIOS) // 2] += ": about even"
+    rules: list[tuple[str, str, str, str | None]] = []
+    for place, (text, colour) in enumerate(zip(words, DIVERGING_COLOURS, strict=True)):
+        lower = [f"{name} >= {_RATIOS[place - 1]!r}"] if place else []
+        upper = [f"{name} < {_RATIOS[place]!r}"] if place < len(_RATIOS) else []
+        rules.insert(0, (" AND ".join([f"{name} IS NOT NULL", *lower, *upper]), text, colour, None))
+    rules.append(("ELSE", "No attention", _hex(GREY), None))
+    write_style(path, vector_style(rules, borders=rows <= _BORDERS_UP_TO, points=points))
 
 
 def legend_numbers(values: Sequence[float] | npt.NDArray[np.floating]) -> list[str]:
@@ -215,7 +237,7 @@ def write_class_style(
     if share is not None and classes:
         rules.append(("FALSE", share[1], paler(class_colours(1)[0], 0.0, 1), None))
     rules.append(("ELSE", "Not covered", _hex(GREY), None))
-    _write(path, vector_style(rules, borders=rows <= _BORDERS_UP_TO, points=points, marked=marked))
+    write_style(path, vector_style(rules, borders=rows <= _BORDERS_UP_TO, points=points, marked=marked))
 
 
 def paler(colour: str, share: float, classes: int) -> str:
@@ -240,147 +262,8 @@ def write_caption_style(path: str | Path, rows: int, field: str = "caption") -> 
     root.set("styleCategories", "Symbology|MapTips")
     # A map tip is a page of HTML, and a caption is text.
     ET.SubElement(root, "mapTip").text = f"[% replace(replace({name}, '&', '&amp;'), '<', '&lt;') %]"
-    _write(path, root)
-
-
-def write_raster_style(path: str | Path, raster: str | Path) -> None:
-    """Write the QGIS style of an embedding raster: bands 1 to 3 as red, green and blue, percentiles stretched.
-
-    A raster of fewer than three bands gets the style of a score.
-
-    Raises:
-        InputError: the raster cannot be read.
-    """
-    limits = _sampled_limits(raster, 3)
-    if len(limits) < 3:
-        _write(path, _pseudocolour(*limits[0]))
-        return
-    names = ("red", "green", "blue")
-    renderer = ET.Element(
-        "rasterrenderer",
-        {"type": "multibandcolor", "opacity": "1", "alphaBand": "-1", "nodataColor": ""}
-        | {f"{name}Band": str(band) for band, name in enumerate(names, start=1)},
-    )
-    for name, (low, high) in zip(names, limits, strict=True):
-        enhancement = ET.SubElement(renderer, f"{name}ContrastEnhancement")
-        ET.SubElement(enhancement, "minValue").text = repr(low)
-        ET.SubElement(enhancement, "maxValue").text = repr(high)
-        ET.SubElement(enhancement, "algorithm").text = "StretchToMinimumMaximum"
-    _write(path, _raster_style(renderer))
-
-
-def write_score_style(path: str | Path, raster: str | Path) -> None:
-    """Write the QGIS style of a score raster: band 1 from dark (2nd percentile) to bright (98th percentile).
-
-    Raises:
-        InputError: the raster cannot be read.
-    """
-    _write(path, _pseudocolour(*_sampled_limits(raster, 1)[0]))
-
-
-def write_attention_style(path: str | Path, raster: str | Path, uniform: float) -> None:
-    """Write the QGIS style of an attention raster: from transparent at 0 to bright and solid at the 98th percentile.
-
-    The scale reaches to twice uniform at least, so that attention that is even looks so.
-
-    Args:
-        path: The `.qml` file.
-        raster: The raster.
-        uniform: What every patch would get if attention were spread evenly.
-
-    Raises:
-        InputError: the raster cannot be read.
-    """
-    _write(path, _pseudocolour(0.0, max(_sampled_limits(raster, 1)[0][1], 2 * uniform), fade=True))
-
-
-def _sampled_limits(raster: str | Path, bands: int) -> Limits:
-    """Stretch limits of the first bands, from windows spread evenly over the raster; never empty intervals."""
-    from rasterio.windows import Window
-
-    from urbanfm_core.geo.raster import gdal_env, inspect_raster
-
-    info = inspect_raster(raster)
-    indexes = list(range(1, min(bands, info.count) + 1))
-    parts = []
-    with gdal_env():
-        import rasterio
-
-        with rasterio.open(raster) as source:
-            width, height = min(_SAMPLE_PX, source.width), min(_SAMPLE_PX, source.height)
-            for row in np.unique(np.linspace(0, source.height - height, _SAMPLE_WINDOWS).astype(int)):
-                for column in np.unique(np.linspace(0, source.width - width, _SAMPLE_WINDOWS).astype(int)):
-                    window = Window(int(column), int(row), width, height)
-                    values = source.read(indexes, window=window, masked=True).astype(np.float64).filled(np.nan)
-                    parts.append(values.reshape(len(indexes), -1).T)
-            # QGIS shows values with the file's scale and offset applied.
-            scale, offset = np.array(source.scales[: len(indexes)]), np.array(source.offsets[: len(indexes)])
-    limits = stretch_limits(np.concatenate(parts) * scale + offset)
-    return [(low, high) if high > low else (low, low + 1.0) for low, high in limits]
-
-
-def _pseudocolour(low: float, high: float, *, fade: bool = False) -> ET.Element:
-    """Band 1 in the colours of scores; with `fade`, the lower the more the layers below shine through."""
-    colours = list(SCORE_COLOURS)
-    steps = [step / (len(colours) - 1) for step in range(len(colours))]
-    alphas = [round(255 * step) if fade else 255 for step in steps]
-    values = [low + step * (high - low) for step in steps]
-    texts = legend_numbers(values)
-    renderer = ET.Element(
-        "rasterrenderer",
-        {
-            "type": "singlebandpseudocolor",
-            "band": "1",
-            "opacity": "1",
-            "alphaBand": "-1",
-            "nodataColor": "",
-            "classificationMin": repr(low),
-            "classificationMax": repr(high),
-        },
-    )
-    shader = ET.SubElement(
-        ET.SubElement(renderer, "rastershader"),
-        "colorrampshader",
-        {
-            "colorRampType": "INTERPOLATED",
-            "classificationMode": "1",
-            "clip": "0",
-            "minimumValue": repr(low),
-            "maximumValue": repr(high),
-            "labelPrecision": str(len(texts[-1].partition(".")[2])),
-        },
-    )
-    ramp = ET.SubElement(shader, "colorramp", {"type": "gradient", "name": "[source]"})
-    shades = [rgba(colour, alpha) for colour, alpha in zip(colours, alphas, strict=True)]
-    stops = ":".join(f"{step:.6f};{shade}" for step, shade in zip(steps[1:-1], shades[1:-1], strict=True))
-    options(ramp, {"color1": shades[0], "color2": shades[-1], "discrete": "0", "stops": stops})
-    for value, text, colour, alpha in zip(values, texts, colours, alphas, strict=True):
-        item = {"value": repr(value), "label": text, "color": colour, "alpha": str(alpha)}
-        ET.SubElement(shader, "item", item)
-    return _raster_style(renderer)
-
-
-def _raster_style(renderer: ET.Element) -> ET.Element:
-    root = style_root()
-    pipe = ET.SubElement(root, "pipe")
-    pipe.append(renderer)
-    ET.SubElement(pipe, "brightnesscontrast", {"brightness": "0", "contrast": "0", "gamma": "1"})
-    ET.SubElement(pipe, "huesaturation", {"saturation": "0", "grayscaleMode": "0", "colorizeOn": "0"})
-    ET.SubElement(pipe, "rasterresampler", {"maxOversampling": "2"})
-    ET.SubElement(root, "blendMode").text = "0"
-    return root
+    write_style(path, root)
 
 
 def _hex(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
-
-
-def _write(path: str | Path, root: ET.Element) -> None:
-    ET.indent(root, " ")
-    with atomic_path(path) as temporary:
-        Path(temporary).write_text(
-            "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
-            + ET.tostring(root, encoding="unicode")
-            + "\n",
-            encoding="utf-8",
-        )

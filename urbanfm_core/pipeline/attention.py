@@ -73,22 +73,26 @@ def _write_attention(
     from urbanfm_core.data.poi_table import read_poi_table
     from urbanfm_core.geo.vector_writer import write_layer
     from urbanfm_core.inference.attention import poi_layer, region_layer, write_attention_raster
-    from urbanfm_core.maps.styles import write_attention_style, write_ranking_style
+    from urbanfm_core.maps.raster_styles import write_attention_style
+    from urbanfm_core.maps.styles import write_ratio_style
 
     progress.update(0.8, "Writing")
     if stage.raster is not None:
         tags = {"model": findings.model, "points_of_interest": findings.chosen}
         write_attention_raster(attention, stage.raster, progress.part(0.8, 0.9), tags)
         write_attention_style(Path(stage.raster).with_suffix(".qml"), stage.raster, attention.uniform)
-    if stage.pois_out is not None:
-        write_layer(poi_layer(pois, read_poi_table(str(city.pois), []), attention), stage.pois_out)
-    if stage.regions_out is not None:
-        frame = region_layer(regions, attention, progress.part(0.9, 0.95))
-        write_layer(frame, stage.regions_out)
-        style, field = Path(stage.regions_out).with_suffix(".qml"), "attention_ratio"
-        if stage.raster is not None and style == Path(stage.raster).with_suffix(".qml"):
-            findings.notes.append(
-                f"{style.name} is the style of the raster; regions of that name have none of their own."
-            )
-        else:
-            write_ranking_style(style, frame[field].to_numpy(), field)
+    layers = {
+        stage.pois_out: lambda: poi_layer(pois, read_poi_table(str(city.pois), []), attention),
+        stage.regions_out: lambda: region_layer(regions, attention, progress.part(0.9, 0.95)),
+    }
+    styled = [] if stage.raster is None else [Path(stage.raster).with_suffix(".qml")]
+    for out, layer in layers.items():
+        if out is None:
+            continue
+        frame, style = layer(), Path(out).with_suffix(".qml")
+        write_layer(frame, out)
+        if style in styled:
+            findings.notes.append(f"{style.name} is the style of another output; {Path(out).name} has none of its own.")
+            continue
+        styled.append(style)
+        write_ratio_style(style, len(frame), "attention_ratio", points=out == stage.pois_out)

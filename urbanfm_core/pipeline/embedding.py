@@ -86,7 +86,7 @@ def embedraster(stage: EmbedRasterStage, progress: Progress) -> Result:
     from urbanfm_core.inference.raster import map_raster, require_bands
     from urbanfm_core.inference.windows import CUT_FOR_INT8, map_windows
     from urbanfm_core.maps import raster_report
-    from urbanfm_core.maps.styles import write_raster_style
+    from urbanfm_core.maps.raster_styles import write_raster_style
 
     city = city_of(stage)
     city.require_one_of("embedding_raster", "imagery")

@@ -270,8 +270,8 @@ def search(stage: SearchStage, progress: Progress) -> Result:
     from urbanfm_core.inference.table import EmbeddingTable
     from urbanfm_core.maps import search_report
     from urbanfm_core.maps.raster_report import score_picture
+    from urbanfm_core.maps.raster_styles import write_score_style
     from urbanfm_core.maps.search import rank
-    from urbanfm_core.maps.styles import write_score_style
 
     method, trained, checkpoint = load_model(stage.checkpoint, stage, progress)
     if stage.raster is not None:

@@ -20,7 +20,8 @@ from urbanfm_core.data.image_store import StoredImages
 from urbanfm_core.data.poi import PoiSet
 from urbanfm_core.inference.attention import Findings, own_patch_share
 from urbanfm_core.maps.attention_page import attention_page, choose_pictures, region_picture
-from urbanfm_core.maps.styles import GREY, SCORE_COLOURS, write_attention_style
+from urbanfm_core.maps.raster_styles import write_attention_style
+from urbanfm_core.maps.styles import GREY, SCORE_COLOURS
 from urbanfm_core.models.attention import PoiPairs, RegionAttention
 
 UTM = CRS.from_epsg(32630)

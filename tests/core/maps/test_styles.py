@@ -11,14 +11,13 @@ import pytest
 import rasterio
 
 from urbanfm_core.errors import InputError, ShapeError
+from urbanfm_core.maps.raster_styles import write_raster_style, write_score_style
 from urbanfm_core.maps.styles import (
     GREY,
     legend_numbers,
     principal_rgb,
     write_ranking_style,
-    write_raster_style,
     write_region_style,
-    write_score_style,
 )
 
 
