@@ -46,7 +46,7 @@ _WIDE = 8
 _SHORT = 12
 # Words from so many characters on, such as paths, may be broken anywhere.
 _LONG = 26
-_DIGITS = 3
+_DIGITS, _MOST_DIGITS = 3, 9
 _SET = 6
 _BRACKETS = re.compile(r"\[[^\]]{,40}\]")
 # Browsers are told what the page keeps to by itself: no script, and pictures that lie in it.
@@ -163,6 +163,15 @@ def even(values: Sequence[float], digits: int = _DIGITS, by: Sequence[float] | N
     decimals = _decimals(max(finite, default=0.0), digits)
     # Adding 0 takes the sign from what was rounded to 0.
     return [f"{round(value, decimals) + 0.0:,.{decimals}f}" if math.isfinite(value) else "-" for value in values]
+
+
+def told_apart(values: Sequence[float]) -> list[str]:
+    """Numbers as a legend shows them: as `even`, with more decimals where two different ones would look alike."""
+    for digits in range(_DIGITS, _MOST_DIGITS + 1):
+        words = even(values, digits)
+        if len(set(words)) >= len(set(values)):
+            break
+    return words
 
 
 def _decimals(size: float, digits: int = _DIGITS) -> int:

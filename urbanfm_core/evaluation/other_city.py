@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from urbanfm_core.data.city import CityInputs
-from urbanfm_core.data.places import are_points, read_places
+from urbanfm_core.data.places import are_points
 from urbanfm_core.data.regions import RegionSet
 from urbanfm_core.errors import about
 from urbanfm_core.evaluation.city_targets import read_city_targets, relative
 from urbanfm_core.evaluation.floors import Array, centres_m
 from urbanfm_core.evaluation.inputs import settings_of
-from urbanfm_core.evaluation.tables import label_columns, name_and_path, own_id, read_embeddings
+from urbanfm_core.evaluation.tables import label_columns, name_and_path, read_embeddings, read_own_places
 from urbanfm_core.evaluation.transfer import CityVectors, Transfer, transfer_targets
 from urbanfm_core.evaluation.transfer_floors import shared_floors
 from urbanfm_core.maps.vector_table import read_vector_table, require_same_model
@@ -40,11 +40,11 @@ def score_other_city(
     """
     (mine, *_), theirs = stage.embeddings or [], str(stage.other)
     here, there = _two_names(name_and_path(mine)[0], name_and_path(theirs)[0])
-    table = read_vector_table(mine, stage.embeddings_id, stage.embeddings_columns)
-    notes = require_same_model(table, read_vector_table(theirs, stage.other_id, stage.embeddings_columns))
+    columns = stage.embeddings_columns
+    table = read_vector_table(mine, stage.embeddings_id, columns)
+    notes = require_same_model(table, read_vector_table(theirs, stage.other_id, columns))
     with about(there):
-        source = name_and_path(theirs)[1]
-        other = read_places(source, stage.other_id or own_id(source))
+        other = read_own_places(name_and_path(theirs)[1], stage.other_id)
     places = {here: regions, there: other}
     known = {here: labels, there: label_columns(other)}
     area_km2 = {name: place.area_m2() / 1e6 for name, place in places.items()}
@@ -52,8 +52,8 @@ def score_other_city(
     if stage.z_scores:
         targets = {name: [relative(target, name) for target in found] for name, found in targets.items()}
     vectors = {
-        here: _vectors(mine, regions, stage.embeddings_id, labels.columns, stage.embeddings_columns),
-        there: _vectors(theirs, other, stage.other_id, known[there].columns, stage.embeddings_columns),
+        here: _vectors(mine, regions, stage.embeddings_id, labels.columns, columns, own=stage.regions is None),
+        there: _vectors(theirs, other, stage.other_id, known[there].columns, columns, own=True),
     }
     floors: Mapping[str, Mapping[str, Array]] = {}
     # Points have no surface to count in, and no area.
@@ -97,8 +97,8 @@ def _two_names(one: str, other: str) -> tuple[str, str]:
 
 
 def _vectors(
-    text: str, regions: RegionSet, id_field: str | None, targets: Iterable[object], columns: Sequence[str]
+    text: str, regions: RegionSet, id_field: str | None, targets: Iterable[object], columns: Sequence[str], *, own: bool
 ) -> Array:
     """Vectors on the rows of the regions, (R, D); without coordinates, which mean nothing in another city."""
-    found = read_embeddings(text, regions, id_field, {str(name) for name in targets}, columns)
+    found = read_embeddings(text, regions, id_field, {str(name) for name in targets}, columns, own=own)
     return np.asarray(found[-1].vectors)

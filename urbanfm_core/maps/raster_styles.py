@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from urbanfm_core.maps.qml import options, rgba, style_root, write_style
-from urbanfm_core.maps.styles import SCORE_COLOURS, Limits, legend_numbers, stretch_limits
+from urbanfm_core.maps.styles import SCORE_COLOURS, Limits, stretch_limits
+from urbanfm_core.report import told_apart
 
 _SAMPLE_WINDOWS = 5
 _SAMPLE_PX = 128
@@ -97,7 +98,7 @@ def _pseudocolour(low: float, high: float, *, fade: bool = False) -> ET.Element:
     steps = [step / (len(colours) - 1) for step in range(len(colours))]
     alphas = [round(255 * step) if fade else 255 for step in steps]
     values = [low + step * (high - low) for step in steps]
-    texts = legend_numbers(values)
+    texts = told_apart(values)
     renderer = ET.Element(
         "rasterrenderer",
         {

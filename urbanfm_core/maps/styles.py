@@ -7,7 +7,6 @@ later: symbol properties are written as `Option` maps, which replaced the older 
 from __future__ import annotations
 
 import itertools
-import math
 
 # XML is written here, never read.
 import xml.etree.ElementTree as ET  # nosec B405
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from urbanfm_core.inference.components import principal_components
 from urbanfm_core.maps.plot import GREY, plot_map
 from urbanfm_core.maps.qml import vector_style, write_style
+from urbanfm_core.report import told_apart
 
 __all__ = [
     "GREY",
@@ -144,7 +144,7 @@ def write_ranking_style(
     if len(edges) == 1:
         edges = np.repeat(edges, 2)
     classes = len(edges) - 1
-    texts = legend_numbers(edges)
+    texts = told_apart(edges.tolist())
     rules: list[tuple[str, str, str, str | None]] = []
     for index in range(classes - 1, -1, -1):
         parts = [f"{name} IS NOT NULL"]
@@ -178,15 +178,6 @@ def write_ratio_style(path: str | Path, rows: int, field: str, *, points: bool =
         rules.insert(0, (" AND ".join([f"{name} IS NOT NULL", *lower, *upper]), text, colour, None))
     rules.append(("ELSE", "No attention", _hex(GREY), None))
     write_style(path, vector_style(rules, borders=rows <= _BORDERS_UP_TO, points=points))
-
-
-def legend_numbers(values: Sequence[float] | npt.NDArray[np.floating]) -> list[str]:
-    """Ascending numbers as a legend shows them: with as many decimals as tell neighbours apart, and no more."""
-    gaps = np.diff(values)
-    gaps = gaps[gaps > 0]
-    smallest = float(gaps.min()) if len(gaps) else abs(float(values[0])) / 1000 if len(values) else 0.0
-    decimals = min(max(0, -math.floor(math.log10(smallest))), 9) if smallest > 0 else 0
-    return [f"{value:,.{decimals}f}" for value in values]
 
 
 def class_colours(count: int) -> list[str]:

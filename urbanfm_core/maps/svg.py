@@ -15,7 +15,7 @@ import shapely
 
 from urbanfm_core.geo.crs import unbroken
 from urbanfm_core.maps.plot import GREY, ground_width_m, length_text, round_length
-from urbanfm_core.report import even
+from urbanfm_core.report import even, told_apart
 
 _WIDTH, _TALLEST, _LEGEND = 620.0, 620.0, 22.0
 # Above so many regions, dots at their centres keep the page small.
@@ -79,17 +79,8 @@ def stepped(
     colours = [taken[at] if ok else _GREY for at, ok in zip(place, np.isfinite(number), strict=True)]
     if len(edges) < 2:
         return colours, [(even(edges.tolist())[0], taken[0])]
-    words = [f"{low} to {high}" for low, high in pairwise(_told_apart(edges))]
+    words = [f"{low} to {high}" for low, high in pairwise(told_apart(edges.tolist()))]
     return colours, [*zip(words, taken, strict=True)][::-1]
-
-
-def _told_apart(edges: npt.NDArray[np.float64]) -> list[str]:
-    """Numbers with as many decimals as no two neighbours need to look alike."""
-    for digits in range(3, 8):
-        words = even(edges.tolist(), digits)
-        if len(set(words)) == len(words):
-            break
-    return words
 
 
 def _scale_bar(across_m: float, width: float, y: float) -> str:

@@ -164,3 +164,16 @@ def test_points_have_no_floors_and_are_scored(tables, tmp_path):
     (result,) = json.loads((tmp_path / "e.json").read_text())["other_city"]["results"]
     assert [square["floor"] for square in result["squares"]] == [False, False]
     assert cells(result["squares"][0])["south", "north"] > 0.9
+
+
+def test_a_layer_without_ids_is_joined_to_itself_and_not_by_chance_numbers(tables, tmp_path):
+    expected = evaluated(tables, tmp_path)
+    for name in ("north", "south"):
+        frame = tables[name][0].drop(columns="region_id")
+        # Whole numbers that look like the numbers of rows, in another order.
+        frame.assign(floors=np.random.default_rng(0).permutation(len(frame))).to_parquet(tmp_path / f"{name}.parquet")
+    ufm.evaluate(
+        embeddings=tmp_path / "north.parquet", other=tmp_path / "south.parquet", out=tmp_path / "p.json", **GIVEN
+    )
+    found = json.loads((tmp_path / "p.json").read_text())["other_city"]
+    assert cells(found["results"][0]["squares"][0]) == pytest.approx(cells(expected["results"][0]["squares"][0]))

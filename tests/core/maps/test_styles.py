@@ -14,7 +14,6 @@ from urbanfm_core.errors import InputError, ShapeError
 from urbanfm_core.maps.raster_styles import write_raster_style, write_score_style
 from urbanfm_core.maps.styles import (
     GREY,
-    legend_numbers,
     principal_rgb,
     write_ranking_style,
     write_region_style,
@@ -222,19 +221,3 @@ def test_raster_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         write_raster_style(tmp_path / "e.qml", tmp_path / "none.tif")
     assert not (tmp_path / "e.qml").exists()
-
-
-@pytest.mark.parametrize(
-    ("edges", "texts"),
-    [
-        ([1973.502, 2848.468, 5164.522], ["1,974", "2,848", "5,165"]),
-        ([0.691, 0.783, 0.8041, 0.849], ["0.69", "0.78", "0.80", "0.85"]),
-        ([0.84321, 0.84356, 0.9], ["0.8432", "0.8436", "0.9000"]),
-        ([12_000_000.4, 34_500_000.2], ["12,000,000", "34,500,000"]),
-        ([0.25, 0.25], ["0.2500", "0.2500"]),
-        ([0.0, 0.0], ["0", "0"]),
-        ([], []),
-    ],
-)
-def test_a_legend_has_the_decimals_that_tell_neighbours_apart(edges: list[float], texts: list[str]) -> None:
-    assert legend_numbers(edges) == texts

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from urbanfm_core.report import even, number, table
+from urbanfm_core.report import even, number, table, told_apart
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,19 @@ def test_cells_tell_settings_as_they_are_and_keep_intervals_together():
     assert ">0.002<" in page and ">5<" in page and ">yes<" in page and ">0.143<" in page
     page = table(("a",), [("0.6 [0.5, 0.7]",), ("/a/path/that/is/longer/than/a/column",)])
     assert "0.6 [0.5,\u00a00.7]" in page and "class='long'" in page
+
+
+@pytest.mark.parametrize(
+    ("edges", "texts"),
+    [
+        ([1973.502, 2848.468, 5164.522], ["1,974", "2,848", "5,165"]),
+        ([0.691, 0.783, 0.849], ["0.691", "0.783", "0.849"]),
+        ([0.84321, 0.84356, 0.9], ["0.843", "0.844", "0.900"]),
+        ([12_000_000.4, 34_500_000.2], ["12,000,000", "34,500,000"]),
+        ([0.84321, 0.84329, 0.9], ["0.8432", "0.8433", "0.9000"]),
+        ([0.25, 0.25], ["0.250", "0.250"]),
+        ([], []),
+    ],
+)
+def test_a_legend_has_the_decimals_that_tell_neighbours_apart(edges, texts):
+    assert told_apart(edges) == texts
